@@ -1,0 +1,1 @@
+"""Faces: Python API, command line."""

@@ -1,0 +1,49 @@
+"""The nouns: values over NumPy arrays, without disk, threads or logging."""
+
+from skyquilt.core.arrays import F32, F64, I64, U8, U16, Mask
+from skyquilt.core.box import Box
+from skyquilt.core.calibration import Calibration
+from skyquilt.core.cfa import CFA_NAMES, Cfa
+from skyquilt.core.event import Event, Listener, silent
+from skyquilt.core.frame import FrameFile, FrameKind, FrameMeta, LeftOut, Pointing
+from skyquilt.core.measurement import Figures, Measurement, Normalisation, Registration
+from skyquilt.core.session import LightGroup, Session
+from skyquilt.core.stars import Stars
+from skyquilt.core.tile import PixelSource, SampleSource, Tile
+from skyquilt.core.trail import Trail
+from skyquilt.core.transform import Distortion, Linear, Transform
+
+__all__ = [
+    "CFA_NAMES",
+    "F32",
+    "F64",
+    "I64",
+    "U8",
+    "U16",
+    "Box",
+    "Calibration",
+    "Cfa",
+    "Distortion",
+    "Event",
+    "Figures",
+    "FrameFile",
+    "FrameKind",
+    "FrameMeta",
+    "LeftOut",
+    "LightGroup",
+    "Linear",
+    "Listener",
+    "Mask",
+    "Measurement",
+    "Normalisation",
+    "PixelSource",
+    "Pointing",
+    "Registration",
+    "SampleSource",
+    "Session",
+    "Stars",
+    "Tile",
+    "Trail",
+    "Transform",
+    "silent",
+]

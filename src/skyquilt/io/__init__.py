@@ -1,0 +1,1 @@
+"""The world: formats, header dialects, session folders, products."""

@@ -1,0 +1,1 @@
+"""Loops: array in, array out; the readable definition beside each fast one."""

@@ -1,0 +1,1 @@
+"""The algorithms, one room each; rooms do not import each other."""

@@ -1,0 +1,1 @@
+"""Shipped with the package: the synthetic sky with known truth, the laws."""
