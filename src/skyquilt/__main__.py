@@ -1,0 +1,5 @@
+"""Runs the command line with ``python -m skyquilt``."""
+
+from skyquilt.apps.cli import main
+
+main()

@@ -1,0 +1,84 @@
+"""How much memory and disk a run may take, and what that means for the size of its tiles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from skyquilt.errors import NotEnoughDisk, NotEnoughMemory
+
+__all__ = ["available_memory", "check_disk", "memory_budget", "n_processors", "resident_memory"]
+
+_DEFAULT_BUDGET = 1_000_000_000
+_LEAST_BUDGET = 64_000_000
+
+
+def n_processors() -> int:
+    """Return the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that are free for programs, the limit of the control group included."""
+    free = 4_000_000_000
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        for line in meminfo.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        used = Path("/sys/fs/cgroup/memory.current")
+        taken = int(used.read_text()) if used.exists() else 0
+        free = min(free, max(0, int(text) - taken))
+    return free
+
+
+def resident_memory() -> int:
+    """Return the bytes of memory that this process holds now (an estimate where the system does not tell)."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 250_000_000
+
+
+def memory_budget(asked: int | None) -> int:
+    """
+    Return the bytes that the run may hold in all: what was asked for, else half of what is free, at most 1 GB.
+
+    Raises
+    ------
+    NotEnoughMemory
+        If the answer leaves nothing to work with beside the program itself.
+    """
+    held = resident_memory()
+    budget = asked if asked is not None else min(_DEFAULT_BUDGET, held + available_memory() // 2)
+    if budget < held + _LEAST_BUDGET:
+        raise NotEnoughMemory(
+            f"{budget / 1e6:.0f} MB of memory are too few: the program itself holds {held / 1e6:.0f} MB",
+            f"give at least --memory {(held + _LEAST_BUDGET) / 1e6 + 50:.0f}MB",
+        )
+    return budget
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """
+    Refuse to start when the products and the scratch cannot fit.
+
+    Raises
+    ------
+    NotEnoughDisk
+        With both figures.
+    """
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise NotEnoughDisk(
+            f"{needed / 1e6:.0f} MB are needed in {folder}, {free / 1e6:.0f} MB are free",
+            "free some space or choose another disk with --out",
+        )

@@ -1,0 +1,143 @@
+"""
+Measurements kept between runs, under a key made of the frame's content and of everything that changes the figures.
+
+A file that changed under the same name has another key; a damaged entry is measured again. No pickle: arrays and JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from skyquilt.core import Calibration, Figures, Measurement, Stars
+from skyquilt.io.atomic import blocked
+
+__all__ = ["CacheEntry", "MeasurementCache", "cache_status", "calibration_digest", "clear_cache", "file_sha256"]
+
+_VERSION = "1"
+_SCRATCH = ".skyquilt"
+_PARTS = {"measurements": "measurements", "stack": "journal", "transforms": "transforms"}
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def calibration_digest(calibration: Calibration) -> str:
+    """Return a digest of the arrays that calibrate a frame."""
+    digest = hashlib.sha256()
+    for array in (calibration.dark, calibration.inverse_flat, calibration.defects):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class MeasurementCache:
+    """
+    Keeps measurements in a folder, one small file each.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder / _PARTS["measurements"] if folder else None
+
+    def key(self, content_sha256: str, *facts: str) -> str:
+        """Return the key of one frame's measurement."""
+        return hashlib.sha256("\n".join((_VERSION, content_sha256, *facts)).encode()).hexdigest()
+
+    def load(self, key: str) -> Measurement | None:
+        """Return what is kept under the key, or None."""
+        if self._folder is None:
+            return None
+        try:
+            with np.load(self._folder / f"{key}.npz", allow_pickle=False) as data:
+                facts = json.loads(bytes(data["facts"]))
+                return Measurement(
+                    figures=Figures(**facts["figures"]),
+                    stars=Stars(*(data[f"star_{field.name}"] for field in fields(Stars))),
+                    background=data["background"],
+                    noise_adu=data["noise_adu"],
+                    cell_px=facts["cell_px"],
+                    width=facts["width"],
+                    height=facts["height"],
+                )
+        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+            return None
+
+    def store(self, key: str, measurement: Measurement) -> None:
+        """Keep a measurement; the file appears whole or not at all."""
+        if self._folder is None:
+            return
+        facts = {
+            "figures": asdict(measurement.figures),
+            "cell_px": measurement.cell_px,
+            "width": measurement.width,
+            "height": measurement.height,
+        }
+        arrays = {f"star_{field.name}": getattr(measurement.stars, field.name) for field in fields(Stars)}
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
+            with os.fdopen(descriptor, "wb") as file:
+                np.savez(
+                    file,
+                    facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                    background=measurement.background,
+                    noise_adu=measurement.noise_adu,
+                    **arrays,
+                )
+            Path(name).replace(self._folder / f"{key}.npz")
+        except OSError as error:
+            raise blocked(self._folder, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One part of the scratch folder of a stack."""
+
+    name: str
+    n_files: int
+    size_bytes: int
+
+
+def _scratch_folders(folder: Path) -> list[Path]:
+    """Return every scratch folder at or below a processed folder."""
+    if folder.name == _SCRATCH:
+        return [folder]
+    return sorted(path for path in folder.rglob(_SCRATCH) if path.is_dir())
+
+
+def cache_status(folder: Path) -> list[CacheEntry]:
+    """Return the size of each part of the scratch folders at or below `folder`."""
+    entries = []
+    for name, part in _PARTS.items():
+        files = [file for scratch in _scratch_folders(folder) for file in (scratch / part).rglob("*") if file.is_file()]
+        entries.append(CacheEntry(name, len(files), sum(file.stat().st_size for file in files)))
+    return entries
+
+
+def clear_cache(folder: Path, what: str) -> int:
+    """
+    Throw away "all", "measurements", "transforms" or "stack" (unfinished tiles); return the bytes freed.
+
+    Products are never touched.
+    """
+    names = list(_PARTS) if what == "all" else [what]
+    freed = sum(entry.size_bytes for entry in cache_status(folder) if entry.name in names)
+    for scratch in _scratch_folders(folder):
+        for name in names:
+            shutil.rmtree(scratch / _PARTS[name], ignore_errors=True)
+    return freed

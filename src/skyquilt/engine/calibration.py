@@ -1,0 +1,340 @@
+"""Master calibration frames: matched to the lights, judged, integrated by the same engine as the lights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from skyquilt.core import (
+    F32,
+    U8,
+    Box,
+    Calibration,
+    Cfa,
+    Event,
+    FrameFile,
+    FrameKind,
+    FrameMeta,
+    Listener,
+    Mask,
+    PixelSource,
+    Session,
+)
+from skyquilt.engine.cache import calibration_digest
+from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.manifest import MasterRecord
+from skyquilt.engine.recipe import Recipe
+from skyquilt.errors import SkyquiltError, UnreadableFrame, UsageError
+from skyquilt.io.fits import frame_source, open_frame
+from skyquilt.steps import calibrate, integrate
+
+__all__ = ["Calibrator", "Master"]
+
+_BAND_ROWS = 64
+_SPREAD_LIGHTS = 16
+_KINDS = {
+    "dark": FrameKind.DARK,
+    "flat": FrameKind.FLAT,
+    "bias": FrameKind.BIAS,
+    "flat_dark": FrameKind.FLAT_DARK,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Master:
+    """A master calibration frame: its pixels, float32 (y, x) in ADU, and what is told of it."""
+
+    pixels: F32
+    record: MasterRecord
+
+
+class _PlaneSampler:
+    """Samples of a calibration frame on its own pixels: (v - subtract) * scale."""
+
+    n_channels = 1
+    weight_channels = 1
+
+    def __init__(self, source: PixelSource, subtract: F32 | None, scale: float) -> None:
+        self._source = source
+        self._subtract = subtract
+        self._scale = np.float32(scale)
+
+    def sample(self, box: Box, values: F32, weights: U8) -> None:
+        tile = self._source.read(box)
+        pixels = tile.pixels[0]
+        if self._subtract is not None:
+            inside = box.intersect(self._source.bounds)
+            pixels = pixels.copy()
+            pixels[inside.slices(box)] -= self._subtract[inside.slices(self._source.bounds)]
+        values[0] = pixels * self._scale
+        weights[0] = np.where(tile.mask, 255, 0)
+
+
+@dataclass(eq=False)
+class Calibrator:
+    """
+    Chooses, judges and makes the masters of a session; each is made once.
+
+    After `calibrate_group`, `masters`, `table`, `warnings` and `n_defects` tell what was done.
+    """
+
+    session: Session
+    recipe: Recipe
+    listener: Listener
+    n_threads: int
+    should_stop: Callable[[], bool]
+    masters: list[Master] = field(default_factory=list)
+    table: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    n_defects: int = 0
+    _made: dict[tuple[object, ...], Master | None] = field(default_factory=dict)
+
+    def match(self, meta: FrameMeta) -> calibrate.CalibrationMatch:
+        """Return the calibration frames that fit lights with these settings, as the recipe allows."""
+        darks, dark_master = self._offered("dark", self.recipe.dark, self.session.darks)
+        flats, flat_master = self._offered("flat", self.recipe.flat, self.session.flats)
+        biases, bias_master = self._offered("bias", self.recipe.bias, self.session.biases)
+        kinds_off = {kind for kind in ("dark", "flat", "bias") if getattr(self.recipe, kind) != "auto"}
+        found = [master for master in self.session.masters if master.meta.kind.value not in kinds_off]
+        return calibrate.match_calibration(
+            meta,
+            darks,
+            flats,
+            biases,
+            self.session.flat_darks,
+            [*found, *dark_master, *flat_master, *bias_master],
+            calibrate.MatchRules(temperature_limit_c=self.recipe.temperature_tolerance_c),
+        )
+
+    def _offered(
+        self, kind: str, wanted: str, found: Sequence[FrameFile]
+    ) -> tuple[Sequence[FrameFile], Sequence[FrameFile]]:
+        """Return the single frames and the masters of one kind that may serve."""
+        if wanted == "auto":
+            return found, ()
+        if wanted == "none":
+            return (), ()
+        path = Path(wanted)
+        if not path.exists():
+            raise UsageError(f"the {kind} {wanted} does not exist", f"give a folder or a master to --{kind}, or none")
+        files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+        frames = []
+        for file in files:
+            try:
+                frame = open_frame(file)
+            except UnreadableFrame as error:
+                self._warn(f"{kind} {file.name} is left out: {error.message}")
+                continue
+            frames.append(replace(frame, meta=replace(frame.meta, kind=_KINDS[kind])))
+        return ((), frames) if path.is_file() else (frames, ())
+
+    def calibrate_group(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> list[tuple[Calibration, str]]:
+        """Return the calibration of every light and a digest of it; lights of one gain and exposure share one."""
+        shared: dict[tuple[float | None, float | None], tuple[Calibration, str]] = {}
+        kinds = sorted({_setting(light) for light in lights}, key=str)
+        for setting in kinds:
+            alike = [light for light in lights if _setting(light) == setting]
+            calibration = self._calibrate(alike, cfa)
+            shared[setting] = (calibration, calibration_digest(calibration))
+        return [shared[_setting(light)] for light in lights]
+
+    def _calibrate(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Calibration:
+        temperatures = [light.meta.temperature_c for light in lights if light.meta.temperature_c is not None]
+        meta = replace(lights[0].meta, cfa=cfa, temperature_c=median(temperatures) if temperatures else None)
+        if meta.n_planes != 1:
+            return Calibration()
+        match = self.match(meta)
+        self._tell(match)
+        bias = self._master("bias", match.bias, match.bias_is_master)
+        dark = self._master("dark", match.dark, match.dark_is_master, bias=bias)
+        subtract = _to_subtract(dark, bias, match.dark_scale)
+        inverse_flat, bad_flat = self._flat(match, bias, cfa)
+        defects = self._defects(lights, dark, cfa)
+        if bad_flat is not None and bad_flat.any():
+            defects = bad_flat if defects is None else defects | bad_flat
+        if defects is not None:
+            self.n_defects = max(self.n_defects, int(defects.sum()))
+            defects = defects if defects.any() else None
+        return Calibration(subtract, inverse_flat, defects)
+
+    def _tell(self, match: calibrate.CalibrationMatch) -> None:
+        rows = [asdict(row) for row in match.table]
+        new = [row for row in rows if row not in self.table]
+        self.table += new
+        if new:
+            self.listener(Event("table", "calibrate", "calibration frames", data={"rows": new}))
+        for reason in match.reasons:
+            self.listener(Event("notice", "calibrate", reason))
+        for warning in match.warnings:
+            self._warn(warning)
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.listener(Event("warning", "calibrate", text))
+
+    def _flat(
+        self, match: calibrate.CalibrationMatch, bias: Master | None, cfa: Cfa | None
+    ) -> tuple[F32 | None, Mask | None]:
+        flat_dark = self._master("flat_dark", match.flat_dark, match.flat_dark_is_master, bias=bias)
+        flat = self._master("flat", match.flat, match.flat_is_master, bias=flat_dark or bias)
+        if flat is None:
+            return None, None
+        try:
+            return calibrate.normalise_flat(flat.pixels, cfa)
+        except ValueError as error:
+            self._warn(f"the flats are not used: {error}")
+            return None, None
+
+    def _defects(self, lights: Sequence[FrameFile], dark: Master | None, cfa: Cfa | None) -> Mask | None:
+        wanted = self.recipe.cosmetic
+        if wanted == "off":
+            return None
+        if dark is not None and wanted in ("auto", "darks"):
+            return calibrate.find_defects(dark.pixels, cfa)
+        if wanted == "darks":
+            self._warn("no darks to find hot pixels in; use --cosmetic lights or auto")
+            return None
+        step = max(1, len(lights) // _SPREAD_LIGHTS)
+        chosen = list(lights[::step][:_SPREAD_LIGHTS])
+        return calibrate.find_defects_in_lights(self._pixels_of(chosen), cfa) if len(chosen) > 1 else None
+
+    def _pixels_of(self, lights: Sequence[FrameFile]) -> Iterator[F32]:
+        for light in lights:
+            try:
+                source = frame_source(light)
+                yield source.read(source.bounds).pixels[0]
+            except UnreadableFrame:
+                continue  # the measuring phase says so, with the reason
+
+    def _master(
+        self, kind: str, files: Sequence[FrameFile], is_master: bool, bias: Master | None = None
+    ) -> Master | None:
+        """Return the master of the frames, made at most once; None if there are none or none is good."""
+        if not files:
+            return None
+        key = (kind, tuple(str(file.path) for file in files), bias is not None)
+        if key not in self._made:
+            self._made[key] = self._take(kind, files[0]) if is_master else self._make(kind, files, bias)
+            if (made := self._made[key]) is not None:
+                self.masters.append(made)
+        return self._made[key]
+
+    def _take(self, kind: str, file: FrameFile) -> Master | None:
+        """Take a master that exists already."""
+        try:
+            source = frame_source(file)
+            pixels = source.read(source.bounds).pixels[0]
+        except UnreadableFrame as error:
+            self._warn(f"the master {kind} {file.name} is not used: {error.message}")
+            return None
+        return Master(pixels, _record(kind, [file], {}, file.meta.n_stacked, pixels))
+
+    def _make(self, kind: str, files: Sequence[FrameFile], bias: Master | None) -> Master | None:
+        """Judge the frames and integrate the good ones."""
+        self.listener(Event("phase", "calibrate", f"master {kind} of {len(files)} frames", total=len(files)))
+        left_out: dict[str, str] = {}
+        profiles: list[tuple[FrameFile, calibrate.FrameProfile]] = []
+
+        def profile(file: FrameFile) -> calibrate.FrameProfile | SkyquiltError:
+            try:
+                source = frame_source(file)
+                return calibrate.frame_profile(source.read(source.bounds).pixels[0], file.meta.saturation_adu)
+            except UnreadableFrame as error:
+                return error
+
+        results = run_in_order(profile, files, n_threads=self.n_threads, should_stop=self.should_stop)
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, SkyquiltError):
+                left_out[file.name] = result.message
+            else:
+                profiles.append((file, result))
+        verdicts = calibrate.judge_profiles(
+            _KINDS[kind],
+            [file.name for file, _ in profiles],
+            [result for _, result in profiles],
+            bias_level_adu=bias.record.median_adu if bias else None,
+            saturation_adu=files[0].meta.saturation_adu,
+        )
+        good = []
+        for pair, verdict in zip(profiles, verdicts, strict=True):
+            if verdict.is_good:
+                good.append(pair)
+            else:
+                left_out[verdict.name] = verdict.reason
+            if verdict.reason:
+                state = "is used, but" if verdict.is_good else "is left out:"
+                self._warn(f"{kind} {verdict.name} {state} {verdict.reason}")
+        if not good:
+            self._warn(f"no {kind} is used: none of the {len(files)} frames is good")
+            return None
+        pixels = self._integrate(kind, good, bias)
+        return Master(pixels, _record(kind, [file for file, _ in good], left_out, len(good), pixels))
+
+    def _integrate(
+        self, kind: str, frames: Sequence[tuple[FrameFile, calibrate.FrameProfile]], bias: Master | None
+    ) -> F32:
+        """Return the robust mean of the frames; flats are brought to one level, with their bias subtracted."""
+        subtract = bias.pixels if kind == "flat" and bias is not None else None
+        pedestal = float(np.median(subtract)) if subtract is not None else 0.0
+        levels = np.array([profile.median - pedestal for _, profile in frames])
+        scales = float(np.median(levels)) / levels if kind == "flat" else np.ones(len(frames))
+        sources = [frame_source(file) for file, _ in frames]
+        samplers = [_PlaneSampler(source, subtract, scale) for source, scale in zip(sources, scales, strict=True)]
+        sigma = np.array([[profile.sigma * scale] for (_, profile), scale in zip(frames, scales, strict=True)])
+        level = np.full_like(sigma, float(np.median(levels)))
+        terms = integrate.FrameTerms(
+            weight=np.ones(len(frames)),
+            exposure_s=np.ones(len(frames)),
+            sky_sigma=sigma,
+            shot=sigma**2 / np.maximum(level, 1.0),
+            sky_level=level,
+        )
+        bounds = sources[0].bounds
+        master = np.empty(bounds.shape, dtype=np.float32)
+
+        def work(box: Box) -> integrate.IntegratedTile:
+            return integrate.integrate_cube(samplers, box, terms, integrate.IntegrateSettings())
+
+        tiles = bounds.tiles(bounds.width, _BAND_ROWS)
+        for tile in run_in_order(work, tiles, n_threads=self.n_threads, should_stop=self.should_stop):
+            master[tile.box.slices(bounds)] = np.nan_to_num(tile.value[0])
+        return master
+
+
+def _setting(light: FrameFile) -> tuple[float | None, float | None]:
+    return light.meta.gain, light.meta.exposure_s
+
+
+def _to_subtract(dark: Master | None, bias: Master | None, scale: float | None) -> F32 | None:
+    """Return the plane to subtract: dark, scaled dark on the bias, or bias alone."""
+    if dark is None:
+        return bias.pixels if bias else None
+    if scale is None or bias is None:
+        return dark.pixels
+    return bias.pixels + np.float32(scale) * (dark.pixels - bias.pixels)
+
+
+def _record(
+    kind: str, files: Sequence[FrameFile], left_out: dict[str, str], n_frames: int, pixels: F32
+) -> MasterRecord:
+    temperatures = [file.meta.temperature_c for file in files if file.meta.temperature_c is not None]
+    steps = np.diff(pixels[::8], n=1, axis=1)[:, ::2]
+    return MasterRecord.model_validate(
+        {
+            "kind": kind,
+            "n_frames": n_frames,
+            "exposure_s": files[0].meta.exposure_s,
+            "gain": files[0].meta.gain,
+            "temperature_c": median(temperatures) if temperatures else None,
+            "files": [file.name for file in files],
+            "left_out": left_out,
+            "median_adu": float(np.median(pixels[::4, ::4])),
+            "noise_adu": float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)),
+        }
+    )

@@ -1,0 +1,174 @@
+"""Integrate the lights tile by tile: in memory that is bounded, in an order that does not matter, and resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skyquilt import __version__
+from skyquilt.core import F64, Box, Event, Listener
+from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.journal import CanvasTile, Journal
+from skyquilt.engine.light import Light
+from skyquilt.engine.recipe import Recipe
+from skyquilt.engine.sampling import Sampling, sampler_of
+from skyquilt.steps import integrate
+
+__all__ = ["IntegrationJob", "frame_terms", "integrate_lights", "integrate_settings"]
+
+_REPORTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationJob:
+    """
+    What is to be integrated, and how.
+
+    Attributes
+    ----------
+    lights : sequence of Light
+        Those that take part, in frame order.
+    canvas : Box
+        In canvas pixels.
+    tile : (int, int)
+        Width and height of a tile, px.
+    schedule : "cube" or "sweep"
+    reference_sky_adu : float64 (n_channels,)
+        Sky level of the reference, to which the frames are normalised.
+    """
+
+    lights: Sequence[Light]
+    sampling: Sampling
+    recipe: Recipe
+    canvas: Box
+    tile: tuple[int, int]
+    schedule: str
+    n_threads: int
+    reference_sky_adu: F64
+
+    def tiles(self) -> list[Box]:
+        """Return the tiles; their edges lie at multiples of the tile size in absolute coordinates."""
+        return list(self.canvas.tiles(*self.tile))
+
+    def key(self) -> str:
+        """Return a digest of everything that decides the pixels and the tiling."""
+        facts = [
+            __version__,
+            self.recipe.digest(),
+            self.schedule,
+            [self.canvas.x0, self.canvas.y0, self.canvas.x1, self.canvas.y1],
+            list(self.tile),
+            [_facts(light) for light in self.lights],
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _facts(light: Light) -> list[object]:
+    """Everything of a light that decides its samples, as JSON."""
+    assert light.registration is not None and light.normalisation is not None
+    return [
+        light.sha256,
+        light.calibration_key,
+        light.registration.transform.to_dict(),
+        light.normalisation.scale.tolist(),
+        light.normalisation.surface.tolist(),
+        light.weight,
+        [[trail.x0, trail.y0, trail.x1, trail.y1, trail.half_width] for trail in light.trails],
+    ]
+
+
+def integrate_settings(recipe: Recipe) -> integrate.IntegrateSettings:
+    """Return the part of the recipe that the integration takes."""
+    return integrate.IntegrateSettings(
+        rule=recipe.rejection,
+        low=recipe.sigma_low,
+        high=recipe.sigma_high,
+        max_iterations=recipe.max_iterations,
+        combine=recipe.combine,
+        percentile_low=recipe.percentile_low,
+        percentile_high=recipe.percentile_high,
+    )
+
+
+def frame_terms(lights: Sequence[Light], n_channels: int, reference_sky_adu: F64) -> integrate.FrameTerms:
+    """Return weight, exposure and noise model of every light, in normalised units."""
+    sigma = np.zeros((len(lights), n_channels))
+    shot = np.zeros((len(lights), n_channels))
+    for k, light in enumerate(lights):
+        assert light.measurement is not None and light.normalisation is not None
+        noise = _per_channel(light.measurement.noise_adu, n_channels)
+        scale = _per_channel(light.normalisation.scale, n_channels)
+        sigma[k] = noise * scale
+        gain = light.file.meta.gain_e_per_adu
+        # without a known gain all of the sky's noise is taken for photon noise: an upper bound that never clips a star
+        sky = max(light.measurement.figures.background_adu, 1.0)
+        shot[k] = scale / gain if gain else scale * noise**2 / sky
+    return integrate.FrameTerms(
+        weight=np.array([light.weight for light in lights], dtype=np.float64),
+        exposure_s=np.array([light.file.meta.exposure_s or 0.0 for light in lights], dtype=np.float64),
+        sky_sigma=sigma,
+        shot=shot,
+        sky_level=np.broadcast_to(_per_channel(reference_sky_adu, n_channels), sigma.shape).copy(),
+    )
+
+
+def _per_channel(values: F64, n_channels: int) -> F64:
+    """Return one value a canvas channel; a mosaic takes the green one, as does a mono canvas of colour frames."""
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) == n_channels:
+        return array
+    return np.full(n_channels, array[1] if len(array) == 3 else array[0])
+
+
+def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, should_stop: Callable[[], bool]) -> Journal:
+    """
+    Integrate every tile that is not done yet; return the complete journal.
+
+    Raises
+    ------
+    Interrupted
+        On request; what is done is kept.
+    FrameLostError
+        If a frame cannot be read any more: the caller leaves it out and starts anew.
+    """
+    n_channels = job.sampling.n_channels
+    samplers = [sampler_of(light, job.sampling, job.recipe) for light in job.lights]
+    terms = frame_terms(job.lights, n_channels, job.reference_sky_adu)
+    settings = integrate_settings(job.recipe)
+    integrate_tile = integrate.integrate_cube if job.schedule == "cube" else integrate.integrate_sweep
+    journal = Journal(folder, job.key(), n_channels, len(samplers))
+
+    def work(box: Box) -> CanvasTile:
+        tile = integrate_tile(samplers, box, terms, settings)
+        return CanvasTile(
+            box,
+            tile.value,
+            tile.variance,
+            tile.coverage,
+            tile.rejected_low,
+            tile.rejected_high,
+            np.stack([tile.frame_samples, tile.frame_rejected[:, 0], tile.frame_rejected[:, 1]], axis=1),
+        )
+
+    tiles = job.tiles()
+    missing = [box for box in tiles if box not in journal.done]
+    done = len(tiles) - len(missing)
+    if done:
+        listener(Event("notice", "integrate", f"going on where an earlier run stopped: {done} of {len(tiles)} tiles"))
+    listener(Event("phase", "integrate", done=done, total=len(tiles)))
+    every = max(1, len(tiles) // _REPORTS)
+    try:
+        for tile in run_in_order(work, missing, n_threads=job.n_threads, should_stop=should_stop):
+            journal.write(tile)
+            done += 1
+            if done % every == 0 or done == len(tiles):
+                listener(Event("progress", "integrate", done=done, total=len(tiles)))
+    except BaseException:
+        journal.close()
+        raise
+    return journal

@@ -1,0 +1,153 @@
+"""
+What went in, what was left out and why, every transform, weight, version and hash: enough to reproduce the run.
+
+The manifest is data only (pydantic models); `schema_version` changes when a field changes its meaning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["FrameRecord", "Manifest", "MasterRecord", "OutputRecord", "Statistics"]
+
+SCHEMA_ID = "skyquilt.manifest"
+SCHEMA_VERSION = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+class FrameRecord(_Record):
+    """
+    One light: what it is, what was measured, what was decided.
+
+    `status` is "stacked" or "left_out"; a frame that is left out has `code`, `reason` and the `stage` that decided.
+    Units: exposure in seconds, temperature in degrees C, noise and background in ADU, lengths in px, rotation in
+    degrees. `rejected_low` and `rejected_high` are the shares of the frame's samples that the rejection refused.
+    """
+
+    file: str
+    status: Literal["stacked", "left_out"]
+    code: str | None = None
+    reason: str | None = None
+    stage: str | None = None
+    is_reference: bool = False
+    size_bytes: int | None = None
+    sha256: str | None = None
+    date_obs: str | None = None
+    exposure_s: float | None = None
+    gain: float | None = None
+    temperature_c: float | None = None
+    filter: str | None = None
+    background_adu: float | None = None
+    noise_adu: float | None = None
+    saturated_share: float | None = None
+    n_stars: int | None = None
+    fwhm_px: float | None = None
+    eccentricity: float | None = None
+    transparency: float | None = None
+    gradient: float | None = None
+    score: float | None = None
+    n_matched: int | None = None
+    residual_px: float | None = None
+    bright_residual_px: float | None = None
+    shift_x_px: float | None = None
+    shift_y_px: float | None = None
+    rotation_deg: float | None = None
+    transform: dict[str, Any] | None = None
+    scale: list[float] | None = None
+    surface: list[list[float]] | None = None
+    weight: float | None = None
+    n_trails: int | None = None
+    rejected_low: float | None = None
+    rejected_high: float | None = None
+    notes: list[str] = []
+
+
+class MasterRecord(_Record):
+    """A master calibration frame: its kind, what it was made of, and which of the files were left out."""
+
+    kind: Literal["bias", "dark", "flat", "flat_dark"]
+    n_frames: int
+    exposure_s: float | None
+    gain: float | None
+    temperature_c: float | None
+    files: list[str]
+    left_out: dict[str, str] = {}
+    dark_scale: float | None = None
+    reason: str = ""
+    median_adu: float | None = None
+    noise_adu: float | None = None
+
+
+class OutputRecord(_Record):
+    """A product: its path below the output folder, size, hash of the file and hash of its pixel data."""
+
+    name: str
+    file: str
+    size_bytes: int
+    sha256: str
+    data_sha256: str | None = None
+
+
+class Statistics(_Record):
+    """
+    The stack in figures.
+
+    `noise` is the robust sigma of the background per pixel, `noise_8x8` that of means over 8x8 pixels times 8 (the
+    figure that smoothing cannot flatter), both in ADU per channel; `snr_gain` compares `noise_8x8` with one frame's.
+    """
+
+    n_found: int
+    n_stacked: int
+    n_left_out: int
+    exposure_s: float
+    effective_exposure_s: float
+    rejected_low: float
+    rejected_high: float
+    background: list[float]
+    noise: list[float]
+    noise_8x8: list[float]
+    snr_gain: list[float]
+    fwhm_px: float | None
+    frames_fwhm_px: float | None
+    n_stars: int | None
+    rotation_range_deg: float
+    width: int
+    height: int
+    n_channels: int
+
+
+class Manifest(_Record):
+    """The whole run. Everything above `environment` is the reproducible part: no clock, host or absolute path."""
+
+    schema_id: str = SCHEMA_ID
+    schema_version: int = SCHEMA_VERSION
+    program: str
+    session: str
+    group: str
+    device: str
+    target: str | None
+    filter: str | None
+    recipe: dict[str, Any]
+    recipe_sha256: str
+    rejection_rule: str
+    debayer_method: str
+    kernel: str
+    schedule: str
+    unit: str
+    canvas: tuple[int, int, int, int]
+    reference: str | None
+    calibration: list[MasterRecord]
+    calibration_table: list[dict[str, Any]]
+    n_defects: int
+    frames: list[FrameRecord]
+    other_files: list[dict[str, str]]
+    statistics: Statistics | None
+    warnings: list[str]
+    notes: list[str]
+    outputs: list[OutputRecord] = []
+    environment: dict[str, Any] = {}

@@ -1,0 +1,76 @@
+"""Find the satellite trails of a session's lights, from the residuals against a first rough result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from skyquilt.core import F32, Cfa, Event, Listener
+from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.light import Light
+from skyquilt.errors import UnreadableFrame
+from skyquilt.io.fits import frame_source
+from skyquilt.steps import calibrate, trails
+
+__all__ = ["mask_trails"]
+
+_FACTOR = 4
+_FIRST_RESULT_OF = 15
+
+
+def mask_trails(
+    lights: Sequence[Light],
+    reference: Light,
+    cfa: Cfa | None,
+    listener: Listener,
+    *,
+    n_threads: int,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Fill in the trails of every light that takes part; two frames at least are needed to tell a trail."""
+    if len(lights) < 2 or reference.measurement is None:
+        return
+    listener(Event("phase", "trails", total=len(lights)))
+    step = max(1, len(lights) // _FIRST_RESULT_OF)
+    chosen = [light for light in lights[::step][:_FIRST_RESULT_OF] if light.file.meta.n_planes == 1]
+    if len(chosen) < 2:
+        return
+    planes = list(run_in_order(lambda light: _binned(light, cfa), chosen, n_threads=n_threads, should_stop=should_stop))
+    usable = [(light, plane) for light, plane in zip(chosen, planes, strict=True) if plane is not None]
+    shape = (reference.measurement.height, reference.measurement.width)
+    first = trails.first_result(
+        [plane for _, plane in usable],
+        [light.registration.transform for light, _ in usable if light.registration],
+        [light.normalisation for light, _ in usable if light.normalisation],
+        shape,
+        _FACTOR,
+    )
+    known = {id(light): plane for light, plane in usable}
+
+    def work(light: Light) -> None:
+        plane = known.get(id(light))
+        if plane is None:
+            plane = _binned(light, cfa)
+        if plane is None or light.registration is None or light.normalisation is None or light.measurement is None:
+            return
+        light.trails = trails.find_trails(
+            plane,
+            first,
+            light.registration.transform,
+            light.normalisation,
+            factor=_FACTOR,
+            fwhm_px=light.measurement.figures.fwhm_px,
+            noise_adu=light.measurement.figures.noise_adu,
+        )
+
+    for done, _ in enumerate(run_in_order(work, lights, n_threads=n_threads, should_stop=should_stop), start=1):
+        listener(Event("progress", "trails", done=done, total=len(lights)))
+
+
+def _binned(light: Light, cfa: Cfa | None) -> F32 | None:
+    """Return the binned plane of a light; None if it cannot be read any more (the integration says so)."""
+    try:
+        raw = frame_source(light.file)
+        pixels = calibrate.Calibrated(raw, light.calibration, cfa).read(raw.bounds).pixels[0]
+    except UnreadableFrame:
+        return None
+    return trails.bin_plane(pixels, cfa, _FACTOR)

@@ -1,0 +1,208 @@
+"""The products of a stack: masters, maps, pictures, transforms; each appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skyquilt.core import F32, U8, U16, Box
+from skyquilt.engine.calibration import Master
+from skyquilt.engine.canvas import Canvas
+from skyquilt.engine.headers import Card
+from skyquilt.engine.light import Light
+from skyquilt.io.atomic import blocked, write_atomically
+from skyquilt.io.fits import ImageWriter, write_image
+from skyquilt.io.images import encode_png, write_png, write_tiff
+from skyquilt.steps.finish import Stretch, auto_stretch
+
+__all__ = [
+    "Preview",
+    "make_folder",
+    "write_linear",
+    "write_maps",
+    "write_masters",
+    "write_pictures",
+    "write_transforms",
+]
+
+_LARGEST_PICTURE = 32_000_000
+_SAMPLED_PIXELS = 400_000
+_THUMBNAIL_PX = 900
+
+Rows = Callable[[], Iterator[tuple[int, F32]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """
+    What the pictures show: values by rows, so that a large canvas needs no memory of its own size.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        (channel, y, x).
+    rows : callable
+        Yields (first row, float32 (channel, rows, x)) from top to bottom; can be called again.
+    """
+
+    shape: tuple[int, int, int]
+    rows: Rows
+
+    @classmethod
+    def of_canvas(cls, canvas: Canvas) -> Preview:
+        return cls(canvas.shape, lambda: ((band.y0, band.value) for band in canvas.bands()))
+
+    @classmethod
+    def of_array(cls, values: F32) -> Preview:
+        """Return the preview of an array, float32 (channel, y, x)."""
+        return cls((values.shape[0], values.shape[1], values.shape[2]), lambda: iter([(0, values)]))
+
+    def sampled(self, n_pixels: int) -> F32:
+        """Return every k-th row and column, about `n_pixels` of them."""
+        step = max(1, int(np.sqrt(self.shape[1] * self.shape[2] / n_pixels)))
+        parts = [values[:, -y0 % step :: step, ::step] for y0, values in self.rows()]
+        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+
+    def cropped(self, box: Box) -> F32:
+        """Return the values of a box that lies within."""
+        result = np.empty((self.shape[0], *box.shape), dtype=np.float32)
+        for y0, values in self.rows():
+            here = box.intersect(Box(box.x0, y0, box.x1, y0 + values.shape[1]))
+            if not here.is_empty:
+                result[:, here.y0 - box.y0 : here.y1 - box.y0] = values[:, here.y0 - y0 : here.y1 - y0, box.x0 : box.x1]
+        return result
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for products, with its parents."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise blocked(folder, error) from error
+
+
+def write_linear(path: Path, preview: Preview, cards: Sequence[Card]) -> None:
+    """Write the linear values, float32; a mono image has two axes, a colour one three, planes last in FITS."""
+    with ImageWriter(path, preview.shape if preview.shape[0] > 1 else preview.shape[1:], np.float32, cards) as writer:
+        for y0, values in preview.rows():
+            writer.write_rows(y0, values)
+
+
+def write_maps(path: Path, canvas: Canvas, cards: Sequence[Card]) -> None:
+    """
+    Write coverage (seconds), variance (square of the master's unit) and rejection counts as extensions of one file.
+
+    They are kept apart from the master, because PixInsight and Siril open extensions as separate images.
+    """
+    height, width = canvas.shape[1:]
+    coverage = np.empty((height, width), dtype=np.float32)
+    variance = np.empty(canvas.shape, dtype=np.float32)
+    low, high = np.empty(canvas.shape, dtype=np.uint16), np.empty(canvas.shape, dtype=np.uint16)
+    for band in canvas.bands():
+        rows = slice(band.y0, band.y0 + band.coverage.shape[0])
+        coverage[rows], variance[:, rows] = band.coverage, band.variance
+        low[:, rows], high[:, rows] = band.rejected_low, band.rejected_high
+    unit: list[Card] = [("BUNIT", "s", "exposure that landed on each pixel")]
+    write_image(
+        path,
+        coverage,
+        [*unit, *cards],
+        [("VARIANCE", variance, []), ("REJ_LOW", low, []), ("REJ_HIGH", high, [])],
+    )
+
+
+def write_masters(folder: Path, masters: Sequence[Master], cards: Sequence[Card]) -> dict[str, Path]:
+    """Write the master calibration frames, float32 ADU."""
+    paths = {}
+    for master in masters:
+        record = master.record
+        name = f"master_{record.kind}"
+        if record.kind == "dark" and record.exposure_s:
+            name += f"_{record.exposure_s:g}s"
+        while name in paths:
+            name += "_b"
+        own: list[Card] = [
+            ("IMAGETYP", f"Master {record.kind.replace('_', ' ').title()}", "type of image"),
+            ("BUNIT", "adu", "unit of the pixel values"),
+            ("STACKCNT", record.n_frames, "number of frames"),
+            ("NCOMBINE", record.n_frames, "number of frames"),
+        ]
+        if record.exposure_s is not None:
+            own.append(("EXPTIME", record.exposure_s, "[s] exposure of one frame"))
+        if record.gain is not None:
+            own.append(("GAIN", record.gain, "gain as the camera counts it"))
+        if record.temperature_c is not None:
+            own.append(("CCD-TEMP", record.temperature_c, "[C] sensor temperature"))
+        paths[name] = folder / f"{name}.fits"
+        write_image(paths[name], master.pixels, [*own, *cards])
+    return paths
+
+
+def write_pictures(folder: Path, preview: Preview, box: Box) -> tuple[Path, Path, bytes]:
+    """
+    Write the stretched 8-bit PNG and 16-bit TIFF of a box; return their paths and a thumbnail as PNG bytes.
+
+    Pictures of more than 32 million pixels are reduced by whole steps.
+    """
+    stretch = auto_stretch(preview.sampled(_SAMPLED_PIXELS))
+    step = 1
+    while box.n_pixels // step**2 > _LARGEST_PICTURE:
+        step += 1
+    small = _stretched(preview, stretch, box, step, np.uint16)
+    picture = (small >> 8).astype(np.uint8)
+    png, tiff = folder / "master_quicklook.png", folder / "master_quicklook.tif"
+    write_tiff(tiff, small)
+    write_png(png, picture)
+    side = max(1, -(-max(picture.shape[:2]) // _THUMBNAIL_PX))
+    return png, tiff, encode_png(_reduced(picture, side))
+
+
+def _stretched(preview: Preview, stretch: Stretch, box: Box, step: int, dtype: type) -> U8 | U16:
+    """Return the picture of a box, (y, x) for mono or (y, x, 3)."""
+    parts = []
+    for y0, values in preview.rows():
+        rows = Box(box.x0, y0, box.x1, y0 + values.shape[1]).intersect(box)
+        if rows.is_empty:
+            continue
+        part = values[:, rows.y0 - y0 : rows.y1 - y0, box.x0 : box.x1]
+        parts.append(stretch.apply(part[:, (box.y0 - rows.y0) % step :: step, ::step], dtype))
+    picture: U8 | U16 = np.concatenate(parts, axis=0)
+    return picture[:, :, 0] if picture.shape[2] == 1 else picture
+
+
+def _reduced(picture: U8, side: int) -> U8:
+    """Return the picture, each cell of side x side pixels averaged."""
+    height, width = picture.shape[0] // side * side, picture.shape[1] // side * side
+    cells = picture[:height, :width].reshape(height // side, side, width // side, side, -1)
+    small: U8 = cells.mean(axis=(1, 3)).astype(np.uint8)
+    return small[:, :, 0] if small.shape[2] == 1 else small
+
+
+def write_transforms(path: Path, lights: Sequence[Light], reference: Light) -> None:
+    """Write the transforms of the registered frames to the reference, with their residuals."""
+    frames = [
+        {
+            "file": light.file.name,
+            "transform": light.registration.transform.to_dict(),
+            "n_matched": light.registration.n_matched,
+            "residual_px": _finite(light.registration.rms_px),
+        }
+        for light in lights
+        if light.registration is not None
+    ]
+    document = {
+        "schema_id": "skyquilt.transforms",
+        "schema_version": 1,
+        "reference": reference.file.name,
+        "maps": "frame pixels to reference pixels, pixel centres at integers",
+        "frames": frames,
+    }
+    write_atomically(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

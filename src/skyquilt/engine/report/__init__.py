@@ -1,0 +1,16 @@
+"""The report of a stack: what was done to every frame, for people (HTML, Markdown) and for programs (JSON)."""
+
+from skyquilt.engine.report.facts import LeftOutGroup, group_left_out
+from skyquilt.engine.report.words import amount, bytes_text, duration, per_channel, percent
+from skyquilt.engine.report.write import write_reports
+
+__all__ = [
+    "LeftOutGroup",
+    "amount",
+    "bytes_text",
+    "duration",
+    "group_left_out",
+    "per_channel",
+    "percent",
+    "write_reports",
+]

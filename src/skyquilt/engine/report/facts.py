@@ -1,0 +1,200 @@
+"""What a report tells, drawn from the manifest: who was left out and why, who was best, what was done step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from skyquilt.engine.manifest import FrameRecord, Manifest, MasterRecord
+from skyquilt.engine.report.words import amount, duration, percent
+
+__all__ = [
+    "STAGES",
+    "LeftOutGroup",
+    "best_and_worst",
+    "group_left_out",
+    "master_sentence",
+    "median_of",
+    "rejected_share",
+    "story",
+    "table_columns",
+]
+
+STAGES = {
+    "discover": "when the folder was read",
+    "calibrate": "at calibration",
+    "measure": "when it was measured",
+    "select": "at selection",
+    "register": "at registration",
+    "integrate": "at integration",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutGroup:
+    """Frames that were left out for the same kind of reason; `example` is the reason of the first."""
+
+    code: str
+    stage: str
+    example: str
+    files: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The code in words."""
+        return self.code.replace("_", " ")
+
+
+def group_left_out(frames: list[FrameRecord]) -> list[LeftOutGroup]:
+    """Return the frames that were left out, grouped by code, the largest group first."""
+    groups: dict[str, list[FrameRecord]] = {}
+    for frame in frames:
+        if frame.status == "left_out":
+            groups.setdefault(frame.code or "unnamed", []).append(frame)
+    found = [
+        LeftOutGroup(code, members[0].stage or "", members[0].reason or "", tuple(frame.file for frame in members))
+        for code, members in groups.items()
+    ]
+    return sorted(found, key=lambda group: (-len(group.files), group.code))
+
+
+def best_and_worst(frames: list[FrameRecord], n_each: int = 5) -> tuple[list[FrameRecord], list[FrameRecord]]:
+    """Return the stacked frames with the highest and with the lowest score; no frame is in both lists."""
+    scored = [frame for frame in frames if frame.status == "stacked" and frame.score is not None]
+    scored.sort(key=lambda frame: (-(frame.score or 0.0), frame.file))
+    best = scored[:n_each]
+    return best, scored[n_each:][-n_each:][::-1]
+
+
+def median_of(frames: list[FrameRecord], figure: Callable[[FrameRecord], float | None]) -> float | None:
+    """Return the median of a figure over the stacked frames that have it, or None."""
+    values = [value for frame in frames if frame.status == "stacked" and (value := figure(frame)) is not None]
+    return median(values) if values else None
+
+
+def rejected_share(frame: FrameRecord) -> float | None:
+    """Return the share of a frame's samples that the rejection refused, low and high together."""
+    if frame.rejected_low is None and frame.rejected_high is None:
+        return None
+    return (frame.rejected_low or 0.0) + (frame.rejected_high or 0.0)
+
+
+def table_columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the keys of all rows, in the order in which they first appear."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def master_sentence(master: MasterRecord) -> str:
+    """Return one sentence on a master calibration frame: what it was made of and why it fits."""
+    facts = [f"{master.n_frames} frames" if master.n_frames != 1 else "1 frame"]
+    if master.exposure_s is not None:
+        facts.append(f"{amount(master.exposure_s)} s")
+    if master.gain is not None:
+        facts.append(f"gain {amount(master.gain)}")
+    if master.temperature_c is not None:
+        facts.append(f"{amount(master.temperature_c)} °C")
+    if master.dark_scale is not None:
+        facts.append(f"scaled by {amount(master.dark_scale)}")
+    text = f"master {master.kind.replace('_', '-')} of {', '.join(facts)}"
+    return f"{text}: {master.reason}" if master.reason else text
+
+
+def story(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what was done to the frames, step by step, as (step, sentences) in the order of the work."""
+    recipe = manifest.recipe
+    steps = [
+        ("Choose", _choose(manifest)),
+        ("Calibrate", _calibrate(manifest)),
+        ("Register", _register(manifest)),
+        ("Colour", _colour(manifest)),
+        ("Normalise and weigh", _weigh(manifest)),
+        ("Reject and combine", _combine(manifest)),
+    ]
+    if recipe.get("unit") == "adu":
+        steps.append(("Write", "The stack is linear and in ADU, like the raw frames."))
+    else:
+        steps.append(("Write", "The stack is linear; 65535 ADU became 1. Nothing was stretched, smoothed or cut off."))
+    return steps
+
+
+def _choose(manifest: Manifest) -> str:
+    left_out = sum(frame.status == "left_out" for frame in manifest.frames)
+    text = f"{len(manifest.frames)} light frames were found"
+    if not left_out:
+        return f"{text} and all of them were stacked."
+    return f"{text}; {left_out} were left out, each with its reason below."
+
+
+def _calibrate(manifest: Manifest) -> str:
+    sentences = [f"Every frame was corrected with the {master_sentence(master)}." for master in manifest.calibration]
+    if not sentences:
+        sentences.append("No dark, flat or bias frames were used.")
+    if manifest.n_defects:
+        sentences.append(f"{manifest.n_defects} hot, cold or dead pixels were replaced from their neighbours.")
+    return " ".join(sentences)
+
+
+def _register(manifest: Manifest) -> str:
+    reference = f"the reference frame {manifest.reference}" if manifest.reference else "the reference frame"
+    sentences = [f"The stars of each frame were matched with those of {reference}."]
+    residual = median_of(manifest.frames, lambda frame: None if frame.is_reference else frame.residual_px)
+    if residual is not None:
+        sentences.append(f"They agree to {amount(residual, 2)} px (median residual per axis).")
+    turned = manifest.statistics.rotation_range_deg if manifest.statistics else 0.0
+    if turned >= 0.05:
+        sentences.append(f"The field turned by {amount(turned)} degrees during the session.")
+    return " ".join(sentences)
+
+
+def _colour(manifest: Manifest) -> str:
+    method = manifest.debayer_method
+    if method == "none":
+        colour = "The frames were not debayered."
+    elif method == "cfa":
+        colour = "Each colour was sampled straight from the pixels of that colour; no frame was debayered."
+    else:
+        colour = f"Colour was made with the {method} method."
+    return f"{colour} Each pixel was interpolated once ({manifest.kernel.replace('_', '-')}), straight onto the canvas."
+
+
+def _weigh(manifest: Manifest) -> str:
+    level = {
+        "none": "The level of the frames was left as it was",
+        "additive": "The sky of each frame was brought to the reference's level",
+        "multiplicative": "The star brightness of each frame was brought to the reference's",
+    }.get(
+        str(manifest.recipe.get("normalise")),
+        "Sky level and star brightness of each frame were brought to the reference's",
+    )
+    weights = str(manifest.recipe.get("weights", "none"))
+    if weights == "none":
+        return f"{level}. All frames count alike."
+    follows = {
+        "point_source": "how well faint stars stand out in it (transparency, noise and sharpness)",
+        "fwhm": "its sharpness",
+        "stars": "its number of stars",
+    }.get(weights, f"its {weights}")
+    return f"{level}. The weight of a frame follows {follows}."
+
+
+def _combine(manifest: Manifest) -> str:
+    rule = manifest.rejection_rule.replace("_", " ")
+    statistics = manifest.statistics
+    sentences = []
+    if manifest.rejection_rule == "none":
+        sentences.append("No samples were rejected.")
+    elif statistics:
+        share = percent(statistics.rejected_low + statistics.rejected_high)
+        sentences.append(f"Strays (satellites, cosmic rays, hot pixels) were rejected by the {rule} rule: {share}.")
+    else:
+        sentences.append(f"Strays (satellites, cosmic rays, hot pixels) were rejected by the {rule} rule.")
+    trails = sum(frame.n_trails or 0 for frame in manifest.frames)
+    if trails:
+        sentences.append(f"{trails} trails were found and masked over their whole length.")
+    how = str(manifest.recipe.get("combine", "mean"))
+    sentences.append(f"The {how} of what remained is the stack.")
+    if statistics:
+        sentences.append(f"In all {duration(statistics.exposure_s)} of exposure.")
+    return " ".join(sentences)

@@ -1,0 +1,109 @@
+"""What a run is asked besides its recipe, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skyquilt.core import Box, Session
+from skyquilt.engine.manifest import Manifest
+from skyquilt.errors import SkyquiltError
+
+__all__ = ["GroupFailure", "Plan", "RunOptions", "RunResult", "StackResult"]
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """
+    How a run goes about its work; none of these changes a pixel.
+
+    Attributes
+    ----------
+    dry_run : bool
+        Plan, predict and stop.
+    frame_list : Path or None
+        Only the frames named in that text or CSV file take part.
+    load_transforms, save_transforms
+        Reuse the registration of an earlier run; write `transforms.json`.
+    use_cache, refresh_cache : bool
+        Whether measurements are kept and reused; whether kept ones are thrown away first.
+    should_stop : callable
+        Polled; when it returns True the run ends with `Interrupted` after the tile in hand and can be resumed.
+    created : str or None
+        ISO date for the DATE card of the products; None leaves it out (reproducible files).
+    """
+
+    dry_run: bool = False
+    frame_list: Path | None = None
+    load_transforms: Path | None = None
+    save_transforms: bool = False
+    use_cache: bool = True
+    refresh_cache: bool = False
+    should_stop: Callable[[], bool] = _never
+    created: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What a stack will take: predicted before any pixel is integrated.
+
+    Attributes
+    ----------
+    canvas : Box, px of the reference
+    peak_memory_bytes, scratch_bytes, output_bytes : int
+    seconds : float
+    schedule : str
+        "cube" or "sweep".
+    lines : list of str
+        The plan in sentences.
+    calibration_table : list of dict
+        One row for each set of calibration frames considered, with the verdict and the reason.
+    """
+
+    name: str
+    n_frames: int
+    n_channels: int
+    canvas: Box
+    tile: tuple[int, int]
+    peak_memory_bytes: int
+    scratch_bytes: int
+    output_bytes: int
+    seconds: float
+    schedule: str
+    lines: list[str] = field(default_factory=list)
+    calibration_table: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class StackResult:
+    """One finished stack: where its products lie, by name, and its manifest."""
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    outputs: dict[str, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFailure:
+    """A group that could not be stacked, and why."""
+
+    name: str
+    error: SkyquiltError
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """All stacks of one folder."""
+
+    session: Session
+    plans: tuple[Plan, ...] = ()
+    stacks: tuple[StackResult, ...] = ()
+    failures: tuple[GroupFailure, ...] = ()

@@ -1,0 +1,163 @@
+"""From a light's small values to its samples on the canvas: no pixel moves until a tile is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyquilt.core import F32, U8, Box, Cfa, SampleSource, Transform
+from skyquilt.engine.light import Light
+from skyquilt.engine.recipe import Recipe
+from skyquilt.errors import UnreadableFrame
+from skyquilt.io.fits import frame_source
+from skyquilt.steps import calibrate, resample
+
+__all__ = ["FrameLostError", "Sampling", "choose_sampling", "is_rotated", "sampler_of"]
+
+_MOSAIC_METHODS = ("none", "bayer-first")
+_MOST_ROTATION_PX = 0.75
+_OTHER_NAMES = {"rgb": "bilinear"}
+
+
+class FrameLostError(Exception):
+    """A frame that could be read before cannot be read any more; carries the light and the error."""
+
+    def __init__(self, light: Light, error: UnreadableFrame) -> None:
+        super().__init__(light.file.name)
+        self.light = light
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """
+    How the frames of a group are laid on the canvas.
+
+    Attributes
+    ----------
+    method : str
+        A debayer method, "cfa", "mosaic" (whole-pixel shifts that keep the pattern) or "planes" (nothing to debayer).
+    kernel : str
+    window_px : float
+    cfa : Cfa or None
+    n_channels : int
+    cell : int
+        Frame pixels a canvas pixel: 2 for superpixel, else 1.
+    debayer_after : str or None
+        Method that debayers the stacked mosaic.
+    """
+
+    method: str
+    kernel: str
+    window_px: float
+    cfa: Cfa | None
+    n_channels: int
+    cell: int = 1
+    debayer_after: str | None = None
+
+    @property
+    def keeps_mosaic(self) -> bool:
+        return self.method == "mosaic"
+
+    def to_reference(self) -> Transform:
+        """Return the map from canvas pixels to full pixels of the reference."""
+        if self.cell == 1:
+            return Transform.identity()
+        middle = (self.cell - 1) / 2
+        return Transform.similarity(scale=self.cell, dx=middle, dy=middle)
+
+
+def choose_sampling(recipe: Recipe, cfa: Cfa | None, n_planes: int, *, is_rotated: bool) -> Sampling:
+    """
+    Return the sampling that recipe and frames ask for.
+
+    Parameters
+    ----------
+    is_rotated : bool
+        Whether the frames are rotated too much for whole-pixel shifts.
+    """
+    kernel = resample.DEFAULT_KERNEL if recipe.kernel == "auto" else recipe.kernel
+    if cfa is None:
+        whole = recipe.align_mode == "integer"
+        return Sampling("planes", "nearest" if whole else kernel, recipe.window_px, None, n_planes)
+    wants_mosaic = recipe.debayer in _MOSAIC_METHODS or recipe.align_mode == "integer"
+    if wants_mosaic and not (recipe.align_mode == "rgb_affine" or (recipe.align_mode == "auto" and is_rotated)):
+        after = None if recipe.debayer == "none" else _method(recipe)
+        return Sampling("mosaic", "nearest", recipe.window_px, cfa, 1, debayer_after=after)
+    method = _method(recipe)
+    return Sampling(method, kernel, recipe.window_px, cfa, 3, cell=2 if method == "superpixel" else 1)
+
+
+def is_rotated(transforms: Sequence[Transform], width: int, height: int) -> bool:
+    """Return whether a whole-pixel shift would leave some corner of some frame more than 0.75 px from its place."""
+    for transform in transforms:
+        x, y = transform(np.array([0.0, width, 0.0, width]), np.array([0.0, 0.0, height, height]))
+        dx, dy = x - [0.0, width, 0.0, width], y - [0.0, 0.0, height, height]
+        if max(np.ptp(dx), np.ptp(dy)) > 2 * _MOST_ROTATION_PX:
+            return True
+    return False
+
+
+def _method(recipe: Recipe) -> str:
+    if recipe.debayer in ("auto", *_MOSAIC_METHODS):
+        return resample.DEFAULT_METHOD
+    return _OTHER_NAMES.get(recipe.debayer, recipe.debayer)
+
+
+class _Watched:
+    """A sample source that says which light it was when the file fails."""
+
+    def __init__(self, light: Light, source: SampleSource) -> None:
+        self._light = light
+        self._source = source
+
+    @property
+    def n_channels(self) -> int:
+        return self._source.n_channels
+
+    @property
+    def weight_channels(self) -> int:
+        return self._source.weight_channels
+
+    def sample(self, box: Box, values: F32, weights: U8) -> None:
+        try:
+            self._source.sample(box, values, weights)
+        except UnreadableFrame as error:
+            raise FrameLostError(self._light, error) from error
+
+
+def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource:
+    """Return the samples of a registered light."""
+    assert light.registration is not None
+    raw = frame_source(light.file)
+    to_frame = sampling.to_reference().then(light.registration.transform.inverse())
+    source: SampleSource
+    if sampling.keeps_mosaic:
+        source = resample.MosaicSampler(
+            calibrate.Calibrated(raw, light.calibration, sampling.cfa),
+            raw,
+            cfa=sampling.cfa,
+            defects=light.calibration.defects,
+            to_frame=to_frame,
+            normalisation=light.normalisation,
+            saturation_adu=light.file.meta.saturation_adu,
+            trails=light.trails,
+        )
+    else:
+        source = resample.CanvasSampler(
+            raw,
+            cfa=sampling.cfa,
+            calibration=light.calibration,
+            to_frame=to_frame,
+            method=sampling.method,
+            kernel=sampling.kernel,
+            window_px=sampling.window_px,
+            normalisation=light.normalisation,
+            saturation_adu=light.file.meta.saturation_adu,
+            feather_px=recipe.feather_px,
+            radial_feather=recipe.radial_feather,
+            trails=light.trails,
+        )
+    return _Watched(light, source)

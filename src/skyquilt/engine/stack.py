@@ -1,0 +1,234 @@
+"""The walk of a session: discover, calibrate, measure, align, integrate, write; one group after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from skyquilt.core import Box, Event, FrameFile, LeftOut, LightGroup, Listener, Session, Transform, silent
+from skyquilt.engine.align import align_lights, load_transforms
+from skyquilt.engine.arrange import arrange_groups
+from skyquilt.engine.budget import check_disk, memory_budget, n_processors
+from skyquilt.engine.cache import MeasurementCache, clear_cache
+from skyquilt.engine.calibration import Calibrator
+from skyquilt.engine.canvas import Canvas
+from skyquilt.engine.framing import frame_canvas, parse_framing
+from skyquilt.engine.integration import IntegrationJob, integrate_lights
+from skyquilt.engine.journal import Journal
+from skyquilt.engine.light import Light
+from skyquilt.engine.lock import locked
+from skyquilt.engine.masking import mask_trails
+from skyquilt.engine.measuring import measure_lights
+from skyquilt.engine.planning import make_plan
+from skyquilt.engine.publish import publish
+from skyquilt.engine.recipe import Recipe
+from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
+from skyquilt.engine.run import SCRATCH, Arrangement, GroupRun
+from skyquilt.engine.sampling import FrameLostError, choose_sampling, is_rotated
+from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError
+from skyquilt.io.discover import discover
+from skyquilt.io.framelist import read_frame_list
+
+__all__ = ["find_groups", "prepare_group", "stack_session"]
+
+
+def stack_session(
+    root: Path,
+    out: Path,
+    recipe: Recipe | None = None,
+    *,
+    listener: Listener = silent,
+    options: RunOptions | None = None,
+) -> RunResult:
+    """
+    Stack every group of lights found below a folder.
+
+    Parameters
+    ----------
+    root : Path
+        A folder as the telescope left it.
+    out : Path
+        Products go to ``out / <group name>``.
+    recipe : Recipe or None
+        None: the defaults.
+    listener : callable
+        Is told every `Event`.
+    options : RunOptions or None
+
+    Returns
+    -------
+    RunResult
+        Groups that failed stand in `failures`; the others are not affected.
+
+    Raises
+    ------
+    NoUsableInput
+        If there is nothing to stack below `root`.
+    Interrupted
+        On request; the same call goes on where this one stopped.
+    """
+    recipe = recipe or Recipe()
+    options = options or RunOptions()
+    parse_framing(recipe.framing)
+    known = load_transforms(options.load_transforms) if options.load_transforms else {}
+    session, groups, strays = find_groups(root, recipe, listener, options.frame_list)
+    plans: list[Plan] = []
+    stacks: list[StackResult] = []
+    failures: list[GroupFailure] = []
+    with threadpool_limits(1):
+        for group in groups:
+            try:
+                run = prepare_group(session, group, out / group.name, recipe, options, listener, strays)
+                arrangement = _arrange(run, known)
+                plans.append(arrangement.plan)
+                if not options.dry_run:
+                    stacks.append(_stack_group(run, arrangement))
+            except Interrupted:
+                raise
+            except SkyquiltError as error:
+                failures.append(GroupFailure(group.name, error))
+                listener(Event("warning", "done", f"{group.name}: {error.message}"))
+    listener(Event("done", "done", data={"stacked": len(stacks), "failed": len(failures)}))
+    return RunResult(session, tuple(plans), tuple(stacks), tuple(failures))
+
+
+def find_groups(
+    root: Path, recipe: Recipe, listener: Listener, frame_list: Path | None = None
+) -> tuple[Session, list[LightGroup], list[LeftOut]]:
+    """Return the session below a folder, its groups of lights, and the frames that fit in none."""
+    listener(Event("phase", "discover", str(root)))
+    session = discover(root, exclude=recipe.exclude)
+    for note in session.notes:
+        listener(Event("notice", "discover", note))
+    groups, strays = arrange_groups(session, recipe, _listed(session, frame_list))
+    for stray in [*session.left_out, *strays]:
+        listener(Event("left_out", "discover", f"{stray.path.name}: {stray.reason}"))
+    if not groups:
+        raise NoUsableInput(
+            f"no light frames to stack in {root}", "give the folder that holds the sub-exposures as FITS files"
+        )
+    return session, groups, strays
+
+
+def _listed(session: Session, path: Path | None) -> list[FrameFile] | None:
+    if path is None:
+        return None
+    return read_frame_list(path, [light for group in session.groups for light in group.lights])
+
+
+def prepare_group(
+    session: Session,
+    group: LightGroup,
+    folder: Path,
+    recipe: Recipe,
+    options: RunOptions,
+    listener: Listener,
+    strays: Sequence[LeftOut],
+) -> GroupRun:
+    """Calibrate and measure the lights of a group; what was measured before is taken from the cache."""
+    n_threads = recipe.threads or n_processors()
+    calibrator = Calibrator(session, recipe, listener, n_threads, options.should_stop)
+    cfa = group.lights[0].meta.cfa
+    budget = memory_budget(recipe.memory)
+    calibrations = calibrator.calibrate_group(group.lights, cfa)
+    lights = [
+        Light(file, calibration, digest) for file, (calibration, digest) in zip(group.lights, calibrations, strict=True)
+    ]
+    scratch = folder / SCRATCH
+    if options.refresh_cache:
+        clear_cache(scratch, "measurements")
+    cache = MeasurementCache(scratch if options.use_cache and not options.dry_run else None)
+    measure_lights(lights, cfa, cache, listener, n_threads=n_threads, should_stop=options.should_stop)
+    return GroupRun(
+        session, group, folder, recipe, options, listener, list(strays), n_threads, budget, calibrator, lights
+    )
+
+
+def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
+    """Select, register, normalise and weigh; then choose sampling, canvas and plan."""
+    if len(run.lights) < 2:
+        raise NotRegistered(
+            f"{run.group.name}: a stack needs two frames at least, there is one",
+            "add frames, or use the single frame as it is",
+        )
+    reference = align_lights(run.lights, run.recipe, run.listener, known)
+    if len(run.kept) < 2:
+        raise NotRegistered(f"{run.group.name}: fewer than two frames can be stacked", "see the reasons above")
+    transforms = [light.registration.transform for light in run.kept if light.registration]
+    meta = reference.file.meta
+    rotated = is_rotated(transforms, meta.width, meta.height)
+    sampling = choose_sampling(run.recipe, meta.cfa, meta.n_planes, is_rotated=rotated)
+    if sampling.keeps_mosaic and rotated:
+        raise NotRegistered(
+            f"{run.group.name}: the frames are rotated against each other, whole-pixel shifts cannot align them",
+            "use --align-mode auto or rgb_affine, and --debayer auto",
+        )
+    frames = [
+        (Box(0, 0, light.file.meta.width, light.file.meta.height), light.registration.transform)
+        for light in run.kept
+        if light.registration
+    ]
+    canvas = frame_canvas(run.recipe.framing, Box(0, 0, meta.width, meta.height), frames)
+    plan = make_plan(
+        run.group.name,
+        len(run.kept),
+        meta.width * meta.height,
+        sampling,
+        _in_cells(canvas, sampling.cell),
+        run.recipe,
+        budget=run.budget,
+        n_threads=run.n_threads,
+        calibration_table=run.calibrator.table,
+    )
+    for line in plan.lines:
+        run.listener(Event("notice", "plan", line))
+    return Arrangement(reference, sampling, plan.canvas, plan)
+
+
+def _in_cells(box: Box, cell: int) -> Box:
+    """Return the canvas in canvas pixels: whole cells of the reference's pixels."""
+    return Box(-(-box.x0 // cell), -(-box.y0 // cell), box.x1 // cell, box.y1 // cell)
+
+
+def _stack_group(run: GroupRun, arrangement: Arrangement) -> StackResult:
+    """Integrate and write."""
+    check_disk(run.folder, arrangement.plan.scratch_bytes + arrangement.plan.output_bytes)
+    with locked(run.scratch):
+        if run.recipe.trails and run.recipe.rejection != "none":
+            mask_trails(
+                run.kept,
+                arrangement.reference,
+                arrangement.sampling.cfa,
+                run.listener,
+                n_threads=run.n_threads,
+                should_stop=run.options.should_stop,
+            )
+        job, journal = _integrate(run, arrangement)
+        try:
+            scale = 1.0 if run.recipe.unit == "adu" else 1.0 / run.full_scale_adu
+            canvas = Canvas(job, journal, scale)
+            for light, counts in zip(job.lights, canvas.frame_counts(), strict=True):
+                light.samples = (int(counts[0]), int(counts[1]), int(counts[2]))
+            result = publish(run, arrangement, canvas)
+        except BaseException:
+            journal.close()
+            raise
+        journal.remove()
+    return result
+
+
+def _integrate(run: GroupRun, arrangement: Arrangement) -> tuple[IntegrationJob, Journal]:
+    """Integrate; a frame that vanishes meanwhile is left out, and the integration begins anew without it."""
+    while True:
+        job = run.job(arrangement)
+        try:
+            return job, integrate_lights(job, run.scratch / "journal", run.listener, run.options.should_stop)
+        except FrameLostError as lost:
+            lost.light.leave_out("integrate", "vanished", lost.error.message)
+            run.listener(Event("left_out", "integrate", f"{lost.light.file.name}: {lost.error.message}"))
+            if len(run.kept) < 2:
+                raise NotRegistered(
+                    f"{run.group.name}: fewer than two frames are left", "were the files moved?"
+                ) from lost

@@ -1,0 +1,7 @@
+"""Finding the frames of a session in a folder, as the telescope or a person left them."""
+
+from skyquilt.io.discover.describe import describe
+from skyquilt.io.discover.session import discover
+from skyquilt.io.discover.sidecars import ShotsInfo, read_sidecar
+
+__all__ = ["ShotsInfo", "describe", "discover", "read_sidecar"]

@@ -1,0 +1,22 @@
+"""FITS frames: headers of every dialect, pixels of any box, results written so that they cannot be half there."""
+
+from skyquilt.io.fits.checksums import data_hash, verify_checksums
+from skyquilt.io.fits.decoded import set_decode_cache
+from skyquilt.io.fits.header import Card, Header
+from skyquilt.io.fits.opening import open_frame, read_header
+from skyquilt.io.fits.source import FitsSource, frame_source
+from skyquilt.io.fits.write import ImageWriter, write_image
+
+__all__ = [
+    "Card",
+    "FitsSource",
+    "Header",
+    "ImageWriter",
+    "data_hash",
+    "frame_source",
+    "open_frame",
+    "read_header",
+    "set_decode_cache",
+    "verify_checksums",
+    "write_image",
+]

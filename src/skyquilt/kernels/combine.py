@@ -1,0 +1,400 @@
+"""One pass over the samples of a tile, in frame order: what is accepted is summed, what is not is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skyquilt.core import F32, F64, I64, U8
+from skyquilt.kernels.backend import exact_inlined, exact_kernel
+from skyquilt.kernels.lanes import (
+    WIDTH,
+    any_true,
+    copy_bytes,
+    count_true,
+    gather_rows,
+    larger,
+    load,
+    load_bytes,
+    lookup,
+    magnitude,
+    narrow,
+    pick,
+    smaller,
+    splat,
+    splat_double,
+    square_root,
+    store,
+    widen,
+)
+from skyquilt.kernels.reject import PROPER, groups_at_once
+from skyquilt.kernels.reject_rules import median_rows
+from skyquilt.kernels.sort import sort_columns
+
+__all__ = [
+    "MAXIMUM",
+    "MEDIAN",
+    "MINIMUM",
+    "SCATTER_SAMPLES",
+    "combine_means",
+    "combine_ordered",
+    "final_mean",
+    "noise_variance",
+    "structure_variance",
+    "sum_coverage",
+]
+
+SCATTER_SAMPLES = 8
+"""From so many survivors on, their own scatter tells the variance better than the noise model."""
+
+MEDIAN, MINIMUM, MAXIMUM = range(3)
+
+_STAGED_FROM = 96
+_INFINITY = np.float32(np.inf)
+
+
+@exact_inlined
+def noise_variance(centre: Any, sky_variance: float, shot: float, sky_level: float) -> Any:
+    """Return the variance that the noise model gives one sample of a pixel whose level is `centre`."""
+    return splat(sky_variance) + splat(shot) * larger(centre - splat(sky_level), splat(0.0))
+
+
+@exact_inlined
+def _limits(
+    few: Any,
+    start: Any,
+    end: Any,
+    centre: Any,
+    median_variance: Any,
+    structure: Any,
+    low: float,
+    high: float,
+    noise: tuple[float, float, float],
+) -> Any:
+    """Return the accepted interval of one frame: that of the pixel, or the noise model's where samples are few."""
+    sky_variance, shot, sky_level = noise
+    variance = noise_variance(centre, sky_variance, shot, sky_level)
+    scale = square_root(variance * (splat(1.0) + median_variance) + structure)
+    return pick(few, centre - splat(low) * scale, start), pick(few, centre + splat(high) * scale, end)
+
+
+@exact_inlined
+def _pixel_terms(
+    pixel: int,
+    low: float,
+    high: float,
+    centre: F32,
+    lowest: F32,
+    highest: F32,
+    counts: F32,
+    structure: F32,
+    median_variances: F32,
+) -> Any:
+    """Return what does not depend on the frame: centre, interval, few, structure, smallest weight that takes part."""
+    zero = splat(0.0)
+    middle = load(centre, pixel)
+    start, end = load(lowest, pixel), load(highest, pixel)
+    count = load(counts, pixel)
+    local = load(structure, pixel)
+    slack = square_root(local)
+    some = count > zero
+    few = some & ~(start <= end)
+    start = pick(some, smaller(start, middle - splat(low) * slack), splat(-_INFINITY))
+    end = pick(some, larger(end, middle + splat(high) * slack), splat(_INFINITY))
+    least = pick(some, splat(PROPER), splat(1.0))
+    return middle, start, end, few, local, least, lookup(median_variances, count)
+
+
+@exact_kernel
+def combine_means(
+    values: F32,
+    weights: U8,
+    shape: tuple[int, int, int, int],
+    channel: int,
+    frame_weights: F64,
+    noise: tuple[F32, F32, F32],
+    limits: tuple[float, float],
+    median_variances: F32,
+    intervals: tuple[F32, F32, F32, F32, F32],
+    interior: U8,
+    out: tuple[F32, F32, F32, F32, F32],
+    frame_counts: I64,
+) -> None:
+    """
+    Combine the accepted samples of one channel to their weighted mean.
+
+    Parameters
+    ----------
+    values, weights, shape
+        As for `kernels.reject.find_intervals`.
+    frame_weights : float64 (n_frames,)
+        Of the order of 1.
+    noise : three float32 (n_frames,)
+        Sky variance of a sample (ADU²), variance per ADU above the sky level, sky level (ADU).
+    limits : (low, high)
+        In sigmas, of the noise model and of the local structure.
+    median_variances : float32 (n_frames + 1,)
+        Variance of the median of so many samples, in variances of one.
+    intervals : centre, lowest, highest, counts and structure variance, float32 (n_pixels rounded up,)
+    interior : uint8 (n_pixels rounded up,)
+        1 where the result is wanted, 0 on the rim.
+    out : value, variance, used, rejected low, rejected high, float32 (n_pixels rounded up,)
+        Written in place where `interior` is 1; value NaN where nothing landed.
+    frame_counts : int64 (n_frames * 3,)
+        Samples, rejected low, rejected high of every frame; added to in place.
+
+    Notes
+    -----
+    Definition, over the accepted samples in frame order, w_k = frame weight x weight / 255, float64::
+
+        value    = Σ w v / Σ w
+        variance = Σ w² (v - value)² / ((Σ w)² - Σ w²)     from 8 survivors on (no assumption on each one's noise)
+                 = Σ w² σ_k² / (Σ w)²                      below, σ_k² = sky variance + shot x max(0, centre - sky)
+
+    All sums run over v - centre, so that nothing is lost to a high sky: that difference and the weight are float32, the
+    sums of the value float64, those of the variance float32 (good to 1e-5).
+    """
+    n_frames, n_channels, weight_channels, n_pixels = shape
+    weight_channel = channel if weight_channels > 1 else 0
+    # many frames lie in too many pages of memory to visit them all for every group of columns
+    is_staged = n_frames > _STAGED_FROM
+    most_groups = groups_at_once(n_frames)
+    n_staged = most_groups * n_frames * WIDTH if is_staged else 0
+    staged_values = np.empty(n_staged, dtype=np.float32)
+    staged_weights = np.empty(n_staged, dtype=np.uint8)
+    for pixel in range(0, n_pixels, most_groups * WIDTH):
+        n_groups = min(most_groups, (n_pixels - pixel + WIDTH - 1) // WIDTH)
+        value_start = channel * n_pixels + pixel
+        weight_start = weight_channel * n_pixels + pixel
+        if is_staged:
+            for row in range(n_frames):
+                value_row = value_start + row * n_channels * n_pixels
+                weight_row = weight_start + row * weight_channels * n_pixels
+                for group in range(n_groups):
+                    place = (group * n_frames + row) * WIDTH
+                    store(staged_values, place, load(values, value_row + group * WIDTH))
+                    copy_bytes(weights, weight_row + group * WIDTH, staged_weights, place)
+        for group in range(n_groups):
+            if is_staged:
+                group_values, group_weights = staged_values, staged_weights
+                starts = (group * n_frames * WIDTH, group * n_frames * WIDTH)
+                steps = (WIDTH, WIDTH)
+            else:
+                group_values, group_weights = values, weights
+                starts = (value_start + group * WIDTH, weight_start + group * WIDTH)
+                steps = (n_channels * n_pixels, weight_channels * n_pixels)
+            _combine_group(
+                group_values,
+                group_weights,
+                n_frames,
+                starts,
+                steps,
+                pixel + group * WIDTH,
+                frame_weights,
+                noise,
+                limits,
+                median_variances,
+                intervals,
+                interior,
+                out,
+                frame_counts,
+            )
+
+
+@exact_inlined
+def _combine_group(
+    values: F32,
+    weights: U8,
+    n_frames: int,
+    starts: tuple[int, int],
+    steps: tuple[int, int],
+    pixel: int,
+    frame_weights: F64,
+    noise: tuple[F32, F32, F32],
+    limits: tuple[float, float],
+    median_variances: F32,
+    intervals: tuple[F32, F32, F32, F32, F32],
+    interior: U8,
+    out: tuple[F32, F32, F32, F32, F32],
+    frame_counts: I64,
+) -> None:
+    """Combine one group of columns."""
+    centre, lowest, highest, counts, structure = intervals
+    value_out, variance_out, used_out, below_out, above_out = out
+    sky_variances, shots, sky_levels = noise
+    low, high = limits
+    zero = splat(0.0)
+    one = splat(1.0)
+    nothing = splat_double(0.0)
+    wanted = load_bytes(interior, pixel) > zero
+    if not any_true(wanted):
+        return
+    middle, start, end, few, local, least, spread = _pixel_terms(
+        pixel, low, high, centre, lowest, highest, counts, structure, median_variances
+    )
+    any_few = any_true(few)
+    total, weighted = nothing, nothing
+    squares, squares_weighted, scatter = zero, zero, zero
+    used, below = zero, zero
+    for row in range(n_frames):
+        value = load(values, starts[0] + row * steps[0])
+        weight = load_bytes(weights, starts[1] + row * steps[1])
+        floor, ceiling = start, end
+        if any_few:
+            noise_row = (sky_variances[row], shots[row], sky_levels[row])
+            floor, ceiling = _limits(few, start, end, middle, spread, local, low, high, noise_row)
+        present = (weight >= least) & (magnitude(value) < splat(_INFINITY))
+        too_low = present & (value < floor)
+        too_high = present & (value > ceiling)
+        kept = present & ~(too_low | too_high)
+        used = used + pick(kept, one, zero)
+        below = below + pick(too_low, one, zero)
+        frame_counts[3 * row] += count_true(present & wanted)
+        frame_counts[3 * row + 1] += count_true(too_low & wanted)
+        frame_counts[3 * row + 2] += count_true(too_high & wanted)
+        w = pick(kept, weight, zero) * splat(frame_weights[row] / 255.0)
+        deviation = pick(kept, value - middle, zero)
+        product = w * deviation
+        w_double = widen(w)
+        total = total + w_double
+        weighted = weighted + w_double * widen(deviation)
+        squares = squares + w * w
+        squares_weighted = squares_weighted + w * product
+        scatter = scatter + product * product
+    modelled = nothing
+    is_modelled = used < splat(SCATTER_SAMPLES)
+    if any_true(is_modelled):
+        for row in range(n_frames):
+            value = load(values, starts[0] + row * steps[0])
+            weight = load_bytes(weights, starts[1] + row * steps[1])
+            noise_row = (sky_variances[row], shots[row], sky_levels[row])
+            floor, ceiling = _limits(few, start, end, middle, spread, local, low, high, noise_row)
+            kept = (weight >= least) & (magnitude(value) < splat(_INFINITY)) & (value >= floor) & (value <= ceiling)
+            w = pick(kept, weight, zero) * splat(frame_weights[row] / 255.0)
+            modelled = modelled + widen(w * w * noise_variance(middle, noise_row[0], noise_row[1], noise_row[2]))
+    mean, variance = final_mean(
+        total, weighted, widen(squares), widen(squares_weighted), widen(scatter), modelled, is_modelled
+    )
+    above = pick(load(counts, pixel) > zero, load(counts, pixel) - used - below, zero)
+    store(value_out, pixel, narrow(widen(middle) + mean))
+    store(variance_out, pixel, narrow(variance))
+    store(used_out, pixel, used)
+    store(below_out, pixel, below)
+    store(above_out, pixel, above)
+
+
+@exact_inlined
+def final_mean(
+    total: Any, weighted: Any, squares: Any, squares_weighted: Any, scatter: Any, modelled: Any, is_modelled: Any
+) -> Any:
+    """Return the weighted mean deviation and the variance of the mean from their sums; NaN where nothing landed."""
+    mean = weighted / total
+    two = splat_double(2.0)
+    residual = larger(scatter - two * mean * squares_weighted + mean * mean * squares, splat_double(0.0))
+    empirical = residual / (total * total - squares)
+    return mean, pick(is_modelled, modelled / (total * total), empirical)
+
+
+@exact_kernel
+def combine_ordered(
+    values: F32,
+    weights: U8,
+    shape: tuple[int, int, int, int],
+    channel: int,
+    noise: tuple[F32, F32, F32],
+    limits: tuple[float, float],
+    median_variances: F32,
+    intervals: tuple[F32, F32, F32, F32, F32],
+    which: int,
+    block: F32,
+    value_out: F32,
+) -> None:
+    """
+    Combine the accepted samples of one channel to their median, minimum or maximum, unweighted.
+
+    Parameters as in `combine_means`; `which` is MEDIAN, MINIMUM or MAXIMUM, `block` comes from
+    `kernels.reject.empty_block(n_frames)`. Definition: ``np.median(accepted)``, ``accepted.min()``, ``accepted.max()``.
+    """
+    n_frames, n_channels, weight_channels, n_pixels = shape
+    weight_channel = channel if weight_channels > 1 else 0
+    centre, lowest, highest, counts, structure = intervals
+    sky_variances, shots, sky_levels = noise
+    low, high = limits
+    zero = splat(0.0)
+    one = splat(1.0)
+    infinity = splat(_INFINITY)
+    for pixel in range(0, n_pixels, WIDTH):
+        middle, start, end, few, local, least, spread = _pixel_terms(
+            pixel, low, high, centre, lowest, highest, counts, structure, median_variances
+        )
+        used = zero
+        for row in range(n_frames):
+            value = load(values, (row * n_channels + channel) * n_pixels + pixel)
+            weight = load_bytes(weights, (row * weight_channels + weight_channel) * n_pixels + pixel)
+            noise_row = (sky_variances[row], shots[row], sky_levels[row])
+            floor, ceiling = _limits(few, start, end, middle, spread, local, low, high, noise_row)
+            kept = (weight >= least) & (magnitude(value) < infinity) & (value >= floor) & (value <= ceiling)
+            store(block, row * WIDTH, pick(kept, value, infinity))
+            used = used + pick(kept, one, zero)
+        sort_columns(block, n_frames)
+        first, last = median_rows(zero, used)
+        if which == MINIMUM:
+            first, last = zero, zero
+        elif which == MAXIMUM:
+            first = larger(used - one, zero)
+            last = first
+        result = splat(0.5) * (gather_rows(block, first) + gather_rows(block, last))
+        store(value_out, pixel, pick(used > zero, result, splat(np.float32(np.nan))))
+
+
+@exact_kernel
+def structure_variance(
+    centre: F32, counts: F32, width: int, height: int, jitter_px: float, blur_px2: float, out: F32
+) -> None:
+    """
+    Tell how far samples may stray because the sky has structure: registration jitter on slopes, seeing on stars.
+
+    Parameters
+    ----------
+    centre, counts : float32 (at least height * width,)
+        Median image and number of samples; pixels without samples count as equal to the pixel in hand.
+    jitter_px : float, px
+        Rms registration error per axis.
+    blur_px2 : float, px²
+        Rms variation of half the variance of the star profile.
+    out : float32
+        Variance, ADU²; written for all but the outermost pixels, which become 0.
+
+    Notes
+    -----
+    Definition, m the median image: ``(jitter |grad m|)² + (blur lap m)²``, where each component of the gradient is the
+    larger of its two one-sided differences and lap m = m(x-1) + m(x+1) + m(y-1) + m(y+1) - 4 m. Blurring an image by a
+    Gaussian of variance s² (px²) adds s²/2 lap m to it (heat equation), hence the second term.
+    """
+    for pixel in range(height * width):
+        out[pixel] = 0.0
+    for y in range(1, height - 1):
+        for x in range(1, width - 1):
+            here = y * width + x
+            middle = np.float64(centre[here])
+            left = np.float64(centre[here - 1]) - middle if counts[here - 1] > 0 else 0.0
+            right = np.float64(centre[here + 1]) - middle if counts[here + 1] > 0 else 0.0
+            above = np.float64(centre[here - width]) - middle if counts[here - width] > 0 else 0.0
+            below = np.float64(centre[here + width]) - middle if counts[here + width] > 0 else 0.0
+            across = max(abs(left), abs(right))
+            down = max(abs(above), abs(below))
+            curvature = left + right + above + below
+            out[here] = jitter_px * jitter_px * (across * across + down * down) + (blur_px2 * curvature) ** 2
+
+
+@exact_kernel
+def sum_coverage(weights: U8, shape: tuple[int, int, int, int], exposure_s: F64, total: F64) -> None:
+    """Add exposure x weight / 255 (mean over the weight channels) of every frame, in order; `total` is (n_pixels,), s."""
+    n_frames, _, weight_channels, n_pixels = shape
+    for row in range(n_frames):
+        factor = exposure_s[row] / (255.0 * weight_channels)
+        for weight_channel in range(weight_channels):
+            start = (row * weight_channels + weight_channel) * n_pixels
+            for pixel in range(n_pixels):
+                total[pixel] += factor * np.float64(weights[start + pixel])

@@ -1,0 +1,174 @@
+"""
+What each debayering method means, in plain NumPy: the definitions that the compiled loops must agree with.
+
+Each takes float32 (h, w) and a `Cfa` and returns float32 (3, h, w) (superpixel: half the size). Beyond the edges the image is
+mirrored about its outermost pixels, which keeps the parity of the colour filter array.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skyquilt.core import F32, Cfa, Mask
+
+__all__ = ["bilinear", "malvar", "rcd", "superpixel"]
+
+_MARGIN = 8  # even, so that the padded array keeps the pattern; more than any method's reach
+_TINY = np.float32(1e-20)  # keeps 0 / 0 out of the weights of a perfectly flat area
+
+
+def _pad(pixels: F32) -> F32:
+    return np.pad(pixels.astype(np.float32), _MARGIN, mode="reflect")
+
+
+def _crop(planes: list[F32]) -> F32:
+    return np.stack([plane[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] for plane in planes])
+
+
+def _at(plane: F32, dx: int, dy: int) -> F32:
+    """Return the plane whose value at (x, y) is that of `plane` at (x + dx, y + dy)."""
+    return np.roll(plane, (-dy, -dx), axis=(0, 1))
+
+
+def _sites(cfa: Cfa, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
+    """Return where the red and the blue sites are, and which rows hold red sites."""
+    rows, columns = np.indices(shape) % 2
+    is_colour = cfa.table[rows, columns] != 1
+    return is_colour, rows == cfa.red_site[1]
+
+
+def _sort_colours(own: F32, green: F32, other: F32, is_red_row: Mask) -> list[F32]:
+    """Turn "the colour of this row", green and "the other colour" into red, green and blue."""
+    return [np.where(is_red_row, own, other), green, np.where(is_red_row, other, own)]
+
+
+def bilinear(pixels: F32, cfa: Cfa) -> F32:
+    """Return the mean of the nearest sites of each colour."""
+    c = _pad(pixels)
+    is_colour, is_red_row = _sites(cfa, c.shape)
+    beside = _at(c, -1, 0) + _at(c, 1, 0)
+    over = _at(c, 0, -1) + _at(c, 0, 1)
+    corners = (_at(c, -1, -1) + _at(c, 1, -1)) + (_at(c, -1, 1) + _at(c, 1, 1))
+    own = np.where(is_colour, c, beside / 2)
+    green = np.where(is_colour, (beside + over) / 4, c)
+    other = np.where(is_colour, corners / 4, over / 2)
+    return _crop(_sort_colours(own, green, other, is_red_row))
+
+
+def malvar(pixels: F32, cfa: Cfa) -> F32:
+    """
+    Return bilinear interpolation corrected by the Laplacian of the colour that was measured.
+
+    Notes
+    -----
+    The 5 x 5 filters of Malvar, He & Cutler 2004 (ICASSP), figure 2, gains 1/2, 5/8, 3/4.
+    """
+    c = _pad(pixels)
+    is_colour, is_red_row = _sites(cfa, c.shape)
+    beside = _at(c, -1, 0) + _at(c, 1, 0)
+    over = _at(c, 0, -1) + _at(c, 0, 1)
+    far_beside = _at(c, -2, 0) + _at(c, 2, 0)
+    far_over = _at(c, 0, -2) + _at(c, 0, 2)
+    corners = (_at(c, -1, -1) + _at(c, 1, -1)) + (_at(c, -1, 1) + _at(c, 1, 1))
+    far = far_beside + far_over
+    cross = (4 * c + 2 * (beside + over) - far) / 8
+    across = (5 * c + 4 * beside - (far_beside + corners) + far_over / 2) / 8
+    along = (5 * c + 4 * over - (far_over + corners) + far_beside / 2) / 8
+    diagonal = (6 * c + 2 * corners - np.float32(1.5) * far) / 8
+    own = np.where(is_colour, c, across)
+    green = np.where(is_colour, cross, c)
+    other = np.where(is_colour, diagonal, along)
+    return _crop(_sort_colours(own, green, other, is_red_row))
+
+
+def _high_pass(c: F32, dx: int, dy: int) -> F32:
+    """Return the squared detail along one direction; constants and slopes give 0."""
+    near = _at(c, -dx, -dy) + _at(c, dx, dy)
+    second = _at(c, -2 * dx, -2 * dy) + _at(c, 2 * dx, 2 * dy)
+    third = _at(c, -3 * dx, -3 * dy) + _at(c, 3 * dx, 3 * dy)
+    detail = (third - near) + (6 * c - 3 * second)
+    return detail * detail
+
+
+def _weigh(first: F32, first_gradient: F32, second: F32, second_gradient: F32) -> F32:
+    """Return the mean of two estimates, each weighted by the gradient on the other's side."""
+    return (second_gradient * first + first_gradient * second) / (first_gradient + second_gradient)
+
+
+def _green_estimate(c: F32, low_pass: F32, dx: int, dy: int) -> tuple[F32, F32]:
+    """Return the green that the neighbour towards (dx, dy) suggests, and the gradient on that side."""
+    gradient = (
+        _TINY
+        + np.abs(_at(c, dx, dy) - _at(c, -dx, -dy))
+        + np.abs(c - _at(c, 2 * dx, 2 * dy))
+        + np.abs(_at(c, dx, dy) - _at(c, 3 * dx, 3 * dy))
+        + np.abs(_at(c, 2 * dx, 2 * dy) - _at(c, 4 * dx, 4 * dy))
+    )
+    return _at(c, dx, dy) + (low_pass - _at(low_pass, 2 * dx, 2 * dy)) / 2, gradient
+
+
+def rcd(pixels: F32, cfa: Cfa) -> F32:
+    """
+    Return an edge-directed interpolation: along the direction of less detail, corrected by the low-passed brightness.
+
+    Notes
+    -----
+    After the idea of Ratio Corrected Demosaicing (L. Sanz Rodriguez 2017): a directional discrimination from squared
+    high-pass filters, green from neighbours corrected by a low-pass image, red and blue from colour differences. Written
+    anew, with differences where RCD has ratios: a frame's pedestal then only adds to the result, and faint sky divides
+    by nothing small. Not linear in the pixels, but equivariant to scale and offset. Reach 7.
+    """
+    c = _pad(pixels)
+    is_colour, is_red_row = _sites(cfa, c.shape)
+    beside, over = _at(c, -1, 0) + _at(c, 1, 0), _at(c, 0, -1) + _at(c, 0, 1)
+    corners = (_at(c, -1, -1) + _at(c, 1, -1)) + (_at(c, -1, 1) + _at(c, 1, 1))
+    low_pass = (4 * c + 2 * (beside + over) + corners) / 16
+
+    # 0: all detail is across rows, 1: all of it is across columns... of the two stories here and around, the clearer one
+    across_rows, across_columns = _high_pass(c, 0, 1), _high_pass(c, 1, 0)
+    vertical = (_at(across_rows, 0, -1) + _at(across_rows, 0, 1)) + across_rows
+    horizontal = (_at(across_columns, -1, 0) + _at(across_columns, 1, 0)) + across_columns
+    here = (vertical + _TINY) / ((vertical + horizontal) + 2 * _TINY)
+    around = ((_at(here, -1, -1) + _at(here, 1, -1)) + (_at(here, -1, 1) + _at(here, 1, 1))) / 4
+    prefer_row = np.where(np.abs(here - np.float32(0.5)) < np.abs(around - np.float32(0.5)), around, here)
+
+    along_column = _weigh(*_green_estimate(c, low_pass, 0, -1), *_green_estimate(c, low_pass, 0, 1))
+    along_row = _weigh(*_green_estimate(c, low_pass, -1, 0), *_green_estimate(c, low_pass, 1, 0))
+    green = np.where(is_colour, along_column + prefer_row * (along_row - along_column), c)
+
+    difference = c - green  # 0 at the green sites
+    main, anti = [
+        (
+            _TINY + np.abs(_at(c, dx, -1) - _at(c, -dx, 1)) + np.abs(green - _at(green, dx, -1)),
+            _TINY + np.abs(_at(c, dx, -1) - _at(c, -dx, 1)) + np.abs(green - _at(green, -dx, 1)),
+        )
+        for dx in (-1, 1)
+    ]
+    along_main = _weigh(_at(difference, -1, -1), main[0], _at(difference, 1, 1), main[1])
+    along_anti = _weigh(_at(difference, 1, -1), anti[0], _at(difference, -1, 1), anti[1])
+    opposite = _weigh(along_main, main[0] + main[1], along_anti, anti[0] + anti[1])
+
+    side = [_TINY + np.abs(green - _at(green, dx, dy)) for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+
+    def along(plane: F32, axis: int) -> F32:
+        if axis == 0:
+            return _weigh(_at(plane, -1, 0), side[0], _at(plane, 1, 0), side[1])
+        return _weigh(_at(plane, 0, -1), side[2], _at(plane, 0, 1), side[3])
+
+    own_column, other_column = along(opposite, 1), along(difference, 1)
+    own = np.where(is_colour, c, green + (own_column + prefer_row * (along(difference, 0) - own_column)))
+    other = green + np.where(is_colour, opposite, other_column + prefer_row * (along(opposite, 0) - other_column))
+    return _crop(_sort_colours(own, green, other, is_red_row))
+
+
+def superpixel(pixels: F32, cfa: Cfa) -> F32:
+    """
+    Return one pixel for each whole 2 x 2 cell, float32 (3, h // 2, w // 2): its red, the mean of its greens, its blue.
+
+    The centre of superpixel (i, j) lies at (2 i + 0.5, 2 j + 0.5) of the full frame.
+    """
+    height, width = (pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2)
+    corners = {(x, y): pixels[y:height:2, x:width:2].astype(np.float32) for y in (0, 1) for x in (0, 1)}
+    red_x, red_y = cfa.red_site
+    green = (corners[1 - red_x, red_y] + corners[red_x, 1 - red_y]) / 2
+    return np.stack([corners[red_x, red_y], green, corners[1 - red_x, 1 - red_y]])

@@ -1,0 +1,467 @@
+"""What a star is like: Gaussian fits on the sensor's own pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skyquilt.core.arrays import F32, F64, I64, Mask
+from skyquilt.kernels.backend import inlined, kernel
+
+__all__ = [
+    "AMPLITUDE",
+    "CHI2",
+    "COLUMNS",
+    "MAXIMUM",
+    "OK",
+    "POSITION_ERROR",
+    "AMPLITUDE_ERROR",
+    "SATURATED",
+    "SHARPNESS",
+    "SXX",
+    "SXY",
+    "SYY",
+    "X",
+    "Y",
+    "N_USED",
+    "E_MAX",
+    "moffat_profile",
+    "fit_stars",
+    "guess_shapes",
+    "count_at_least",
+    "local_levels",
+    "mark_duplicates",
+]
+
+# columns of the table that `fit_stars` fills, one row a star
+OK, X, Y, AMPLITUDE, SXX, SXY, SYY, POSITION_ERROR, AMPLITUDE_ERROR, CHI2, N_USED, MAXIMUM, SATURATED, SHARPNESS = range(14)
+COLUMNS = 14
+E_MAX = 12.0
+_PER_E = 64.0  # samples of the profile for each unit of e
+_HUGE = 1e30
+_CENTRE_STEPS = 3
+_NARROWEST = 0.25  # plane px²
+_SHARPEST = 3.4  # 1/px²: FWHM 1.28 px, narrower than any star that a pixel has seen
+_SMALLEST_RADIUS = 3.0  # px: thirteen green pixels, for seven unknowns at most
+_FLUX_E = 16.0 * np.log(2.0)  # two FWHM from the centre
+
+
+def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float]:
+    """
+    Return the samples of a star's profile, what its slope needs, and its flux for height 1 and unit moments.
+
+    Parameters
+    ----------
+    inverse_beta : float, 0 to 0.6
+        1 / beta of the Moffat profile; 0 is the Gaussian.
+
+    Returns
+    -------
+    profile : float64 (n,)
+        g(e) = (1 + kappa e)^-beta at e = 0, 1/64, ... with kappa = (2^(1/beta) - 1) / ln 2, which puts half of the
+        maximum at e = ln 2, as for the Gaussian exp(-e); e is half of
+        the squared distance in sigma.
+    bend : (float, float)
+        kappa and beta * kappa: -g'/g = beta kappa / (1 + kappa e).
+    flux : float
+        2 pi times the integral of g over e from 0 to 16 ln 2: what falls within two FWHM of the centre.
+    """
+    e = np.arange(int(E_MAX * _PER_E) + 2) / _PER_E
+    if inverse_beta < 1e-3:
+        return np.exp(-e), (0.0, 1.0), 2.0 * np.pi
+    beta = 1.0 / inverse_beta
+    kappa = (2.0**inverse_beta - 1.0) / np.log(2.0)
+    share = 1.0 - (1.0 + kappa * _FLUX_E) ** (1.0 - beta)
+    return (1.0 + kappa * e) ** -beta, (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
+
+
+@kernel
+def local_levels(plane: F32, x: F64, y: F64, inner: float, outer: float, level: F64) -> None:
+    """
+    Fill the level of an annulus around each point: mean after three rounds of clipping at 2.5 sigma.
+
+    Parameters
+    ----------
+    plane : float32 (y, x), ADU
+    x, y : float64 (n,), plane px
+    inner, outer : float, plane px
+    level : float64 (n,), ADU
+        Written in place; 0 where the annulus holds fewer than 8 pixels.
+    """
+    h, w = plane.shape
+    reach = int(np.ceil(outer))
+    values = np.empty((2 * reach + 3) * (2 * reach + 3))
+    for k in range(len(x)):
+        n = 0
+        cx, cy = int(round(x[k])), int(round(y[k]))
+        for i in range(max(cy - reach, 0), min(cy + reach + 1, h)):
+            for j in range(max(cx - reach, 0), min(cx + reach + 1, w)):
+                r2 = (i - cy) * (i - cy) + (j - cx) * (j - cx)
+                if inner * inner <= r2 <= outer * outer:
+                    values[n] = plane[i, j]
+                    n += 1
+        if n < 8:
+            level[k] = 0.0
+            continue
+        low, high = -np.inf, np.inf
+        mean = 0.0
+        for _ in range(4):
+            m, total, squares = 0, 0.0, 0.0
+            for t in range(n):
+                v = values[t]
+                if low <= v <= high:
+                    m += 1
+                    total += v
+                    squares += v * v
+            if m < 4:
+                break
+            mean = total / m
+            sigma = np.sqrt(max(squares / m - mean * mean, 0.0))
+            low, high = mean - 2.5 * sigma, mean + 2.5 * sigma
+        level[k] = mean
+
+
+@kernel
+def guess_shapes(plane: F32, x: F64, y: F64, level: F64, largest: float, shape: F64) -> None:
+    """
+    Fill a first idea of each star's second moments: a Gaussian window that adapts to what it sees.
+
+    Parameters
+    ----------
+    plane : float32 (y, x), ADU
+    x, y : float64 (n,), plane px
+    level : float64 (n,), ADU
+        Sky to subtract.
+    largest : float, plane px
+        Moments beyond its square count as failed.
+    shape : float64 (n, 5)
+        x, y, xx, xy, yy in plane px and px². Written in place; xx = 0 where it failed.
+
+    Notes
+    -----
+    Definition: M <- 2 sum(w I r r^T) / sum(w I), w = exp(-r^T M^-1 r / 2), until M settles (Bernstein & Jarvis 2002,
+    AJ 123, 583, section 3).
+    """
+    h, w = plane.shape
+    for k in range(len(x)):
+        cx, cy = x[k], y[k]
+        xx, xy, yy = 1.0, 0.0, 1.0
+        good = False
+        for _ in range(30):
+            det = xx * yy - xy * xy
+            p, q, s = yy / det, -xy / det, xx / det
+            reach = int(min(3.0 * np.sqrt(max(xx, yy)) + 1.0, 3.0 * largest))
+            total, sx, sy, sxx, sxy, syy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for i in range(max(int(cy) - reach, 0), min(int(cy) + reach + 2, h)):
+                for j in range(max(int(cx) - reach, 0), min(int(cx) + reach + 2, w)):
+                    dx, dy = j - cx, i - cy
+                    e = 0.5 * (p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)
+                    if e > 5.0:
+                        continue
+                    v = np.exp(-e) * (plane[i, j] - level[k])
+                    total += v
+                    sx += v * dx
+                    sy += v * dy
+                    sxx += v * dx * dx
+                    sxy += v * dx * dy
+                    syy += v * dy * dy
+            if not total > 0.0:
+                break
+            cx += min(max(2.0 * sx / total, -0.7), 0.7)
+            cy += min(max(2.0 * sy / total, -0.7), 0.7)
+            # a star sharper than the plane's pixels would shrink the window to nothing: stop at half a pixel
+            new_xx, new_yy = max(2.0 * sxx / total, _NARROWEST), max(2.0 * syy / total, _NARROWEST)
+            bound = 0.95 * np.sqrt(new_xx * new_yy)
+            new_xy = min(max(2.0 * sxy / total, -bound), bound)
+            if max(new_xx, new_yy) > largest * largest:
+                break
+            change = abs(new_xx - xx) + abs(new_yy - yy) + abs(new_xy - xy)
+            xx, xy, yy = new_xx, new_xy, new_yy
+            if change < 0.01 * (xx + yy):
+                good = True
+                break
+        if good and abs(cx - x[k]) < 3.0 and abs(cy - y[k]) < 3.0:
+            shape[k, 0], shape[k, 1], shape[k, 2], shape[k, 3], shape[k, 4] = cx, cy, xx, xy, yy
+        else:
+            shape[k, 2] = 0.0
+
+
+@inlined
+def _first_site(x: int, y: int, parity: int) -> int:
+    """First x at or after `x` whose site takes part in row y."""
+    return x if parity < 0 or (x + y) % 2 == parity else x + 1
+
+
+@kernel
+def _solve(matrix: F64, vector: F64, n: int) -> bool:
+    """Solve the first n equations in place by Cholesky; False if they are not positive definite."""
+    for i in range(n):
+        for j in range(i + 1):
+            total = matrix[i, j]
+            for k in range(j):
+                total -= matrix[i, k] * matrix[j, k]
+            if i == j:
+                if not total > 1e-14 * abs(matrix[i, i]):
+                    return False
+                matrix[i, i] = np.sqrt(total)
+            else:
+                matrix[i, j] = total / matrix[j, j]
+    for i in range(n):
+        total = vector[i]
+        for k in range(i):
+            total -= matrix[i, k] * vector[k]
+        vector[i] = total / matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        total = vector[i]
+        for k in range(i + 1, n):
+            total -= matrix[k, i] * vector[k]
+        vector[i] = total / matrix[i, i]
+    return True
+
+
+@kernel
+def fit_stars(
+    pixels: F32,
+    parity: int,
+    x: F64,
+    y: F64,
+    sky: F64,
+    shape: F64,
+    profile: F64,
+    bend: tuple[float, float],
+    reach: float,
+    shape_steps: int,
+    free: bool,
+    noise: float,
+    saturation: float,
+    table: F64,
+) -> None:
+    """
+    Fill the table of stars: an elliptical Moffat profile fitted by least squares to the pixels that saw the star.
+
+    Parameters
+    ----------
+    pixels : float32 (y, x), ADU
+    parity : int
+        -1: all pixels take part; else those with (x + y) % 2 == parity, the greens of a CFA.
+    x, y : float64 (n,), px
+        Where to look.
+    sky : float64 (n,), ADU
+    shape : float64 (n, 3), px²
+        xx, xy, yy to start from: those of the Gaussian of the same FWHM.
+    profile, bend
+        As `moffat_profile` gives them.
+    reach : float
+        Pixels within this many sigma (elliptical), but at least 3 px, take part.
+    shape_steps : int
+        Gauss-Newton steps in which the shape is fitted, after the centre.
+    free : bool
+        True: position and height follow the fitted shape. False: they are those of the given shape (what all the stars
+        of a frame share), and the fitted shape is only reported.
+    noise : float, ADU
+        Per pixel.
+    saturation : float, ADU
+        Pixels at or above it take no part.
+    table : float64 (n, COLUMNS)
+        Written in place. OK is 0 where the fit failed; SHARPNESS is the mean of the highest pixel's four nearest
+        neighbours of the fit over that pixel (a hot pixel: about 0).
+
+    Notes
+    -----
+    Definition: minimise sum (I - sky - A g(d^T S^-1 d / 2))² over the sites; POSITION_ERROR and AMPLITUDE_ERROR are
+    noise * sqrt(diagonal of the inverse normal matrix), times sqrt(chi² / degrees of freedom) where that is above 1.
+    """
+    h, w = pixels.shape
+    step = 1 if parity < 0 else 2
+    matrix, vector = np.zeros((6, 6)), np.zeros(6)
+    gradient = np.zeros(6)
+    for k in range(len(x)):
+        row = table[k]
+        row[:] = 0.0
+        det = shape[k, 0] * shape[k, 2] - shape[k, 1] * shape[k, 1]
+        if not det > 0.0:
+            continue
+        p, q, s = shape[k, 2] / det, -shape[k, 1] / det, shape[k, 0] / det
+        sigmas = max(reach, _SMALLEST_RADIUS / np.sqrt(np.sqrt(det)))
+        radius_x, radius_y = sigmas * np.sqrt(shape[k, 0]) + 1.0, sigmas * np.sqrt(shape[k, 2]) + 1.0
+        limit = min(0.5 * sigmas * sigmas, E_MAX)
+        drift = 1.0 + np.sqrt(np.sqrt(det))
+        cx, cy, level = x[k], y[k], sky[k]
+        amplitude = 0.0
+        alive = True
+        n_used, chi2 = 0, 0.0
+        steps = _CENTRE_STEPS + (shape_steps if free else 0)
+        for iteration in range(steps + 1 + (0 if free else shape_steps)):
+            last_centre = iteration == steps
+            n_free = 3 if iteration <= (_CENTRE_STEPS if not free else _CENTRE_STEPS - 1) else 6
+            if free and last_centre:
+                n_free = 3
+            if last_centre:  # at this point position and height are final: errors and residuals follow
+                row[X], row[Y], row[AMPLITUDE] = cx, cy, amplitude
+            fit_shape = n_free == 6
+            for a in range(n_free):
+                vector[a] = 0.0
+                for b in range(n_free):
+                    matrix[a, b] = 0.0
+            n_used, chi2 = 0, 0.0
+            linear_top, linear_bottom = 0.0, 0.0
+            for i in range(max(int(np.ceil(cy - radius_y)), 0), min(int(np.floor(cy + radius_y)) + 1, h)):
+                dy = i - cy
+                x_low = max(int(np.ceil(cx - radius_x)), 0)
+                for j in range(_first_site(x_low, i, parity), min(int(np.floor(cx + radius_x)) + 1, w), step):
+                    dx = j - cx
+                    e = 0.5 * (p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)
+                    if e > limit:
+                        continue
+                    v = pixels[i, j]
+                    if not (abs(v) < np.float32(_HUGE)) or v >= saturation:
+                        continue
+                    t = e * _PER_E
+                    at = int(t)
+                    g = profile[at] + (t - at) * (profile[at + 1] - profile[at])
+                    n_used += 1
+                    value = v - level
+                    if iteration == 0:
+                        linear_top += g * value
+                        linear_bottom += g * g
+                        continue
+                    residual = value - amplitude * g
+                    chi2 += residual * residual
+                    ag = amplitude * g * bend[1] / (1.0 + bend[0] * e)
+                    gradient[0] = g
+                    gradient[1] = ag * (p * dx + q * dy)
+                    gradient[2] = ag * (q * dx + s * dy)
+                    if fit_shape:
+                        gradient[3] = -0.5 * ag * dx * dx
+                        gradient[4] = -ag * dx * dy
+                        gradient[5] = -0.5 * ag * dy * dy
+                    for a in range(n_free):
+                        vector[a] += gradient[a] * residual
+                        for b in range(a + 1):
+                            matrix[a, b] += gradient[a] * gradient[b]
+            if iteration == 0:
+                if not (linear_bottom > 0.0 and linear_top > 0.0):
+                    alive = False
+                    break
+                amplitude = linear_top / linear_bottom
+                continue
+            if n_used < n_free + 1:
+                alive = False
+                break
+            if last_centre:
+                scale = max(1.0, chi2 / (max(n_used - 3, 1) * noise * noise + 1e-300))
+                inverse_a, inverse_x, inverse_y = _inverse_diagonal(matrix)
+                row[POSITION_ERROR] = np.sqrt(0.5 * scale * max(inverse_x + inverse_y, 0.0)) * noise
+                row[AMPLITUDE_ERROR] = np.sqrt(scale * max(inverse_a, 0.0)) * noise
+                row[CHI2] = chi2 / max(n_used, 1)
+                row[N_USED] = n_used
+                if free:
+                    break
+                continue
+            for a in range(n_free):  # a touch of damping keeps faint stars from running away
+                matrix[a, a] *= 1.0 + (0.02 if fit_shape else 1e-6)
+            if not _solve(matrix, vector, n_free):
+                alive = False
+                break
+            if iteration < steps:
+                amplitude += vector[0]
+                cx += min(max(vector[1], -0.8), 0.8)
+                cy += min(max(vector[2], -0.8), 0.8)
+            if fit_shape:
+                if iteration > steps:
+                    amplitude += vector[0]
+                    cx += min(max(vector[1], -0.5), 0.5)
+                    cy += min(max(vector[2], -0.5), 0.5)
+                new_p, new_q, new_s = p + vector[3], q + vector[4], s + vector[5]
+                new_p = min(max(new_p, 0.4 * p), 2.5 * p, _SHARPEST)
+                new_s = min(max(new_s, 0.4 * s), 2.5 * s, _SHARPEST)
+                bound = 0.98 * np.sqrt(new_p * new_s)
+                p, q, s = new_p, min(max(new_q, -bound), bound), new_s
+            if not amplitude > 0.0 or abs(cx - x[k]) > drift or abs(cy - y[k]) > drift:
+                alive = False
+                break
+        if not alive:
+            continue
+        det = p * s - q * q
+        row[SXX], row[SXY], row[SYY] = s / det, -q / det, p / det
+        row[OK] = 1.0
+        _describe_core(pixels, parity, row, level, saturation)
+
+
+@inlined
+def _inverse_diagonal(m: F64) -> tuple[float, float, float]:
+    """Diagonal of the inverse of the symmetric 3x3 whose lower half is given."""
+    c0 = m[1, 1] * m[2, 2] - m[2, 1] * m[2, 1]
+    c1 = m[1, 0] * m[2, 2] - m[2, 1] * m[2, 0]
+    c2 = m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0]
+    det = m[0, 0] * c0 - m[1, 0] * c1 + m[2, 0] * c2
+    return (
+        c0 / det,
+        (m[0, 0] * m[2, 2] - m[2, 0] * m[2, 0]) / det,
+        (m[0, 0] * m[1, 1] - m[1, 0] * m[1, 0]) / det,
+    )
+
+
+@kernel
+def _describe_core(pixels: F32, parity: int, row: F64, level: float, saturation: float) -> None:
+    """Fill the highest pixel, whether any is saturated, and how sharp the peak is."""
+    h, w = pixels.shape
+    cx, cy = int(round(row[X])), int(round(row[Y]))
+    best, bx, by = -np.inf, cx, cy
+    for i in range(max(cy - 2, 0), min(cy + 3, h)):
+        for j in range(max(cx - 2, 0), min(cx + 3, w)):
+            v = pixels[i, j]
+            if v >= saturation:
+                row[SATURATED] = 1.0
+            if v > best and (parity < 0 or (i + j) % 2 == parity):
+                best, bx, by = v, j, i
+    row[MAXIMUM] = best - level
+    total, n = 0.0, 0
+    for k in range(4):
+        if parity < 0:
+            dx, dy = (1 - k) % 2 * (1 - k), k % 2 * (2 - k)
+        else:
+            dx, dy = (k % 2) * 2 - 1, (k // 2) * 2 - 1
+        i, j = by + dy, bx + dx
+        if 0 <= i < h and 0 <= j < w and abs(pixels[i, j]) < np.float32(_HUGE):
+            total += pixels[i, j] - level
+            n += 1
+    row[SHARPNESS] = total / n / row[MAXIMUM] if n > 0 and row[MAXIMUM] > 0.0 else 0.0
+
+
+@kernel
+def mark_duplicates(x: F64, y: F64, by_y: I64, radius: float, drop: Mask) -> None:
+    """
+    Mark every star that lies within `radius` px of a brighter one (a lower index).
+
+    Parameters
+    ----------
+    x, y : float64 (n,), px, brightest first
+    by_y : int64 (n,)
+        Indices in the order of y.
+    drop : bool (n,)
+        Written in place.
+    """
+    n = len(x)
+    for a in range(n):
+        k = by_y[a]
+        for b in range(a + 1, n):
+            other = by_y[b]
+            if y[other] - y[k] > radius:
+                break
+            dx, dy = x[other] - x[k], y[other] - y[k]
+            if dx * dx + dy * dy < radius * radius:
+                drop[max(k, other)] = True
+
+
+@kernel
+def count_at_least(pixels: F32, limit: float) -> int:
+    """Count the pixels at or above `limit`."""
+    n = 0
+    threshold = np.float32(limit)
+    for i in range(pixels.shape[0]):
+        row = pixels[i]
+        in_row = np.int32(0)  # 32 bits, as the pixels have: the compiler then compares sixteen at a time
+        for j in range(row.shape[0]):
+            in_row += np.int32(row[j] >= threshold)
+        n += in_row
+    return n

@@ -1,0 +1,252 @@
+"""Loops that find and follow straight lines: the fast Radon transform over int16, cuts across a line."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyquilt.core.arrays import F32, F64
+from skyquilt.kernels.backend import inlined, kernel
+
+__all__ = ["cut_across", "strongest_line", "whole_steps"]
+
+I16 = NDArray[np.int16]
+
+_SAMPLED = 4  # one line in four tells the scatter of a slope
+_CHUNK = 64  # lines looked at together
+_WILD = 25.0  # squares are capped at 5 sigma, so that the line sought does not raise its own scatter
+
+
+@kernel
+def _merge(source: I16, target: I16, n_lanes: int, length: int, span: int, origin: int) -> None:
+    """
+    Join neighbouring blocks of span / 2 lanes into blocks of `span` lanes.
+
+    ``source[first + shift, origin + t]`` is the sum along the line that starts at t in lane `first` of its block and
+    has come to t + shift in the block's last lane; -shift <= t < length. Elsewhere nothing is read or written.
+    """
+    half = span // 2
+    for block in range((n_lanes + span - 1) // span):
+        first = block * span
+        has_right = first + half < n_lanes
+        for shift in range(span):
+            k, jump = shift // 2, (shift + 1) // 2
+            out = target[first + shift]
+            left = source[first + k]
+            if not has_right:
+                out[origin - shift : origin - k] = 0
+                out[origin - k : origin + length] = left[origin - k : origin + length]
+                continue
+            right = source[first + half + k]
+            stop = length - jump  # from here on the right half lies outside
+            out[origin - shift : origin + min(-k, stop)] = right[origin - shift + jump : origin + min(-k, stop) + jump]
+            if stop < -k:
+                out[origin + stop : origin - k] = 0
+            sums, ours, theirs = out[origin - k : origin + stop], left[origin - k :], right[origin - k + jump :]
+            for t in range(sums.size):  # counted from 0, the loop runs 16 sums at a time
+                sums[t] = ours[t] + theirs[t]
+            start = max(-k, stop)
+            out[origin + start : origin + length] = left[origin + start : origin + length]
+
+
+@inlined
+def _crossed(start: int, slope: float, lanes: int, length: int) -> int:
+    """Return how many of a block's lanes the line start + slope * lane crosses within 0 <= t <= length - 1."""
+    low, high = 0, lanes - 1
+    if slope > 0.0:
+        if start < 0:
+            low = int(np.ceil(-start / slope))
+        high = min(high, int(np.floor((length - 1 - start) / slope)))
+    return high - low + 1
+
+
+@kernel
+def _slope_sigma(
+    sums: I16, shift: int, span: int, n_lanes: int, length: int, origin: int, few: int, unit: float
+) -> float:
+    """Return the rms of sum / sqrt(lanes crossed) over a quarter of the lines of one slope, at least `unit`."""
+    slope = shift / (span - 1.0)
+    squares, n = 0.0, 0
+    for block in range((n_lanes + span - 1) // span):
+        lanes = min(span, n_lanes - block * span)
+        for t in range(-shift, length, _SAMPLED):
+            crossed = _crossed(t, slope, lanes, length)
+            if crossed >= few:
+                value = float(sums[block * span + shift, origin + t])
+                squares += min(value * value / crossed, _WILD * unit * unit)
+                n += 1
+    return max(unit, np.sqrt(squares / max(n, 1)))
+
+
+@kernel
+def _largest(row: I16) -> int:
+    """Return the largest value of the row; -32768 of an empty one."""
+    most = np.int16(-32768)
+    for k in range(row.size):  # kept in int16, sixteen at a time
+        most = row[k] if row[k] > most else most
+    return int(most)
+
+
+@kernel
+def whole_steps(sigmas: F32, clip: float, longest: int, out: I16) -> float:
+    """
+    Fill `out` with clipped residuals of zero mean and unit scatter in whole steps; return how many make a sigma.
+
+    Parameters
+    ----------
+    sigmas : float32 (h, w)
+        NaN where unusable; becomes 0.
+    clip : float
+    longest : int
+        No sum of this many steps may overflow int16.
+    out : int16 (h, w)
+        Written in place.
+
+    Notes
+    -----
+    Definition:: c = clip(sigmas, -clip, clip); unit = 32767 // (longest * max |c - mean(c)| / std(c));
+    out = rint(unit * (c - mean(c)) / std(c))
+    """
+    total, squares, n = 0.0, 0.0, 0
+    for y in range(sigmas.shape[0]):
+        for x in range(sigmas.shape[1]):
+            value = sigmas[y, x]
+            if value == value:
+                value = min(max(value, -clip), clip)
+                total += value
+                squares += value * value
+                n += 1
+    mean = total / max(n, 1)
+    rms = max(np.sqrt(max(squares / max(n, 1) - mean * mean, 0.0)), 1e-6)
+    unit = np.floor(32767.0 * rms / (longest * (clip + abs(mean))))
+    for y in range(sigmas.shape[0]):
+        for x in range(sigmas.shape[1]):
+            value = min(max(sigmas[y, x], -clip), clip)
+            out[y, x] = np.int16(np.rint((value - mean) * (unit / rms))) if value == value else 0
+    return float(unit)
+
+
+@kernel
+def strongest_line(
+    data: I16, levels: int, first_level: int, few: int, unit: float, floor: float
+) -> tuple[float, int, int, int, int]:
+    """
+    Return the most significant line among all dyadic pieces of lanes, for slopes from 0 to 1.
+
+    Parameters
+    ----------
+    data : int16 (n_lanes, length)
+        Clipped residuals of zero mean, `unit` steps a sigma; no sum of 2**levels of them may overflow.
+    levels, first_level : int
+        Pieces of 2**first_level to 2**levels >= n_lanes lanes are looked at.
+    few : int
+        Lines that cross fewer lanes than this do not count.
+    unit : float
+    floor : float
+        Lines of less significance than this are not looked for.
+
+    Returns
+    -------
+    significance : float
+        sum / sqrt(lanes crossed) over the larger of 1 sigma and the scatter of all lines of that slope (so that the
+        rows and columns of a noisy read-out do not stand out); 0 if no line reaches `floor`.
+    span, first, shift, start : int
+        The line runs from t = start in lane `first` to t = start + shift in lane first + span - 1.
+
+    Notes
+    -----
+    Definition (a line over 2n lanes is one over n lanes and another over n lanes; f_1 = data, 0 outside)::
+
+        f_2n[shift, t] = left_n[shift // 2, t] + right_n[shift // 2, t + (shift + 1) // 2]
+
+    Source: Brady 1998, SIAM J. Comput. 27, 107, doi:10.1137/S0097539793256673. The pieces that the transform joins on
+    its way are lines in their own right, so a short trail is found at its own length: Nir, Zackay & Ofek 2018,
+    AJ 156, 229, doi:10.3847/1538-3881/aaddff.
+    Cost: 2**levels * (length + 2**level) additions of int16 a level.
+    """
+    n_lanes, length = data.shape
+    size = 1 << levels
+    source = np.empty((size, size + length), np.int16)
+    target = np.empty((size, size + length), np.int16)
+    source[:n_lanes, size:] = data
+    found = False
+    best, best_span, best_first, best_shift, best_start = floor, 0, 0, 0, 0
+    for level in range(1, levels + 1):
+        span = 1 << level
+        _merge(source, target, n_lanes, length, span, size)
+        source, target = target, source
+        if level < first_level:
+            continue
+        for shift in range(span):
+            slope = shift / (span - 1.0)
+            sigma = 0.0  # found only for the slopes of which it can matter
+            for block in range((n_lanes + span - 1) // span):
+                lanes = min(span, n_lanes - block * span)
+                row = source[block * span + shift]
+                if lanes < few or _largest(row[size - shift :]) <= best * max(unit, sigma) * np.sqrt(few):
+                    continue
+                for start in range(-shift, length, _CHUNK):
+                    stop = min(start + _CHUNK, length)
+                    # A line crosses the more lanes the nearer it is to the middle: the fewest at an end of the chunk.
+                    fewest = min(_crossed(start, slope, lanes, length), _crossed(stop - 1, slope, lanes, length))
+                    least = best * max(unit, sigma) * np.sqrt(max(few, fewest))
+                    if _largest(row[size + start : size + stop]) <= least:
+                        continue
+                    for t in range(start, stop):
+                        if row[size + t] <= least:
+                            continue
+                        crossed = _crossed(t, slope, lanes, length)
+                        if crossed < few or row[size + t] <= best * max(unit, sigma) * np.sqrt(crossed):
+                            continue
+                        if sigma == 0.0:
+                            sigma = _slope_sigma(source, shift, span, n_lanes, length, size, few, unit)
+                        significance = row[size + t] / (sigma * np.sqrt(crossed))
+                        if significance > best:
+                            found = True
+                            best, best_span, best_first = significance, span, block * span
+                            best_shift, best_start = shift, t
+    return (best if found else 0.0), best_span, best_first, best_shift, best_start
+
+
+@kernel
+def cut_across(values: F32, track: F64, low: int, high: int, n_pieces: int, reach: int, fine: int, out: F64) -> None:
+    """
+    Fill `out` with the mean of the values at given offsets from a track, piece by piece along it.
+
+    Parameters
+    ----------
+    values : float32 (n_lanes, length)
+        NaN where unknown.
+    track : float64 (4,)
+        (middle, centre, slope, bend): t(lane) = centre + slope * (lane - middle) + bend * (lane - middle)**2.
+    low, high : int
+        Half-open range of lanes, cut into `n_pieces` of (nearly) equal length.
+    reach, fine : int
+        Offsets along t from -reach to reach in steps of 1 / fine.
+    out : float64 (n_pieces, 2 * reach * fine + 1)
+        Written in place; NaN where no value is at hand.
+
+    Notes
+    -----
+    Definition:: out[k, o] = mean over the lanes of piece k of values[lane] interpolated linearly at
+    t(lane) - reach + o / fine
+    """
+    length = values.shape[1]
+    n_offsets = out.shape[1]
+    for piece in range(n_pieces):
+        first = low + (high - low) * piece // n_pieces
+        last = low + (high - low) * (piece + 1) // n_pieces
+        for offset in range(n_offsets):
+            total, n = 0.0, 0
+            for lane in range(first, last):
+                away = lane - track[0]
+                t = track[1] + away * (track[2] + away * track[3]) - reach + offset / fine
+                if t < 0.0 or t > length - 1.0:
+                    continue
+                cell = min(int(t), length - 2)
+                part = t - cell
+                value = (1.0 - part) * values[lane, cell] + part * values[lane, cell + 1]
+                if value == value:
+                    total += value
+                    n += 1
+            out[piece, offset] = total / n if n > 0 else np.nan

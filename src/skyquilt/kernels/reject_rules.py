@@ -1,0 +1,407 @@
+"""
+The rejection rules: the samples of a pixel in, the interval of accepted values out.
+
+Every rule looks at `WIDTH` pixels at once (see `kernels.lanes`). It is given a block whose columns hold the deviations of
+the samples from their median, ascending, +inf below the last sample, and returns the two ends of the accepted interval as
+deviations. The readable definition of each is the function of the same name in `skyquilt.steps.integrate.definitions`;
+both accept the same samples. Deviations are float32: what is lost by it is a 1e-6 part of the scale.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from skyquilt.core import F32
+from skyquilt.kernels.backend import exact_inlined
+from skyquilt.kernels.lanes import (
+    WIDTH,
+    any_true,
+    gather_rows,
+    larger,
+    largest,
+    load,
+    lookup,
+    magnitude,
+    narrow,
+    pick,
+    smaller,
+    splat,
+    splat_double,
+    square_root,
+    store,
+    whole_part,
+    widen,
+)
+
+__all__ = [
+    "keep_esd",
+    "keep_linear_fit",
+    "keep_mad",
+    "keep_percentile",
+    "keep_sigma",
+    "keep_winsorized",
+    "median_rows",
+]
+
+_INFINITY = np.float32(np.inf)
+_SIGMA_OF_MAD = 1.4826022
+_SIGMA_OF_MEAN_DEVIATION = 1.2533141
+_HUBER = 1.5
+_WINSORIZED_BIAS = 1.134
+_WINSORIZED_STEPS = 10
+_WINSORIZED_TOLERANCE = 0.0005
+
+
+@exact_inlined
+def median_rows(first: Any, count: Any) -> Any:
+    """Return the two middle rows (equal for odd counts) of `count` rows from row `first` on."""
+    half = splat(0.5)
+    one = splat(1.0)
+    below = whole_part((count - one) * half)
+    above = whole_part(count * half)
+    zero = splat(0.0)
+    return first + larger(below, zero), first + larger(above, zero)
+
+
+@exact_inlined
+def _median(block: F32, first: Any, count: Any) -> Any:
+    below, above = median_rows(first, count)
+    return splat(0.5) * (gather_rows(block, below) + gather_rows(block, above))
+
+
+@exact_inlined
+def _window_radius(block: F32, n_rows: int, size: int) -> Any:
+    """
+    Return the `size`-th smallest absolute deviation from zero of columns that all have `n_rows` samples.
+
+    It is the smallest radius about zero that holds `size` samples, and those are consecutive in a sorted column.
+    """
+    zero = splat(0.0)
+    radius = splat(_INFINITY)
+    for row in range(n_rows - size + 1):
+        radius = smaller(larger(zero - load(block, row * WIDTH), load(block, (row + size - 1) * WIDTH)), radius)
+    return radius
+
+
+@exact_inlined
+def _window_radius_mixed(block: F32, n_rows: int, spare: int, first: Any, count: Any, size: Any, centre: Any) -> Any:
+    """Return the `size`-th smallest absolute deviation from `centre` where the columns differ in what they hold."""
+    radius = splat(_INFINITY)
+    for row in range(n_rows):
+        start = splat(row)
+        inside = start + size <= count
+        if not any_true(inside):
+            break
+        lowest = pick(inside, first + start, splat(spare))
+        highest = pick(inside, first + start + size - splat(1.0), splat(spare))
+        reach = larger(centre - gather_rows(block, lowest), gather_rows(block, highest) - centre)
+        radius = smaller(pick(inside, reach, splat(_INFINITY)), radius)
+    return radius
+
+
+@exact_inlined
+def _median_deviation(block: F32, n_rows: int, spare: int, first: Any, count: Any, centre: Any, plain: bool) -> Any:
+    """Return the median of the absolute deviations; `plain` says that first and centre are zero everywhere."""
+    most = largest(count)
+    if plain and not any_true(count < splat(most)):
+        n = int(most)
+        radius = _window_radius(block, n, (n + 1) // 2)
+        if n % 2 == 0 and n > 0:
+            radius = splat(0.5) * (radius + _window_radius(block, n, n // 2 + 1))
+    else:
+        half = splat(0.5)
+        one = splat(1.0)
+        lower = _window_radius_mixed(block, n_rows, spare, first, count, whole_part((count + one) * half), centre)
+        upper = _window_radius_mixed(block, n_rows, spare, first, count, whole_part(count * half) + one, centre)
+        radius = half * (lower + upper)
+    return radius
+
+
+@exact_inlined
+def _robust_scale(block: F32, n_rows: int, spare: int, count: Any, correction: F32) -> Any:
+    """Return the sigma that the median absolute deviation stands for, or the mean one where that is zero."""
+    zero = splat(0.0)
+    median = _median_deviation(block, n_rows, spare, zero, count, zero, True)
+    scale = splat(_SIGMA_OF_MAD) * lookup(correction, count) * median
+    empty = ~(median > zero)
+    if any_true(empty):
+        total = zero
+        for row in range(n_rows):
+            deviation = magnitude(load(block, row * WIDTH))
+            total = total + pick(splat(row) < count, deviation, zero)
+        mean = splat(_SIGMA_OF_MEAN_DEVIATION) * total / larger(count, splat(1.0))
+        scale = pick(empty, mean, scale)
+    return scale
+
+
+@exact_inlined
+def _moments(block: F32, n_rows: int, low: Any, high: Any) -> Any:
+    """Return count, sum and sum of squares of the deviations in [low, high]."""
+    zero = splat(0.0)
+    one = splat(1.0)
+    count, total, squares = zero, zero, zero
+    count_b, total_b, squares_b = zero, zero, zero
+    row = 0
+    while row + 1 < n_rows:  # two chains of sums: one alone would wait for itself
+        a = load(block, row * WIDTH)
+        b = load(block, (row + 1) * WIDTH)
+        kept = (a >= low) & (a <= high)
+        kept_b = (b >= low) & (b <= high)
+        a = pick(kept, a, zero)
+        b = pick(kept_b, b, zero)
+        count = count + pick(kept, one, zero)
+        count_b = count_b + pick(kept_b, one, zero)
+        total = total + a
+        total_b = total_b + b
+        squares = squares + a * a
+        squares_b = squares_b + b * b
+        row += 2
+    if row < n_rows:
+        a = load(block, row * WIDTH)
+        kept = (a >= low) & (a <= high)
+        a = pick(kept, a, zero)
+        count = count + pick(kept, one, zero)
+        total = total + a
+        squares = squares + a * a
+    return count + count_b, total + total_b, squares + squares_b
+
+
+@exact_inlined
+def _deviation(count: Any, total: Any, squares: Any) -> Any:
+    """Return mean and standard deviation (n - 1) of summed samples; 0 and 0 for none."""
+    one = splat(1.0)
+    mean = total / larger(count, one)
+    variance = (squares - total * mean) / larger(count - one, one)
+    return mean, square_root(larger(variance, splat(0.0)))
+
+
+@exact_inlined
+def keep_sigma(
+    block: F32,
+    n_rows: int,
+    spare: int,
+    count: Any,
+    low: float,
+    high: float,
+    max_iterations: int,
+    reach_low: F32,
+    reach_high: F32,
+    correction: F32,
+) -> Any:
+    """Accept what lies near the mean of what is accepted; median and MAD make the start."""
+    scale = _robust_scale(block, n_rows, spare, count, correction)
+    lowest = splat(0.0) - splat(low) * scale
+    highest = splat(high) * scale
+    for _ in range(max_iterations):
+        kept, total, squares = _moments(block, n_rows, lowest, highest)
+        mean, deviation = _deviation(kept, total, squares)
+        enough = kept >= splat(2.0)
+        new_lowest = pick(enough, mean - lookup(reach_low, kept) * deviation, lowest)
+        new_highest = pick(enough, mean + lookup(reach_high, kept) * deviation, highest)
+        settled = (new_lowest == lowest) & (new_highest == highest)
+        lowest, highest = new_lowest, new_highest
+        if not any_true(~settled):
+            break
+    return lowest, highest
+
+
+@exact_inlined
+def _count_between(block: F32, n_rows: int, low: Any, high: Any) -> Any:
+    """Return how many deviations lie below `low`, and how many in [low, high]."""
+    zero = splat(0.0)
+    one = splat(1.0)
+    below, inside = zero, zero
+    for row in range(n_rows):
+        a = load(block, row * WIDTH)
+        below = below + pick(a < low, one, zero)
+        inside = inside + pick((a >= low) & (a <= high), one, zero)
+    return below, inside
+
+
+@exact_inlined
+def _clamped_deviation(block: F32, n_rows: int, low: Any, high: Any, count: Any, floor: Any, ceiling: Any) -> Any:
+    """Return the standard deviation of the samples in [low, high] after clamping them to [floor, ceiling]."""
+    zero = splat(0.0)
+    total, squares = zero, zero
+    for row in range(n_rows):
+        a = load(block, row * WIDTH)
+        kept = (a >= low) & (a <= high)
+        a = pick(kept, smaller(larger(a, floor), ceiling), zero)
+        total = total + a
+        squares = squares + a * a
+    _, deviation = _deviation(count, total, squares)
+    return deviation
+
+
+@exact_inlined
+def keep_winsorized(
+    block: F32,
+    n_rows: int,
+    spare: int,
+    count: Any,
+    low: float,
+    high: float,
+    max_iterations: int,
+    widening: F32,
+) -> Any:
+    """Accept what lies near the median, by the scale of samples that are drawn in to 1.5 sigma until it settles."""
+    zero = splat(0.0)
+    lowest, highest = zero - splat(_INFINITY), splat(3.0e38)
+    first, kept = zero, count
+    for _ in range(max_iterations):
+        centre = pick(kept > zero, _median(block, first, kept), zero)
+        _, total, squares = _moments(block, n_rows, lowest, highest)
+        _, scale = _deviation(kept, total, squares)
+        settled = ~(scale > zero)
+        for _ in range(_WINSORIZED_STEPS):
+            reach = splat(_HUBER) * scale
+            drawn = splat(_WINSORIZED_BIAS) * _clamped_deviation(
+                block, n_rows, lowest, highest, kept, centre - reach, centre + reach
+            )
+            close = magnitude(drawn - scale) <= splat(_WINSORIZED_TOLERANCE) * scale
+            scale = pick(settled, scale, drawn)
+            settled = settled | close
+            if not any_true(~settled):
+                break
+        scale = scale * lookup(widening, kept)
+        new_lowest = larger(lowest, centre - splat(low) * scale)
+        new_highest = smaller(highest, centre + splat(high) * scale)
+        below, inside = _count_between(block, n_rows, new_lowest, new_highest)
+        changed = (inside < kept) & (inside > zero)
+        lowest = pick(inside > zero, new_lowest, lowest)
+        highest = pick(inside > zero, new_highest, highest)
+        first = pick(changed, below, first)
+        kept = pick(changed, inside, kept)
+        if not any_true(changed):
+            break
+    return lowest, highest
+
+
+@exact_inlined
+def keep_mad(
+    block: F32,
+    n_rows: int,
+    spare: int,
+    count: Any,
+    low: float,
+    high: float,
+    max_iterations: int,
+    widening: F32,
+    correction: F32,
+) -> Any:
+    """Accept what lies near the median of what is accepted, by its median absolute deviation."""
+    zero = splat(0.0)
+    lowest, highest = zero - splat(_INFINITY), splat(3.0e38)
+    first, kept = zero, count
+    centre = zero
+    for iteration in range(max_iterations):
+        if iteration == 0:
+            scale = _robust_scale(block, n_rows, spare, count, correction)
+        else:
+            centre = pick(kept > zero, _median(block, first, kept), zero)
+            spread = _median_deviation(block, n_rows, spare, first, kept, centre, False)
+            new_scale = splat(_SIGMA_OF_MAD) * lookup(correction, kept) * spread
+            scale = pick(new_scale > zero, new_scale, scale)
+        reach = scale * lookup(widening, kept)
+        new_lowest = larger(lowest, centre - splat(low) * reach)
+        new_highest = smaller(highest, centre + splat(high) * reach)
+        below, inside = _count_between(block, n_rows, new_lowest, new_highest)
+        changed = (inside < kept) & (inside > zero)
+        lowest = pick(inside > zero, new_lowest, lowest)
+        highest = pick(inside > zero, new_highest, highest)
+        first = pick(changed, below, first)
+        kept = pick(changed, inside, kept)
+        if not any_true(changed):
+            break
+    return lowest, highest
+
+
+@exact_inlined
+def keep_linear_fit(block: F32, n_rows: int, count: Any, low: float, high: float, max_iterations: int) -> Any:
+    """Accept from the first to the last sample that lies near the line fitted to the sorted samples."""
+    zero = splat(0.0)
+    one = splat(1.0)
+    first, last = zero, count - one
+    for _ in range(max_iterations):
+        kept = last - first + one
+        middle = splat(0.5) * (first + last)
+        total, moment = zero, zero
+        for row in range(n_rows):
+            place = splat(row)
+            a = pick((place >= first) & (place <= last), load(block, row * WIDTH), zero)
+            total = total + a
+            moment = moment + (place - middle) * a
+        mean = total / larger(kept, one)
+        slope = pick(kept > one, splat(12.0) * moment / larger(kept * (kept * kept - one), one), zero)
+        spread = zero
+        for row in range(n_rows):
+            place = splat(row)
+            residual = magnitude(load(block, row * WIDTH) - (mean + slope * (place - middle)))
+            spread = spread + pick((place >= first) & (place <= last), residual, zero)
+        spread = spread / larger(kept, one)
+        floor, ceiling = zero - splat(low) * spread, splat(high) * spread
+        new_first, new_last = splat(n_rows), zero - one
+        for row in range(n_rows):
+            place = splat(row)
+            residual = load(block, row * WIDTH) - (mean + slope * (place - middle))
+            good = (place >= first) & (place <= last) & (residual >= floor) & (residual <= ceiling)
+            new_first = pick(good, smaller(new_first, place), new_first)
+            new_last = pick(good, place, new_last)
+        some = new_last >= new_first
+        changed = some & ((new_first > first) | (new_last < last))
+        first = pick(changed, new_first, first)
+        last = pick(changed, new_last, last)
+        if not any_true(changed):
+            break
+    rows = larger(first, zero), larger(last, zero)
+    return gather_rows(block, rows[0]), gather_rows(block, rows[1])
+
+
+@exact_inlined
+def keep_esd(block: F32, n_rows: int, count: Any, fraction: float, critical: F32) -> Any:
+    """Take away the most deviant sample again and again; the last one that was too deviant tells how many to leave out."""
+    zero = splat(0.0)
+    one = splat(1.0)
+    tiny = splat_double(1.0e-300)
+    total = splat_double(0.0)
+    squares = splat_double(0.0)
+    for row in range(n_rows):
+        # outliers leave these sums again, which float32 would not survive
+        a = widen(pick(splat(row) < count, load(block, row * WIDTH), zero))
+        total = total + a
+        squares = squares + a * a
+    limit = whole_part(splat(fraction) * count)
+    first, last = zero, larger(count - one, zero)
+    kept_first, kept_last = first, last
+    left = count
+    for step in range(int(largest(limit))):
+        active = (splat(step) < limit) & (left >= splat(3.0))
+        if not any_true(active):
+            break
+        number = widen(larger(left, splat(2.0)))
+        mean = total / number
+        variance = (squares - total * mean) / (number - splat_double(1.0))
+        deviation = square_root(larger(variance, tiny))
+        lowest = widen(gather_rows(block, first))
+        highest = widen(gather_rows(block, last))
+        upper = highest - mean >= mean - lowest
+        extreme = larger(highest - mean, mean - lowest)
+        removed = pick(upper, highest, lowest)
+        outlying = active & (extreme > widen(lookup(critical, left)) * deviation)
+        total = total - pick(active, removed, splat_double(0.0))
+        squares = squares - pick(active, removed * removed, splat_double(0.0))
+        last = pick(active & upper, last - one, last)
+        first = pick(active & ~upper, first + one, first)
+        left = pick(active, left - one, left)
+        kept_first = pick(outlying, first, kept_first)
+        kept_last = pick(outlying, last, kept_last)
+    return gather_rows(block, kept_first), gather_rows(block, kept_last)
+
+
+@exact_inlined
+def keep_percentile(centre: Any, low: float, high: float) -> Any:
+    """Accept what lies within a share of the median."""
+    level = magnitude(centre)
+    return splat(0.0) - splat(low) * level, splat(high) * level

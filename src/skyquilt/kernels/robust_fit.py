@@ -1,0 +1,116 @@
+"""Linear models fitted to point pairs of which some are wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skyquilt.core.arrays import F64
+from skyquilt.kernels.backend import kernel
+
+__all__ = ["fit_robust"]
+
+_MEDIAN_OF_RAYLEIGH = 1.1774100225154747
+
+
+@kernel
+def fit_robust(
+    design: F64, target: F64, sigma: F64, cut: float, rounds: int, parameters: F64, weight: F64, residual: F64
+) -> float:
+    """
+    Fill the parameters of a linear model of two coordinates a point, by iteratively re-weighted least squares.
+
+    Parameters
+    ----------
+    design : float64 (2 n, p)
+        Rows 2 i and 2 i + 1 are the x and the y equation of point i.
+    target : float64 (2 n,), px
+    sigma : float64 (n,), px per axis
+    cut : float
+        Tukey's biweight is 0 beyond this many times the scale of the residuals.
+    rounds : int
+    parameters : float64 (p,)
+        Written in place.
+    weight : float64 (n,)
+        Robust weight of each point, 0 to 1: what it starts from (given), and what it came to (written in place).
+    residual : float64 (2 n,), px
+        target - design @ parameters. Written in place.
+
+    Returns
+    -------
+    float
+        Scale: 1 if the residuals are as large as `sigma` says; NaN if the equations cannot be solved.
+
+    Notes
+    -----
+    Definition: minimise sum weight_i / sigma_i² |target_i - design_i p|², weight_i = (1 - (r_i / (cut s))²)², where
+    r_i = |residual_i| / sigma_i and s = median(r) / 1.1774 (the median of a Rayleigh distribution).
+    """
+    n2, p = design.shape
+    n = n2 // 2
+    matrix, vector = np.empty((p, p)), np.empty(p)
+    r = np.empty(n)
+    scale = np.nan
+    for step in range(rounds):
+        matrix[:] = 0.0
+        vector[:] = 0.0
+        for i in range(n):
+            w = weight[i] / (sigma[i] * sigma[i])
+            if w <= 0.0:
+                continue
+            for k in range(2 * i, 2 * i + 2):
+                for a in range(p):
+                    value = w * design[k, a]
+                    if value == 0.0:
+                        continue
+                    vector[a] += value * target[k]
+                    for b in range(a + 1):
+                        matrix[a, b] += value * design[k, b]
+        if not _solve(matrix, vector, p):
+            return np.nan
+        parameters[:] = vector
+        for i in range(n):
+            total = 0.0
+            for k in range(2 * i, 2 * i + 2):
+                value = target[k]
+                for a in range(p):
+                    value -= design[k, a] * vector[a]
+                residual[k] = value
+                total += value * value
+            r[i] = np.sqrt(total) / sigma[i]
+        scale = max(np.median(r) / _MEDIAN_OF_RAYLEIGH, 1e-9)
+        change = 0.0
+        for i in range(n):
+            t = r[i] / (cut * scale)
+            w = (1.0 - t * t) * (1.0 - t * t) if t < 1.0 else 0.0
+            change = max(change, abs(w - weight[i]))
+            weight[i] = w
+        if change < 1e-3:
+            break
+    return scale
+
+
+@kernel
+def _solve(matrix: F64, vector: F64, n: int) -> bool:
+    """Solve in place by Cholesky from the lower half; False if the equations are not positive definite."""
+    for i in range(n):
+        for j in range(i + 1):
+            total = matrix[i, j]
+            for k in range(j):
+                total -= matrix[i, k] * matrix[j, k]
+            if i == j:
+                if not total > 1e-13 * matrix[i, i]:
+                    return False
+                matrix[i, i] = np.sqrt(total)
+            else:
+                matrix[i, j] = total / matrix[j, j]
+    for i in range(n):
+        total = vector[i]
+        for k in range(i):
+            total -= matrix[i, k] * vector[k]
+        vector[i] = total / matrix[i, i]
+    for i in range(n - 1, -1, -1):
+        total = vector[i]
+        for k in range(i + 1, n):
+            total -= matrix[k, i] * vector[k]
+        vector[i] = total / matrix[i, i]
+    return True

@@ -1,0 +1,216 @@
+"""What happens to a box of raw pixels before it is resampled: calibration, marks, mirrored margins."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skyquilt.core import F32, Mask
+from skyquilt.kernels.backend import exact_kernel, inlined
+from skyquilt.kernels.calibrate import calibrate_box, repair_defects
+
+__all__ = ["INFLUENCE", "calibrate_piece", "mark_bad", "mirror_into", "scatter_cfa"]
+
+_ONE_PIXEL = np.zeros((5, 5), dtype=np.float32)
+_ONE_PIXEL[2, 2] = 1.0
+
+
+def _diamond(beside: float, corner: float, far: float) -> F32:
+    """Return the 5 x 5 table with 1 in the middle and these values around it."""
+    table = _ONE_PIXEL.copy()
+    table[1, 2] = table[3, 2] = table[2, 1] = table[2, 3] = beside
+    table[1, 1] = table[1, 3] = table[3, 1] = table[3, 3] = corner
+    table[0, 2] = table[4, 2] = table[2, 0] = table[2, 4] = far
+    return table
+
+
+# How much of a debayered pixel comes from the raw pixel two rows and columns around it: the largest of its three
+# coefficients (for rcd, which has none, the largest that its weighted means can give).
+INFLUENCE: dict[str, F32] = {
+    "bilinear": _diamond(0.5, 0.25, 0.0),
+    "malvar": _diamond(0.5, 0.25, 0.1875),
+    "rcd": _diamond(0.75, 0.5, 0.25),
+    "superpixel": _ONE_PIXEL,
+    "cfa": _ONE_PIXEL,
+    "none": _ONE_PIXEL,
+}
+
+
+@inlined
+def mirrored(index: int, size: int) -> int:
+    """Return the pixel that stands for `index` when an axis is mirrored about its first and last pixel."""
+    index = abs(index)
+    if index < size:
+        return index
+    if size == 1:
+        return 0
+    index = index % (2 * (size - 1))
+    return index if index < size else 2 * (size - 1) - index
+
+
+@exact_kernel
+def has_saturated(raw: F32, saturation: float) -> bool:
+    """Tell whether any raw value is at or above saturation, or not a number."""
+    limit = np.float32(saturation)
+    for channel in range(raw.shape[0]):
+        for y in range(raw.shape[1]):
+            row = raw[channel, y]
+            count = np.int32(0)
+            for x in range(row.shape[0]):
+                count += np.int32(not (row[x] < limit))
+            if count > 0:
+                return True
+    return False
+
+
+@exact_kernel
+def flag_saturated(raw: F32, saturation: float, flags: Mask, defects: Mask) -> None:
+    """Flag what is saturated in any channel; what is not a number becomes a defect of value 0."""
+    limit = np.float32(saturation)
+    for channel in range(raw.shape[0]):
+        for y in range(raw.shape[1]):
+            for x in range(raw.shape[2]):
+                value = raw[channel, y, x]
+                if not (value < limit):
+                    flags[y, x] = True
+                    if value != value:
+                        raw[channel, y, x] = np.float32(0.0)
+                        defects[y, x] = True
+
+
+@exact_kernel
+def calibrate_piece(
+    raw: F32,
+    usable: Mask,
+    dark: F32,
+    inverse_flat: F32,
+    frame_defects: Mask,
+    x0: int,
+    y0: int,
+    saturation: float,
+    step: int,
+    bad: Mask,
+    out: F32,
+) -> bool:
+    """
+    Calibrate a box, mend its defects, and tell whether anything in it is bad.
+
+    Parameters
+    ----------
+    raw : float32 (c, h, w), ADU
+        What is not a number is set to 0.
+    usable : bool (h, w), or of size 0 where all pixels are
+    dark, inverse_flat, frame_defects : (height, width) of the whole frame, or of size 0
+    x0, y0 : int, px
+        The box's first pixel; the box lies inside of the frame.
+    saturation : float, ADU
+        Judged on the raw values, before anything is subtracted.
+    step : int, px
+        Distance of the next pixel of the same colour: 2 on a CFA, else 1.
+    bad : bool (h, w), written if the answer is True
+        Defects and saturated pixels.
+    out : float32 (c, h, w), ADU, written
+        Not `raw` itself: the loops would lose their vectors.
+    """
+    _, height, width = raw.shape
+    is_saturated = has_saturated(raw, saturation)
+    is_defective = usable.size > 0 or frame_defects.size > 0
+    defects = np.zeros((height, width), dtype=np.bool_) if is_defective or is_saturated else np.zeros((0, 0), np.bool_)
+    n_defects = 0
+    if is_defective:
+        for y in range(height):
+            for x in range(width):
+                flag = usable.size > 0 and not usable[y, x]
+                if frame_defects.size > 0:
+                    flag = flag or frame_defects[y0 + y, x0 + x]
+                defects[y, x] = flag
+                n_defects += flag
+    is_bad = n_defects > 0 or is_saturated
+    if is_bad:
+        bad[:, :] = False
+        if is_saturated:
+            flag_saturated(raw, saturation, bad, defects)
+    for channel in range(raw.shape[0]):
+        calibrate_box(raw[channel], dark, inverse_flat, x0, y0, out[channel])
+        if is_bad:
+            repair_defects(out[channel], defects, step)
+    if is_bad:
+        for y in range(height):
+            for x in range(width):
+                bad[y, x] = bad[y, x] or defects[y, x]
+    return is_bad
+
+
+@exact_kernel
+def mirror_into(piece: F32, x0: int, y0: int, width: int, height: int, left: int, top: int, out: F32) -> None:
+    """
+    Copy a piece of the frame to a box that may reach beyond the frame, mirrored there.
+
+    Parameters
+    ----------
+    piece : float32 (h, w)
+        First pixel at (x0, y0) of the frame; it holds whatever `out` needs.
+    width, height : int, px of the frame
+    left, top : int, px
+        First pixel of `out`.
+    out : float32, written
+    """
+    rows, columns = piece.shape
+    for y in range(out.shape[0]):
+        row = piece[min(max(mirrored(top + y, height) - y0, 0), rows - 1)]
+        line = out[y]
+        start, stop = max(0, x0 - left), min(out.shape[1], x0 + columns - left)
+        if stop > start:
+            target, origin = line[start:stop], row[start + left - x0 :]
+            for k in range(target.shape[0]):
+                target[k] = origin[k]
+        for x in range(0, start):
+            line[x] = row[min(max(mirrored(left + x, width) - x0, 0), columns - 1)]
+        for x in range(max(start, stop), out.shape[1]):
+            line[x] = row[min(max(mirrored(left + x, width) - x0, 0), columns - 1)]
+
+
+@exact_kernel
+def mark_bad(bad: Mask, dx: int, dy: int, pitch: int, influence: F32, pixels: F32) -> None:
+    """
+    Lower the validity of whatever a bad pixel has a part in.
+
+    Parameters
+    ----------
+    bad : bool (h, w)
+    dx, dy : int, px of the frame
+        Where the first pixel of `bad` lies, seen from the first of `pixels`.
+    pitch : int
+        Frame pixels a pixel of `pixels` (2 for superpixels).
+    influence : float32 (5, 5)
+        `INFLUENCE` of the method.
+    pixels : float32 (h', w', 4), or (h', w', 1): the last lane is changed
+    """
+    height, width, lanes = pixels.shape
+    for y in range(bad.shape[0]):
+        for x in range(bad.shape[1]):
+            if not bad[y, x]:
+                continue
+            for j in range(5):
+                v = (y + dy) // pitch + j - 2
+                if v < 0 or v >= height:
+                    continue
+                for i in range(5):
+                    u = (x + dx) // pitch + i - 2
+                    if u >= 0 and u < width:
+                        left = np.float32(1.0) - influence[j, i]
+                        pixels[v, u, lanes - 1] = min(pixels[v, u, lanes - 1], left)
+
+
+@exact_kernel
+def scatter_cfa(plane: F32, red_x: int, red_y: int, out: F32) -> None:
+    """Fill `out`, float32 (h, w, 4), with each pixel of the plane in the lane of its colour and 0 in the others."""
+    for y in range(plane.shape[0]):
+        row, line = plane[y], out[y].ravel()
+        is_red_row = (y & 1) == red_y
+        colour_x = red_x if is_red_row else 1 - red_x
+        colour = 0 if is_red_row else 2
+        line[:] = np.float32(0.0)
+        for x in range(colour_x, row.shape[0], 2):
+            line[4 * x + colour] = row[x]
+        for x in range(1 - colour_x, row.shape[0], 2):
+            line[4 * x + 1] = row[x]

@@ -1,0 +1,96 @@
+"""The weights of the interpolation kernels, tabulated by phase."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from skyquilt.core import F32, F64
+
+__all__ = ["KERNELS", "KERNEL_TAPS", "N_PHASES", "gaussian_table", "kernel_table", "kernel_weight"]
+
+N_PHASES = 1024  # a position is rounded to 1/2048 px: below 1e-3 of the slope between two pixels
+KERNELS = ("nearest", "bilinear", "catmull_rom", "lanczos3")
+KERNEL_TAPS = {"nearest": 2, "bilinear": 2, "catmull_rom": 4, "lanczos3": 6}
+
+
+def kernel_weight(name: str, distance: F64) -> F64:
+    """
+    Return the weight of a pixel at `distance` px from the sample, along one axis.
+
+    Parameters
+    ----------
+    name : one of `KERNELS`
+    distance : float64, px, any shape
+
+    Notes
+    -----
+    nearest: 1 within half a pixel (ties to the left neighbour are settled by the rounding of the phase).
+    bilinear: ``1 - |d|``. catmull_rom: the cubic of Keys 1981 (IEEE TASSP 29, 1153) with a = -1/2.
+    lanczos3: ``sinc(d) sinc(d / 3)`` (Duchon 1979).
+    """
+    d = np.abs(np.asarray(distance, dtype=np.float64))
+    if name == "nearest":
+        return np.where(d < 0.5, 1.0, np.where(d == 0.5, 0.5, 0.0))
+    if name == "bilinear":
+        return np.maximum(0.0, 1.0 - d)
+    if name == "catmull_rom":
+        near = (1.5 * d - 2.5) * d * d + 1.0
+        far = ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0
+        return np.where(d <= 1.0, near, np.where(d < 2.0, far, 0.0))
+    if name == "lanczos3":
+        return np.where(d < 3.0, np.sinc(d) * np.sinc(d / 3.0), 0.0)
+    raise ValueError(f"{name!r} is not one of {', '.join(KERNELS)}")
+
+
+@cache
+def kernel_table(name: str) -> F32:
+    """
+    Return the weights of all taps at every phase.
+
+    Parameters
+    ----------
+    name : one of `KERNELS`
+
+    Returns
+    -------
+    float32 (N_PHASES + 1, taps)
+        Row p holds the weights of the pixels floor(x) - taps / 2 + 1 ... floor(x) + taps / 2 for a sample at
+        x = floor(x) + p / N_PHASES; each row sums to 1. The rows 0 and N_PHASES pick one pixel exactly.
+    """
+    taps = KERNEL_TAPS[name]
+    offsets = np.arange(taps) - (taps // 2 - 1)
+    phase = np.arange(N_PHASES + 1) / N_PHASES
+    weights = kernel_weight(name, offsets[None, :] - phase[:, None])
+    weights /= weights.sum(axis=1, keepdims=True)
+    if name == "nearest":
+        weights = (offsets[None, :] == (phase[:, None] > 0.5)).astype(np.float64)
+    weights[0] = offsets == 0
+    weights[-1] = offsets == 1
+    table = weights.astype(np.float32)
+    return table
+
+
+@cache
+def gaussian_table(width_px: float) -> F32:
+    """
+    Return the weights of the Gaussian window that samples a colour filter array, by phase.
+
+    Parameters
+    ----------
+    width_px : float, px
+        p in exp(-d² / (2 p²)).
+
+    Returns
+    -------
+    float32 (N_PHASES + 1, 4 or 6)
+        Not normalised: the sampler divides by the sum over the sites of one colour. Six taps from p = 0.85 px on, where
+        four would cut the window at 1.8 p.
+    """
+    taps = 4 if width_px < 0.85 else 6
+    offsets = np.arange(taps) - (taps // 2 - 1)
+    phase = np.arange(N_PHASES + 1) / N_PHASES
+    distance = offsets[None, :] - phase[:, None]
+    table = np.exp(-0.5 * (distance / width_px) ** 2).astype(np.float32)
+    return table

@@ -1,0 +1,30 @@
+"""Taking the camera out of the frames: choosing, judging and applying calibration frames."""
+
+from skyquilt.steps.calibrate.calibrated import Calibrated, negative_share, warn_of_negatives
+from skyquilt.steps.calibrate.defects import find_defects, find_defects_in_lights
+from skyquilt.steps.calibrate.flat import normalise_flat
+from skyquilt.steps.calibrate.judge import JudgeRules, Verdict, judge_profiles
+from skyquilt.steps.calibrate.match import CalibrationMatch, MatchRow, MatchRules, match_calibration
+from skyquilt.steps.calibrate.profile import FrameProfile, RowBand, find_row_bands, frame_profile
+from skyquilt.steps.calibrate.scale import fit_dark_scale
+
+__all__ = [
+    "Calibrated",
+    "CalibrationMatch",
+    "FrameProfile",
+    "JudgeRules",
+    "MatchRow",
+    "MatchRules",
+    "RowBand",
+    "Verdict",
+    "find_defects",
+    "find_defects_in_lights",
+    "find_row_bands",
+    "fit_dark_scale",
+    "frame_profile",
+    "judge_profiles",
+    "match_calibration",
+    "negative_share",
+    "normalise_flat",
+    "warn_of_negatives",
+]

@@ -1,0 +1,172 @@
+"""What one calibration frame looks like, in a few kB: the level of its rows and columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from skyquilt.core import F32, F64
+
+__all__ = ["FrameProfile", "RowBand", "find_row_bands", "frame_profile"]
+
+WINDOW = 4
+"""Row pairs on each side that an edge is measured on (8 rows): shorter bands are left to the pixel rejection."""
+EDGE_SIGMAS = 8.0
+STEEPNESS = 3.0
+"""An edge is so many times steeper than the profile beside it; amplifier glow and vignetting never are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameProfile:
+    """
+    The coarse look of one raw frame.
+
+    Attributes
+    ----------
+    row_medians : float64 (y,), ADU
+        Mean of the medians of the even and of the odd columns: on a CFA both colours of the row count alike.
+    row_tails : float64 (y,), ADU
+        How far the 99th percentile of a row lies above its median: its hot pixels.
+    column_medians : float64 (x,), ADU
+    median : float, ADU
+    sigma : float, ADU
+        1.4826 x median absolute deviation of the pixels of one CFA site (the mean of the four).
+    saturated_share : float, 0..1
+        Share of the pixels of the most saturated CFA site at or above the saturation level.
+    finite_share : float, 0..1
+    """
+
+    row_medians: F64
+    row_tails: F64
+    column_medians: F64
+    median: float
+    sigma: float
+    saturated_share: float
+    finite_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowBand:
+    """
+    Rows y0 <= y < y1 between two sharp edges (or an edge and the border of the frame).
+
+    Attributes
+    ----------
+    y0, y1 : int, px
+    level_adu : float
+        Median of its row medians.
+    """
+
+    y0: int
+    y1: int
+    level_adu: float
+
+    @property
+    def n_rows(self) -> int:
+        return self.y1 - self.y0
+
+
+def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
+    """
+    Return the profile of one raw frame, float32 (y, x), ADU.
+
+    Notes
+    -----
+    A row of a CFA has two colours and so two levels; its median would fall between them, hence even and odd columns
+    apart. A pixel counts as saturated from 0.999 of `saturation_adu`: drivers stretch 12 and 14 bits to 16 (65520).
+    """
+    finite = np.isfinite(pixels)
+    finite_share = float(finite.mean()) if finite.size else 0.0
+    if finite_share == 0.0:
+        height, width = pixels.shape
+        return FrameProfile(np.zeros(height), np.zeros(height), np.zeros(width), 0.0, 0.0, 0.0, 0.0)
+    values = pixels if finite_share == 1.0 else np.where(finite, pixels, np.float32(np.median(pixels[finite])))
+    rows = 0.5 * (_median(values[:, 0::2], 1) + _median(values[:, 1::2], 1))
+    columns = 0.5 * (_median(values[0::2], 0) + _median(values[1::2], 0))
+    high = np.partition(values, int(0.99 * (values.shape[1] - 1)), axis=1)[:, int(0.99 * (values.shape[1] - 1))]
+    medians, sigmas, saturated = [], [], []
+    for y in (0, 1):
+        for x in (0, 1):
+            site = values[y::2, x::2]
+            median = float(np.median(site))
+            medians.append(median)
+            sigmas.append(1.4826 * float(np.median(np.abs(site - median))))
+            saturated.append(float(np.mean(site >= 0.999 * saturation_adu)))
+    return FrameProfile(
+        row_medians=rows,
+        row_tails=high.astype(np.float64) - rows,
+        column_medians=columns,
+        median=float(np.mean(medians)),
+        sigma=float(np.mean(sigmas)),
+        saturated_share=max(saturated),
+        finite_share=finite_share,
+    )
+
+
+def _median(values: F32, axis: int) -> F64:
+    return np.asarray(np.median(values, axis=axis), dtype=np.float64)
+
+
+def find_row_bands(rows: F64, smallest_step: float) -> list[RowBand]:
+    """
+    Return the bands that sharp edges cut a row profile into, top to bottom; one band of all rows if there is no edge.
+
+    Parameters
+    ----------
+    rows : float64 (y,), ADU
+    smallest_step : float, ADU
+        Edges below this are not looked at.
+
+    Notes
+    -----
+    Rows are averaged in pairs, as CFA rows alternate. The step at pair i is the median of the 4 pairs after it less
+    that of the 4 before it; it is an edge where it exceeds `smallest_step`, 8 robust sigma of all steps, and 3 times
+    the steps measured just before and just after, which are small beside an edge and alike on a slope.
+    """
+    n_pairs = len(rows) // 2
+    if n_pairs < 4 * WINDOW:
+        return [RowBand(0, len(rows), float(np.median(rows)))] if len(rows) else []
+    pairs = 0.5 * (rows[0 : 2 * n_pairs : 2] + rows[1 : 2 * n_pairs : 2])
+    edges = [_first_row_after(rows, 2 * i) for i in _find_edges(pairs, smallest_step)]
+    borders = [0, *sorted(set(edges)), len(rows)]
+    return [RowBand(y0, y1, float(np.median(rows[y0:y1]))) for y0, y1 in pairwise(borders) if y1 > y0]
+
+
+def _find_edges(pairs: F64, smallest_step: float) -> list[int]:
+    """Indices of the pairs in which the level changes abruptly, in ascending order."""
+    windows = np.median(np.lib.stride_tricks.sliding_window_view(pairs, WINDOW), axis=1)
+    n = len(pairs)
+    steps = np.zeros(n)
+    middle = np.arange(WINDOW, n - WINDOW)
+    steps[middle] = windows[middle + 1] - windows[middle - WINDOW]
+    noise = 1.4826 * float(np.median(np.abs(steps[middle] - np.median(steps[middle]))))
+    limit = max(smallest_step, EDGE_SIGMAS * noise)
+    edges: list[int] = []
+    for i in middle[np.argsort(-np.abs(steps[middle]), kind="stable")]:
+        size = abs(steps[i])
+        if size <= limit:
+            break
+        if any(abs(i - other) <= 2 * WINDOW for other in edges):
+            continue
+        apart = 2 * WINDOW + 1  # steps there share no pair with the windows that touch the edge
+        beside = [
+            abs(steps[k])
+            for k in (i - apart, i + apart)
+            if WINDOW <= k < n - WINDOW and all(abs(k - other) > apart for other in edges)
+        ]
+        if all(size > STEEPNESS * other for other in beside):
+            edges.append(int(i))
+    return sorted(edges)
+
+
+def _first_row_after(rows: F64, near: int) -> int:
+    """Return the first row that belongs to the level after an edge near row `near`, comparing rows of like parity."""
+    first, last = max(0, near - 2 - 2 * WINDOW), near + 4
+    for y in range(max(0, near - 2), near + 4):
+        before = np.median(rows[first + (y - first) % 2 : near - 2 : 2])
+        after = np.median(rows[last + (y - last) % 2 : last + 2 * WINDOW : 2])
+        if abs(rows[y] - after) < abs(rows[y] - before):
+            return y
+    return near + 4

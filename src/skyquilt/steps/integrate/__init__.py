@@ -1,0 +1,19 @@
+"""Robust integration: the samples of all frames on one tile, rejected and combined."""
+
+from skyquilt.steps.integrate.cube import CubeScratch, integrate_cube, tile_bytes
+from skyquilt.steps.integrate.sweep import SweepState, integrate_sweep
+from skyquilt.steps.integrate.terms import COMBINES, FEW_SAMPLES, RULES, FrameTerms, IntegratedTile, IntegrateSettings
+
+__all__ = [
+    "COMBINES",
+    "FEW_SAMPLES",
+    "RULES",
+    "CubeScratch",
+    "FrameTerms",
+    "IntegrateSettings",
+    "IntegratedTile",
+    "SweepState",
+    "integrate_cube",
+    "integrate_sweep",
+    "tile_bytes",
+]

@@ -1,0 +1,24 @@
+"""From a frame's pixels to samples on the canvas: one resampling, through one composed map."""
+
+from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
+from skyquilt.steps.resample.sampler import (
+    DEFAULT_KERNEL,
+    DEFAULT_METHOD,
+    DEFAULT_WINDOW_PX,
+    KERNELS,
+    METHODS,
+    CanvasSampler,
+)
+from skyquilt.steps.resample.warped import Warped
+
+__all__ = [
+    "DEFAULT_KERNEL",
+    "DEFAULT_METHOD",
+    "DEFAULT_WINDOW_PX",
+    "KERNELS",
+    "METHODS",
+    "CanvasSampler",
+    "NodeGrid",
+    "PixelMap",
+    "Warped",
+]

@@ -1,0 +1,262 @@
+"""One frame as samples on the canvas: calibrated, debayered, resampled and normalised in one compiled pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from skyquilt.core import F32, F64, U8, Box, Calibration, Cfa, Mask, Normalisation, PixelSource, Trail
+from skyquilt.errors import UsageError
+from skyquilt.kernels.calibrate import NO_DARK, NO_DEFECTS, NO_FLAT
+from skyquilt.kernels.debayer import REACH
+from skyquilt.kernels.warp import find_footprint, mask_trails
+from skyquilt.kernels.warp_prepare import INFLUENCE
+from skyquilt.kernels.warp_sample import (
+    sample_bilinear,
+    sample_cfa,
+    sample_cube,
+    sample_malvar,
+    sample_mono,
+    sample_rcd,
+    sample_superpixel,
+)
+from skyquilt.kernels.warp_table import KERNELS, gaussian_table, kernel_table
+from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
+
+__all__ = ["DEFAULT_KERNEL", "DEFAULT_METHOD", "DEFAULT_WINDOW_PX", "KERNELS", "METHODS", "CanvasSampler"]
+
+# Chosen by the figures of bench/debayer.py; docs/concepts/debayer.md says why.
+DEFAULT_METHOD = "malvar"
+DEFAULT_KERNEL = "catmull_rom"
+DEFAULT_WINDOW_PX = 0.6
+
+_SAMPLE: dict[str, Callable[..., None]] = {
+    "malvar": sample_malvar,
+    "rcd": sample_rcd,
+    "bilinear": sample_bilinear,
+    "superpixel": sample_superpixel,
+    "cfa": sample_cfa,
+}
+METHODS = tuple(_SAMPLE)
+_NO_MASK: Mask = np.zeros((0, 0), dtype=np.bool_)
+
+
+class _Scratch(threading.local):
+    """Working space of one thread, as large as the largest box so far."""
+
+    def __init__(self) -> None:
+        self._raw: F32 = np.empty(0, dtype=np.float32)
+        self._work: F32 = np.empty(0, dtype=np.float32)
+
+    def raw(self, n_channels: int, box: Box) -> F32:
+        n = n_channels * box.n_pixels
+        if self._raw.size < n:
+            self._raw = np.zeros(n, dtype=np.float32)
+        return self._raw[:n].reshape(n_channels, box.height, box.width)
+
+    def work(self, n: int) -> F32:
+        if self._work.size < n:
+            self._work = np.zeros(n, dtype=np.float32)
+        return self._work
+
+
+_scratch = _Scratch()
+
+
+class CanvasSampler:
+    """
+    One frame made ready for the canvas: a `SampleSource`.
+
+    Parameters
+    ----------
+    raw : PixelSource
+        The frame's raw pixels, ADU; its bounds begin at (0, 0). `read_into(box, out)` is used where it exists.
+    cfa : Cfa or None
+        Pattern of the raw pixels; None for mono frames (one channel) and colour cubes (three).
+    calibration : Calibration
+    to_frame : Transform (any `PixelMap`)
+        Canvas pixels to frame pixels.
+    method : str
+        How colours are made of a CFA, one of `METHODS`; "cfa" takes samples straight from the sites of each colour.
+    kernel : str
+        Interpolation, one of `KERNELS`; not used by "cfa".
+    window_px : float, px
+        Width p of the Gaussian exp(-r² / (2 p²)) of "cfa".
+    normalisation : Normalisation or None
+        None leaves the values in the frame's own ADU.
+    saturation_adu : float
+        Raw values at or above it are saturated.
+    feather_px : float, px of the frame
+        Over which the weight rises from 2 at the frame's edge to 255.
+    radial_feather : float, 0..1
+        Share of the half diagonal over which the weight falls towards the corners; 0 for none.
+    trails : tuple of Trail
+        Bands of the frame that take no part.
+
+    Notes
+    -----
+    Definition: ``scale * Warped(Debayered(Calibrated(raw))) + surface``, to float32 rounding, at absolute coordinates:
+    any tiling gives the same bits. Weights: 255 for a sample; 0 where a pixel of its footprint lies outside of the
+    frame or on a trail; 1 (stopgap) where more than a quarter of an error of the mended and saturated pixels would
+    reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample` holds the interpreter lock for some 30 µs only.
+    """
+
+    def __init__(
+        self,
+        raw: PixelSource,
+        *,
+        cfa: Cfa | None,
+        calibration: Calibration,
+        to_frame: PixelMap,
+        method: str = DEFAULT_METHOD,
+        kernel: str = DEFAULT_KERNEL,
+        window_px: float = DEFAULT_WINDOW_PX,
+        normalisation: Normalisation | None = None,
+        saturation_adu: float = 65535.0,
+        feather_px: float = 0.0,
+        radial_feather: float = 0.0,
+        trails: tuple[Trail, ...] = (),
+    ) -> None:
+        if method not in _SAMPLE:
+            raise UsageError(f"{method!r} is not a way of debayering", f"one of: {', '.join(METHODS)}")
+        if kernel not in KERNELS:
+            raise UsageError(f"{kernel!r} is not an interpolation kernel", f"one of: {', '.join(KERNELS)}")
+        bounds = raw.bounds
+        self._raw = raw
+        self._width, self._height = bounds.x1, bounds.y1
+        self._is_cube = cfa is None and raw.n_channels == 3
+        self._n_channels = 1 if cfa is None and raw.n_channels == 1 else 3
+        self._method = method if cfa is not None else "none"
+        self._sample = _SAMPLE[method] if cfa is not None else sample_cube if self._is_cube else sample_mono
+        self._reach = REACH[method] if cfa is not None else 0
+        self._step = 2 if cfa is not None else 1
+        self._pitch = 2 if self._method == "superpixel" else 1
+        self._origin = cfa.red_site if cfa is not None else (0, 0)
+        self._table = gaussian_table(window_px) if self._method == "cfa" else kernel_table(kernel)
+        self._dark = _plane(calibration.dark, NO_DARK)
+        self._inverse_flat = _plane(calibration.inverse_flat, NO_FLAT)
+        self._defects = _plane(calibration.defects, NO_DEFECTS)
+        self._saturation = float(saturation_adu)
+        scale = np.ones(self._n_channels) if normalisation is None else normalisation.scale
+        self._scale = tuple(float(scale[min(channel, len(scale) - 1)]) for channel in range(3))
+        half_diagonal = 0.5 * float(np.hypot(self._width, self._height))
+        self._feather = (float(feather_px), float(radial_feather) * half_diagonal)
+        self._trails = np.array([[t.x0, t.y0, t.x1, t.y1, t.half_width] for t in trails]).reshape(-1, 5)
+        self._nodes = NodeGrid(to_frame, self._n_channels, normalisation)
+
+    @property
+    def n_channels(self) -> int:
+        return self._n_channels
+
+    @property
+    def weight_channels(self) -> int:
+        return 3 if self._method == "cfa" else 1
+
+    def source_box(self, box: Box) -> Box:
+        """Return the frame pixels that `sample` will read for a canvas box; empty if the frame does not reach it."""
+        piece = self._find_piece(self._nodes.cover(box), box)
+        return Box(0, 0, 0, 0) if piece is None else self._find_read_box(piece, self._defects.size > 0)
+
+    def sample(self, box: Box, values: F32, weights: U8) -> None:
+        """
+        Fill the samples of one canvas box (see `SampleSource.sample`).
+
+        Parameters
+        ----------
+        box : Box
+        values : float32 (n_channels, box.height, box.width), written
+        weights : uint8 (weight_channels, box.height, box.width), written
+        """
+        nodes = self._nodes.cover(box)
+        piece = self._find_piece(nodes, box)
+        if piece is None:
+            values[...] = 0.0
+            weights[...] = 0
+            return
+        reach, pitch = self._reach, self._pitch
+        n_plane = (piece.height * pitch + 2 * reach) * (piece.width * pitch + 2 * reach)
+        n_work = 4 * piece.n_pixels + (3 if self._is_cube else 1) * n_plane
+        raw, usable, read_box = self._read(piece)
+        work = _scratch.work(raw.size + n_work)
+        corners = (box.x0, box.y0, box.x1, box.y1)
+        self._sample(
+            raw,
+            usable,
+            self._dark,
+            self._inverse_flat,
+            self._defects,
+            self._saturation,
+            (read_box.x0, read_box.y0, self._width, self._height),
+            (piece.x0, piece.y0, piece.x1, piece.y1),
+            self._origin,
+            INFLUENCE[self._method],
+            work,
+            nodes,
+            corners,
+            self._table,
+            self._scale,
+            self._feather,
+            values,
+            weights,
+        )
+        if len(self._trails):
+            mask_trails(nodes, corners, self._trails, weights)
+
+    def _find_piece(self, nodes: F64, box: Box) -> Box | None:
+        """Return the grid pixels under the kernels of a box's samples, or None if the frame does not reach the box."""
+        x_min, y_min, x_max, y_max = find_footprint(nodes, (box.x0, box.y0, box.x1, box.y1))
+        pitch, taps = self._pitch, self._table.shape[1]
+        width, height = self._width // pitch, self._height // pitch
+        offset = 0.5 * (pitch - 1)
+        x_min, y_min = (x_min - offset) / pitch, (y_min - offset) / pitch
+        x_max, y_max = (x_max - offset) / pitch, (y_max - offset) / pitch
+        if not (x_min <= width and y_min <= height and x_max >= -1.0 and y_max >= -1.0):
+            return None
+        # one pixel to spare for the rounding of positions; and never less than a whole kernel
+        x0, y0 = int(max(x_min, -1.0) + 1.0) - 1 - taps // 2, int(max(y_min, -1.0) + 1.0) - 1 - taps // 2
+        x1, y1 = int(min(x_max, width)) + taps // 2 + 2, int(min(y_max, height)) + taps // 2 + 2
+        return Box(x0, y0, max(x1, x0 + taps), max(y1, y0 + taps))
+
+    def _find_read_box(self, piece: Box, is_mended: bool) -> Box:
+        """Return what must be read: the piece, the reach of the debayering, what is mirrored, room for the mending."""
+        pitch = self._pitch
+        wanted = Box(piece.x0 * pitch, piece.y0 * pitch, piece.x1 * pitch, piece.y1 * pitch).grow(self._reach)
+        x0, x1 = _with_mirrored(wanted.x0, wanted.x1, self._width)
+        y0, y1 = _with_mirrored(wanted.y0, wanted.y1, self._height)
+        margin = 2 * self._step if is_mended else 0
+        return Box(x0, y0, x1, y1).grow(margin).intersect(Box(0, 0, self._width, self._height))
+
+    def _read(self, piece: Box) -> tuple[F32, Mask, Box]:
+        """Return raw pixels that may be written to, their mask (empty if all are good) and their box."""
+        is_mended = self._defects.size > 0
+        box = self._find_read_box(piece, is_mended)
+        n_channels = 3 if self._is_cube else 1
+        pixels = _scratch.raw(n_channels, box)
+        read_into: Any = getattr(self._raw, "read_into", None)
+        if read_into is not None and read_into(box, pixels):
+            return pixels, _NO_MASK, box
+        tile = self._raw.read(box)
+        if not tile.mask.all() and not is_mended:
+            box = self._find_read_box(piece, True)
+            tile = self._raw.read(box)
+            pixels = _scratch.raw(n_channels, box)
+        pixels[...] = tile.pixels
+        return pixels, _NO_MASK if tile.mask.all() else np.array(tile.mask, dtype=np.bool_, order="C"), box
+
+
+def _plane(array: Any, nothing: Any) -> Any:
+    """Return a contiguous array, or the empty one that stands for None."""
+    return nothing if array is None else np.ascontiguousarray(array, dtype=nothing.dtype)
+
+
+def _with_mirrored(low: int, high: int, size: int) -> tuple[int, int]:
+    """Return the part of an axis that holds low..high and the mirror images of what lies beyond the axis' ends."""
+    first, last = max(0, low), min(size, high)
+    if low < 0:
+        last = max(last, min(size, 1 - low))
+    if high > size:
+        first = min(first, max(0, 2 * size - 1 - high))
+    return first, last

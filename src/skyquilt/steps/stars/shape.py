@@ -1,0 +1,151 @@
+"""What the stars of one frame have in common: their profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyquilt.core import F32, F64
+from skyquilt.kernels import detect_fit as fit
+from skyquilt.steps.stars.peaks import Peaks, Plane
+
+__all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile"]
+
+FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+_USUAL_INVERSE_BETA = 0.25  # Moffat beta 4: atmosphere and optics of small telescopes
+_SPREAD_OF_INVERSE_BETA = 0.12
+_TRIALS = (0.0, 0.12, 0.38, 0.5)
+_MOST_STARS = 60
+_BEST_STARS = 24
+_REACH = 3.5  # sigma: far enough out for the wings to tell their steepness
+_MODEL_ERROR = 0.005  # of the height, per pixel: no real star is a Moffat function to the last digit
+_LARGEST_SIGMA = 14.0  # px of the frame
+_SMALLEST_FWHM = 1.42  # px: hot pairs and cosmic rays end below it
+SHARPEST = 0.75  # sigma of the sharpest image that optics and pixel make, px
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """
+    The shape that the stars of a frame share.
+
+    Attributes
+    ----------
+    moments : float64 (3,), px²
+        xx, xy, yy of the Gaussian of the same FWHM.
+    inverse_beta : float
+        1 / beta of the Moffat profile, 0 for a Gaussian.
+    n_stars : int
+        How many stars told; 0: a guess.
+    """
+
+    moments: F64
+    inverse_beta: float
+    n_stars: int
+
+    @property
+    def fwhm(self) -> float:
+        """Geometric mean of both axes, px of the frame, the pixel's own width included."""
+        return float(fwhm_of(self.moments[0], self.moments[1], self.moments[2]))
+
+    @property
+    def largest_sigma(self) -> float:
+        """Of the longer axis, px."""
+        xx, xy, yy = self.moments
+        return float(np.sqrt(0.5 * (xx + yy) + np.hypot(0.5 * (xx - yy), xy)))
+
+
+def fwhm_of(xx: F64 | float, xy: F64 | float, yy: F64 | float) -> F64 | float:
+    """Return the FWHM of the round Gaussian of the same area, px."""
+    fwhm: F64 | float = FWHM_PER_SIGMA * np.sqrt(np.sqrt(np.maximum(xx * yy - np.square(xy), 0.0)))
+    return fwhm
+
+
+def local_sky(plane: Plane, x: F64, y: F64, profile_sigma: float) -> F64:
+    """Return the level around each star above the sky map, ADU: the clipped mean of an annulus outside of the star."""
+    inner = max(2.2 * FWHM_PER_SIGMA * profile_sigma / plane.step, 3.0)
+    level = np.empty(len(x))
+    fit.local_levels(plane.pixels, plane.from_frame(x), plane.from_frame(y), inner, inner + 2.5, level)
+    return level
+
+
+def measure_profile(
+    pixels: F32, parity: int, plane: Plane, sky: F64, peaks: Peaks, noise: float, saturation: float
+) -> Profile:
+    """
+    Return the profile of the brightest stars that are neither saturated nor too sharp to be stars.
+
+    Parameters
+    ----------
+    sky : float64 (n,), ADU
+        Sky map at each peak.
+    """
+    guess = Profile(np.array([2.2, 0.0, 2.2]), _USUAL_INVERSE_BETA, 0)
+    x, y = peaks.x[:_MOST_STARS], peaks.y[:_MOST_STARS]
+    if not len(x):
+        return guess
+    level = local_sky(plane, x, y, 1.3 * plane.step)
+    shape = np.zeros((len(x), 5))
+    fit.guess_shapes(plane.pixels, plane.from_frame(x), plane.from_frame(y), level, _LARGEST_SIGMA / plane.step, shape)
+    good = shape[:, 2] > 0
+    if not good.any():
+        return guess
+    x, y, background = plane.to_frame(shape[good, 0]), plane.to_frame(shape[good, 1]), (sky[:_MOST_STARS] + level)[good]
+    binning = (plane.step**2 - 1) / 12.0
+    start = shape[good, 2:] * plane.step**2
+    start[:, 0] = np.maximum(start[:, 0] - binning, 0.5)
+    start[:, 2] = np.maximum(start[:, 2] - binning, 0.5)
+    start[:, 1] = np.clip(start[:, 1], -0.95 * np.sqrt(start[:, 0] * start[:, 2]), 0.95 * np.sqrt(start[:, 0] * start[:, 2]))
+
+    def fitted(inverse_beta: float, chosen: F64 | slice) -> F64:
+        profile, bend, _ = fit.moffat_profile(inverse_beta)
+        table = np.zeros((len(x[chosen]), fit.COLUMNS))
+        fit.fit_stars(
+            pixels, parity, x[chosen], y[chosen], background[chosen], start[chosen], profile, bend, _REACH, 5, True,
+            noise, saturation, table,
+        )  # fmt: skip
+        return table
+
+    table = fitted(_USUAL_INVERSE_BETA, slice(None))
+    distance2 = 1.0 if parity < 0 else 2.0
+    usable = (
+        (table[:, fit.OK] > 0)
+        & (table[:, fit.SATURATED] == 0)
+        & (table[:, fit.SHARPNESS] > 0.5 * np.exp(-0.5 * distance2 / SHARPEST**2))
+        & (table[:, fit.AMPLITUDE] > 5.0 * table[:, fit.AMPLITUDE_ERROR])
+    )
+    if not usable.any():
+        return guess
+    chosen = np.flatnonzero(usable)
+    sizes = np.asarray(fwhm_of(table[chosen, fit.SXX], table[chosen, fit.SXY], table[chosen, fit.SYY]))
+    chosen, sizes = chosen[sizes > _SMALLEST_FWHM], sizes[sizes > _SMALLEST_FWHM]
+    if not len(chosen):
+        return guess
+    typical = np.median(sizes)
+    chosen = chosen[np.abs(np.log(sizes / typical)) < 0.5][:_BEST_STARS]
+    start[chosen] = table[chosen][:, [fit.SXX, fit.SXY, fit.SYY]]
+    inverse_beta = _best_beta(fitted, chosen, table[chosen], noise)
+    table = fitted(inverse_beta, chosen)
+    table = table[table[:, fit.OK] > 0]
+    if not len(table):
+        return guess
+    return Profile(np.median(table[:, [fit.SXX, fit.SXY, fit.SYY]], axis=0), inverse_beta, len(table))
+
+
+def _best_beta(fitted, chosen, usual, noise):  # type: ignore[no-untyped-def]
+    tables = [fitted(trial, chosen) for trial in _TRIALS]
+    tables.insert(2, usual)
+    trials = np.array([*_TRIALS[:2], _USUAL_INVERSE_BETA, *_TRIALS[2:]])
+    good = np.all([table[:, fit.OK] > 0 for table in tables], axis=0)
+    if not good.any():
+        return _USUAL_INVERSE_BETA
+    cost = 0.5 * ((trials - _USUAL_INVERSE_BETA) / _SPREAD_OF_INVERSE_BETA) ** 2
+    variance = noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2
+    for k, table in enumerate(tables):
+        cost[k] += 0.5 * float(np.sum(table[good, fit.CHI2] * table[good, fit.N_USED] / variance))
+    k = min(max(int(np.argmin(cost)), 1), len(trials) - 2)
+    a, b, _ = np.polyfit(trials[k - 1 : k + 2], cost[k - 1 : k + 2], 2)
+    if not a > 0:
+        return float(trials[int(np.argmin(cost))])
+    return float(np.clip(-0.5 * b / a, 0.0, 0.5))

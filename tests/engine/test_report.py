@@ -1,0 +1,326 @@
+"""The report tells what was done to every frame, escapes every name and stays one small file."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skyquilt.engine.manifest import FrameRecord, Manifest, MasterRecord, OutputRecord, Statistics
+from skyquilt.engine.report import write_reports
+from skyquilt.engine.report.facts import best_and_worst, group_left_out, story
+from skyquilt.engine.report.plots import FIGURES, plot_svg
+from skyquilt.engine.report.words import amount, bytes_text, duration, per_channel, percent
+
+ONE_PIXEL_PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001"
+    "5e0d0a2db40000000049454e44ae426082"
+)
+
+
+def invented_frame(index: int, source: random.Random) -> FrameRecord:
+    clouds = 0.35 + 0.65 * abs(math.cos(index / 40))
+    frame = FrameRecord(
+        file=f"Light_M 94_10.0s_IRCUT_20250326-{index:06d}.fit",
+        status="stacked",
+        is_reference=index == 7,
+        date_obs=(datetime(2025, 3, 26, 21, 20, 46) + timedelta(seconds=11 * index)).isoformat(),
+        exposure_s=10.0,
+        temperature_c=20.0 + index / 500,
+        background_adu=1113.4 + 40 * math.sin(index / 60) + source.gauss(0, 4),
+        noise_adu=35 + source.gauss(0, 0.4),
+        saturated_share=1.2e-5,
+        n_stars=int(400 * clouds + source.gauss(0, 8)),
+        fwhm_px=3.1 + 0.4 * math.sin(index / 25) + abs(source.gauss(0, 0.12)),
+        eccentricity=min(0.9, 0.35 + abs(source.gauss(0, 0.06))),
+        transparency=clouds,
+        score=clouds + source.gauss(0, 0.02),
+        n_matched=int(300 * clouds),
+        residual_px=0.12 + abs(source.gauss(0, 0.02)),
+        shift_x_px=source.gauss(0, 12),
+        shift_y_px=source.gauss(0, 9),
+        rotation_deg=index * 0.01,
+        weight=clouds**2,
+        n_trails=int(source.random() < 0.03),
+        rejected_low=0.002 + abs(source.gauss(0, 0.0005)),
+        rejected_high=0.006 + abs(source.gauss(0, 0.001)),
+    )
+    if index % 37 == 11:
+        return frame.model_copy(
+            update={
+                "status": "left_out",
+                "code": "trailed",
+                "stage": "select",
+                "reason": "trailed: eccentricity 0.72 > 0.60",
+                "eccentricity": 0.72,
+                "weight": None,
+                "rejected_low": None,
+                "rejected_high": None,
+            }
+        )
+    if index % 83 == 40:
+        return FrameRecord(
+            file=frame.file, status="left_out", code="truncated", stage="measure", reason="file ends after 61 % of it"
+        )
+    return frame
+
+
+def invented_manifest(n_frames: int = 120, **changes: Any) -> Manifest:
+    source = random.Random(94)
+    frames = [invented_frame(index, source) for index in range(n_frames)]
+    n_stacked = sum(frame.status == "stacked" for frame in frames)
+    statistics = Statistics(
+        n_found=n_frames,
+        n_stacked=n_stacked,
+        n_left_out=n_frames - n_stacked,
+        exposure_s=10.0 * n_stacked,
+        effective_exposure_s=8.1 * n_stacked,
+        rejected_low=0.0021,
+        rejected_high=0.0064,
+        background=[1113.2, 1240.0, 980.5],
+        noise=[3.1, 2.2, 3.4],
+        noise_8x8=[3.4, 2.5, 3.7],
+        snr_gain=[9.8, 10.1, 9.7],
+        fwhm_px=3.35,
+        frames_fwhm_px=3.41,
+        n_stars=1892,
+        rotation_range_deg=14.2,
+        width=1080,
+        height=1920,
+        n_channels=3,
+    )
+    facts: dict[str, Any] = {
+        "program": "skyquilt 0.1.0",
+        "session": "M 94_sub",
+        "group": "M 94",
+        "device": "seestar",
+        "target": "M 94",
+        "filter": "IRCUT",
+        "recipe": {"keep": 1.0, "debayer": "auto", "normalise": "both", "weights": "point_source", "exclude": []},
+        "recipe_sha256": "0" * 64,
+        "rejection_rule": "winsorized",
+        "debayer_method": "rcd",
+        "kernel": "catmull_rom",
+        "schedule": "cube",
+        "unit": "normalised",
+        "canvas": (0, 0, 1080, 1920),
+        "reference": frames[7].file if n_frames > 7 else None,
+        "calibration": [
+            MasterRecord(
+                kind="dark",
+                n_frames=20,
+                exposure_s=10.0,
+                gain=80.0,
+                temperature_c=21.0,
+                files=["dark_1.fit"],
+                left_out={"dark_7.fit": "rows 512 to 640 are zero"},
+                reason="same gain, 10 s, 2 C apart",
+            )
+        ],
+        "calibration_table": [
+            {"kind": "dark", "n_frames": 20, "exposure_s": 10.0, "used": True, "reason": "same gain, 10 s, 2 C apart"},
+            {"kind": "flat", "n_frames": 3, "used": False, "reason": "another filter (LP)"},
+        ],
+        "n_defects": 812,
+        "frames": frames,
+        "other_files": [{"file": "Stacked_94_M 94.fit", "code": "device_stack", "reason": "a stack by the telescope"}],
+        "statistics": statistics,
+        "warnings": ["no flat frames were found: vignetting remains"],
+        "notes": ["ROWORDER is missing; TOP-DOWN is assumed"],
+        "outputs": [
+            OutputRecord(name="master_linear", file="stacked/master_linear.fits", size_bytes=24883200, sha256="ab" * 32)
+        ],
+        "environment": {"python": "3.11.2", "numpy": "2.1.0", "threads": 2},
+    }
+    return Manifest(**{**facts, **changes})
+
+
+class Outline(HTMLParser):
+    """Headings, attributes and texts of a page; counts the elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    return write_reports(folder, invented_manifest(), ONE_PIXEL_PNG)["report_html"].read_text("utf-8")
+
+
+def test_three_files_are_written_and_no_others_stay(tmp_path: Path) -> None:
+    written = write_reports(tmp_path / "M 94", invented_manifest(), None)
+    assert {name: path.name for name, path in written.items()} == {
+        "report_json": "report.json",
+        "report_md": "report.md",
+        "report_html": "report.html",
+    }
+    assert sorted(path.name for path in (tmp_path / "M 94").iterdir()) == ["report.html", "report.json", "report.md"]
+
+
+def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = write_reports(tmp_path / "a", invented_manifest(), ONE_PIXEL_PNG)
+    second = write_reports(tmp_path / "b", invented_manifest(), ONE_PIXEL_PNG)
+    assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
+
+
+def test_the_json_report_counts_every_frame(tmp_path: Path) -> None:
+    document = json.loads(write_reports(tmp_path, invented_manifest(), None)["report_json"].read_text("utf-8"))
+    assert document["schema_id"] == "skyquilt.report"
+    assert document["summary"]["n_found"] == 120
+    assert document["summary"]["n_stacked"] + sum(document["rejection_reasons"].values()) == 120
+    assert len(document["left_out"]) == document["summary"]["n_left_out"]
+    assert all(entry["reason"] for entry in document["left_out"])
+
+
+def test_the_page_asks_for_nothing_outside_itself(page: str) -> None:
+    outline = Outline(page)
+    assert "script" not in outline.tags
+    assert "link" not in outline.tags
+    for _, key, value in outline.attributes:
+        if key in {"src", "href", "data", "action", "poster"}:
+            assert value.startswith(("#", "data:image/png;base64,")), value
+        assert not key.startswith("on")
+    assert not re.search(r"url\(|@import", page)
+
+
+def test_the_page_shows_every_frame_with_its_reason(page: str) -> None:
+    text = Outline(page).text
+    for frame in invented_manifest().frames:
+        assert frame.file in text
+    assert "trailed: eccentricity 0.72 > 0.60" in text
+    assert "file ends after 61 % of it" in text
+
+
+def test_the_page_says_what_was_subtracted_and_what_was_not(page: str) -> None:
+    text = Outline(page).text
+    for words in ("same gain, 10 s, 2 C apart", "another filter (LP)", "dark_7.fit", "rows 512 to 640 are zero"):
+        assert words in text
+    assert "a stack by the telescope" in text
+    assert "no flat frames were found: vignetting remains" in text
+
+
+def test_the_page_can_be_read_by_ear(page: str) -> None:
+    outline = Outline(page)
+    assert outline.tags.count("h1") == 1
+    assert outline.tags.count("caption") == outline.tags.count("table")
+    assert all(value for tag, key, value in outline.attributes if (tag, key) == ("img", "alt"))
+    n_plots = sum((tag, key, value) == ("svg", "role", "img") for tag, key, value in outline.attributes)
+    n_labels = sum((tag, key) == ("svg", "aria-label") for tag, key, _ in outline.attributes)
+    assert n_plots == n_labels == len(FIGURES)
+    identifiers = [value for _, key, value in outline.attributes if key == "id"]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_names_cannot_become_markup(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'|`&"
+    manifest = invented_manifest(9, target=evil, session=evil, device=evil, filter=evil, reference=evil)
+    manifest = manifest.model_copy(
+        update={
+            "frames": [f.model_copy(update={"file": evil, "reason": evil, "notes": [evil]}) for f in manifest.frames],
+            "other_files": [{evil: evil}],
+            "warnings": [evil],
+            "notes": [evil],
+            "recipe": {evil: evil},
+            "environment": {evil: [evil]},
+            "calibration_table": [{evil: evil}],
+        }
+    )
+    written = write_reports(tmp_path, manifest, None)
+    outline = Outline(written["report_html"].read_text("utf-8"))
+    assert "script" not in outline.tags
+    assert "<script>alert(1)" in outline.text
+    assert "<script" not in written["report_md"].read_text("utf-8")
+    json.loads(written["report_json"].read_text("utf-8"))
+
+
+def test_ten_thousand_frames_stay_a_small_page(tmp_path: Path) -> None:
+    manifest = invented_manifest(10_000)
+    page = write_reports(tmp_path, manifest, None)["report_html"]
+    assert page.stat().st_size < 5_000_000
+    assert "Show all 10000 frames" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 2])
+def test_a_report_of_hardly_any_frames_is_whole(tmp_path: Path, n_frames: int) -> None:
+    manifest = invented_manifest(n_frames, statistics=None, calibration=[], outputs=[])
+    written = write_reports(tmp_path, manifest, None)
+    assert "</html>" in written["report_html"].read_text("utf-8")
+
+
+def test_a_plot_without_any_value_is_left_away() -> None:
+    frames = [FrameRecord(file="a.fit", status="left_out", code="truncated", reason="short")]
+    assert all(plot_svg(frames, figure) == "" for figure in FIGURES)
+
+
+def test_a_plot_of_equal_or_wild_values_has_finite_coordinates() -> None:
+    for values in ([3.0, 3.0], [0.0, 0.0], [1e-12, 1e12], [-5.0, 5.0], [2.5], [float("nan"), 2.0]):
+        frames = [FrameRecord(file=f"{i}.fit", status="stacked", fwhm_px=value) for i, value in enumerate(values)]
+        svg = plot_svg(frames, FIGURES[0])
+        assert svg.startswith("<svg")
+        assert "nan" not in svg
+        assert "inf" not in svg
+
+
+def test_left_out_frames_are_grouped_by_their_reason() -> None:
+    groups = group_left_out(invented_manifest().frames)
+    assert [(group.code, len(group.files)) for group in groups] == [("trailed", 3), ("truncated", 1)]
+
+
+def test_no_frame_is_among_the_best_and_the_worst() -> None:
+    frames = invented_manifest(8).frames
+    best, worst = best_and_worst(frames)
+    assert len(best) == 5
+    assert not {frame.file for frame in best} & {frame.file for frame in worst}
+    assert min(frame.score or 0 for frame in best) >= max(frame.score or 0 for frame in worst)
+
+
+def test_the_story_names_the_choices_of_the_run() -> None:
+    text = " ".join(sentence for _, sentence in story(invented_manifest()))
+    for words in ("120 light frames", "same gain", "812", "rcd", "catmull-rom", "winsorized", "14.2 degrees"):
+        assert words in text
+
+
+def test_numbers_read_well() -> None:
+    assert [amount(v) for v in (None, 0.0, 3.14159, 1113.42, 0.000123, 7, float("nan"))] == [
+        "–",
+        "0",
+        "3.14",
+        "1113",
+        "0.000123",
+        "7",
+        "–",
+    ]
+    assert percent(0.0123) == "1.23 %"
+    assert [duration(v) for v in (9.5, 60, 750, 11100)] == ["9.50 s", "1 min", "12 min 30 s", "3 h 05 min"]
+    assert [bytes_text(v) for v in (12, 24883200)] == ["12 B", "24.9 MB"]
+    assert per_channel([1.0, 2.0, 3.0]) == "R 1.00, G 2.00, B 3.00"
+
+
+def test_a_read_only_folder_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skyquilt.errors import OutputBlocked
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("skyquilt.engine.report.write.tempfile.mkstemp", refuse)
+    with pytest.raises(OutputBlocked, match="cannot write to"):
+        write_reports(tmp_path, invented_manifest(3), None)

@@ -1,0 +1,141 @@
+"""Debayering: the fast loops against their definitions, and the laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skyquilt.core import CFA_NAMES, F32, Box, Cfa, Tile
+from skyquilt.errors import UsageError
+from skyquilt.kernels import debayer_definition
+from skyquilt.kernels.debayer import REACH
+from skyquilt.steps.debayer import METHODS, Debayered, debayer
+
+LINEAR = tuple(method for method in METHODS if method != "rcd")
+
+
+class ArraySource:
+    """An array as a `PixelSource`."""
+
+    def __init__(self, pixels: F32, mask: np.ndarray | None = None) -> None:
+        self.pixels = pixels
+        self.usable = np.ones(pixels.shape, dtype=bool) if mask is None else mask
+        self.bounds = Box.of_shape(*pixels.shape)
+        self.n_channels = 1
+
+    def read(self, box: Box) -> Tile:
+        pixels, mask = np.zeros((1, *box.shape), np.float32), np.zeros(box.shape, dtype=bool)
+        inside = box.intersect(self.bounds)
+        if not inside.is_empty:
+            there = inside.slices(box)
+            pixels[0][there] = self.pixels[inside.slices(self.bounds)]
+            mask[there] = self.usable[inside.slices(self.bounds)]
+        return Tile(pixels, mask, box)
+
+
+def make_image(height: int = 41, width: int = 54, seed: int = 3) -> F32:
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((height, width))
+    star = 4000 * np.exp(-0.5 * ((x - 20.3) ** 2 + (y - 17.8) ** 2) / 1.4**2)
+    return (900 + star + rng.normal(0, 25, (height, width))).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", CFA_NAMES)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_compiled_loop_gives_the_bits_of_its_definition(name: str, method: str) -> None:
+    image = make_image()
+    expected = getattr(debayer_definition, method)(image, Cfa(name))
+    np.testing.assert_array_equal(debayer(image, Cfa(name), method), expected)
+
+
+@pytest.mark.parametrize("name", CFA_NAMES)
+@pytest.mark.parametrize("method", ["bilinear", "malvar", "rcd"])
+def test_measured_values_stay_where_they_were_measured(name: str, method: str) -> None:
+    image = make_image()
+    rows, columns = np.indices(image.shape)
+    colour = Cfa(name).table[rows % 2, columns % 2]
+    found = np.take_along_axis(debayer(image, Cfa(name), method), colour[None], axis=0)[0]
+    np.testing.assert_array_equal(found, image)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_flat_field_of_three_colours_comes_back_as_it_was(method: str) -> None:
+    rows, columns = np.indices((24, 30))
+    for name in CFA_NAMES:
+        levels = np.array([700.0, 1000.0, 400.0], dtype=np.float32)
+        if method == "rcd":  # not linear: colour steps are detail to it, so only grey is exact
+            levels[:] = 1000.0
+        flat = levels[Cfa(name).table[rows % 2, columns % 2]]
+        expected = np.broadcast_to(levels[:, None, None], debayer(flat, Cfa(name), method).shape)
+        np.testing.assert_allclose(debayer(flat, Cfa(name), method), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_adding_a_constant_adds_it(method: str) -> None:
+    image = np.rint(make_image())  # small integers: sums of them are exact in float32
+    moved = debayer(image + np.float32(512), Cfa("GRBG"), method)
+    expected = debayer(image, Cfa("GRBG"), method) + np.float32(512)
+    if method in LINEAR:
+        np.testing.assert_array_equal(moved, expected)
+    else:
+        np.testing.assert_allclose(moved, expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_doubling_the_pixels_doubles_the_result(method: str) -> None:
+    image = make_image()
+    twice = debayer(2 * image, Cfa("BGGR"), method)
+    np.testing.assert_allclose(twice, 2 * debayer(image, Cfa("BGGR"), method), rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_linear_methods_are_linear(method: str) -> None:
+    first, second = make_image(seed=1), make_image(seed=2)
+    together = debayer(first + 3 * second, Cfa("GBRG"), method)
+    apart = debayer(first, Cfa("GBRG"), method) + 3 * debayer(second, Cfa("GBRG"), method)
+    np.testing.assert_allclose(together, apart, rtol=3e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("box", [Box(0, 0, 9, 7), Box(11, 6, 23, 15), Box(17, 13, 30, 25), Box(-3, -2, 8, 5)])
+def test_a_crop_of_a_read_is_a_read_of_the_crop(method: str, box: Box) -> None:
+    image = make_image()
+    source = Debayered(ArraySource(image), Cfa("RGGB"), method)
+    whole, part = debayer(image, Cfa("RGGB"), method), source.read(box)
+    inside = box.intersect(source.bounds)
+    rows, columns = inside.slices(source.bounds)
+    np.testing.assert_array_equal(
+        part.pixels[(slice(None), *inside.slices(box))], whole[:, rows, columns]
+    )
+    assert part.mask.sum() == inside.n_pixels
+    assert not part.pixels[:, ~part.mask].any()
+
+
+@pytest.mark.parametrize("method", ["bilinear", "malvar", "rcd"])
+def test_a_pixel_reaches_no_further_than_the_reach(method: str) -> None:
+    image = make_image()
+    changed = image.copy()
+    changed[20, 27] += 5000
+    moved = np.argwhere((debayer(image, Cfa("GRBG"), method) != debayer(changed, Cfa("GRBG"), method)).any(axis=0))
+    assert np.abs(moved - [20, 27]).max() <= REACH[method]
+
+
+def test_a_masked_pixel_masks_what_it_has_a_part_in() -> None:
+    mask = np.ones((41, 54), dtype=bool)
+    mask[20, 27] = False
+    tile = Debayered(ArraySource(make_image(), mask), Cfa("GRBG"), "malvar").read(Box(0, 0, 54, 41))
+    assert not tile.mask[18:23, 25:30].any()
+    assert tile.mask.sum() == 41 * 54 - 25
+
+
+def test_a_superpixel_lies_in_the_middle_of_its_cell() -> None:
+    y, x = np.indices((20, 24), dtype=np.float32)
+    centres = 2 * np.arange(12) + 0.5
+    for name in CFA_NAMES:
+        green = debayer(3 * x + 5 * y, Cfa(name), "superpixel")[1]
+        np.testing.assert_array_equal(green, 3 * centres[None, :] + 5 * (2 * np.arange(10) + 0.5)[:, None])
+
+
+def test_an_unknown_method_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="vng"):
+        debayer(make_image(), Cfa("GRBG"), "vng")
