@@ -18,6 +18,7 @@ from skyquilt.engine.report import write_reports
 from skyquilt.engine.report.facts import best_and_worst, group_left_out, story
 from skyquilt.engine.report.plots import FIGURES, plot_svg
 from skyquilt.engine.report.words import amount, bytes_text, duration, per_channel, percent
+from skyquilt.errors import OutputBlocked
 
 ONE_PIXEL_PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360606060000000050001"
@@ -167,6 +168,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_three_files_are_written_and_no_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "M 94").mkdir()
     written = write_reports(tmp_path / "M 94", invented_manifest(), None)
     assert {name: path.name for name, path in written.items()} == {
         "report_json": "report.json",
@@ -177,6 +179,8 @@ def test_three_files_are_written_and_no_others_stay(tmp_path: Path) -> None:
 
 
 def test_the_same_manifest_gives_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
     first = write_reports(tmp_path / "a", invented_manifest(), ONE_PIXEL_PNG)
     second = write_reports(tmp_path / "b", invented_manifest(), ONE_PIXEL_PNG)
     assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
@@ -315,12 +319,6 @@ def test_numbers_read_well() -> None:
     assert per_channel([1.0, 2.0, 3.0]) == "R 1.00, G 2.00, B 3.00"
 
 
-def test_a_read_only_folder_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from skyquilt.errors import OutputBlocked
-
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("skyquilt.engine.report.write.tempfile.mkstemp", refuse)
-    with pytest.raises(OutputBlocked, match="cannot write to"):
-        write_reports(tmp_path, invented_manifest(3), None)
+def test_a_folder_that_is_gone_is_one_clear_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OutputBlocked, match="report.json"):
+        write_reports(tmp_path / "gone", invented_manifest(3), None)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import skyquilt
-from skyquilt.errors import OutputBlocked
+from skyquilt.io.atomic import write_atomically
 
 __all__ = ["Check", "diagnose", "is_usable", "redact", "write_bundle"]
 
@@ -228,13 +228,7 @@ def write_bundle(
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
             archive.writestr(name, redact(text))
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content.getvalue())
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise OutputBlocked(f"cannot write {path}: {error.strerror}", "choose another place for the bundle") from error
+    write_atomically(path, content.getvalue())
     return list(parts)
 
 

@@ -54,7 +54,7 @@ class Master:
 
 
 class _PlaneSampler:
-    """Samples of a calibration frame on its own pixels: (v - subtract) * scale."""
+    """Samples of a calibration frame on its own pixels, for boxes within: (v - subtract) * scale."""
 
     n_channels = 1
     weight_channels = 1
@@ -66,13 +66,14 @@ class _PlaneSampler:
 
     def sample(self, box: Box, values: F32, weights: U8) -> None:
         tile = self._source.read(box)
-        pixels = tile.pixels[0]
-        if self._subtract is not None:
-            inside = box.intersect(self._source.bounds)
-            pixels = pixels.copy()
-            pixels[inside.slices(box)] -= self._subtract[inside.slices(self._source.bounds)]
-        values[0] = pixels * self._scale
-        weights[0] = np.where(tile.mask, 255, 0)
+        if self._subtract is None:
+            np.multiply(tile.pixels, self._scale, out=values)
+        else:
+            np.subtract(tile.pixels[0], self._subtract[box.slices(self._source.bounds)], out=values[0])
+            values *= self._scale
+        weights.fill(255)
+        if not tile.mask.all():
+            weights[0][~tile.mask] = 0
 
 
 @dataclass(eq=False)
@@ -295,11 +296,13 @@ class Calibrator:
             shot=sigma**2 / np.maximum(level, 1.0),
             sky_level=level,
         )
+        # calibration frames neither move nor hold stars: no allowance for structure
+        settings = integrate.IntegrateSettings(jitter_px=0.0, blur_px2=0.0)
         bounds = sources[0].bounds
         master = np.empty(bounds.shape, dtype=np.float32)
 
         def work(box: Box) -> integrate.IntegratedTile:
-            return integrate.integrate_cube(samplers, box, terms, integrate.IntegrateSettings())
+            return integrate.integrate_cube(samplers, box, terms, settings)
 
         tiles = bounds.tiles(bounds.width, _BAND_ROWS)
         for tile in run_in_order(work, tiles, n_threads=self.n_threads, should_stop=self.should_stop):

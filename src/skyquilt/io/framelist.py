@@ -85,7 +85,7 @@ def _read_lines(text: str, known: Mapping[str, object]) -> list[tuple[int, str]]
         name = line.strip().strip('"')
         if name.startswith("#"):
             continue
-        if name.casefold() not in known:
+        if name.rpartition("/")[2].casefold() not in known:
             name = name.replace("\t#", " #").split(" #", 1)[0].strip().strip('"')
         if name:
             entries.append((number, name))

@@ -157,6 +157,12 @@ def combine_means(
     """
     n_frames, n_channels, weight_channels, n_pixels = shape
     weight_channel = channel if weight_channels > 1 else 0
+    # arrays are taken out of their tuples here, once: each time costs two atomic reference counts
+    centre, lowest, highest, counts, structure = intervals
+    value_out, variance_out, used_out, below_out, above_out = out
+    sky_variances, shots, sky_levels = noise
+    low, high = limits
+    scaled_weights = frame_weights / 255.0
     # many frames lie in too many pages of memory to visit them all for every group of columns
     is_staged = n_frames > _STAGED_FROM
     most_groups = groups_at_once(n_frames)
@@ -176,6 +182,8 @@ def combine_means(
                     store(staged_values, place, load(values, value_row + group * WIDTH))
                     copy_bytes(weights, weight_row + group * WIDTH, staged_weights, place)
         for group in range(n_groups):
+            if not any_true(load_bytes(interior, pixel + group * WIDTH) > splat(0.0)):
+                continue
             if is_staged:
                 group_values, group_weights = staged_values, staged_weights
                 starts = (group * n_frames * WIDTH, group * n_frames * WIDTH)
@@ -191,13 +199,24 @@ def combine_means(
                 starts,
                 steps,
                 pixel + group * WIDTH,
-                frame_weights,
-                noise,
-                limits,
+                scaled_weights,
+                sky_variances,
+                shots,
+                sky_levels,
+                low,
+                high,
                 median_variances,
-                intervals,
+                centre,
+                lowest,
+                highest,
+                counts,
+                structure,
                 interior,
-                out,
+                value_out,
+                variance_out,
+                used_out,
+                below_out,
+                above_out,
                 frame_counts,
             )
 
@@ -210,26 +229,31 @@ def _combine_group(
     starts: tuple[int, int],
     steps: tuple[int, int],
     pixel: int,
-    frame_weights: F64,
-    noise: tuple[F32, F32, F32],
-    limits: tuple[float, float],
+    scaled_weights: F64,
+    sky_variances: F32,
+    shots: F32,
+    sky_levels: F32,
+    low: float,
+    high: float,
     median_variances: F32,
-    intervals: tuple[F32, F32, F32, F32, F32],
+    centre: F32,
+    lowest: F32,
+    highest: F32,
+    counts: F32,
+    structure: F32,
     interior: U8,
-    out: tuple[F32, F32, F32, F32, F32],
+    value_out: F32,
+    variance_out: F32,
+    used_out: F32,
+    below_out: F32,
+    above_out: F32,
     frame_counts: I64,
 ) -> None:
     """Combine one group of columns."""
-    centre, lowest, highest, counts, structure = intervals
-    value_out, variance_out, used_out, below_out, above_out = out
-    sky_variances, shots, sky_levels = noise
-    low, high = limits
     zero = splat(0.0)
     one = splat(1.0)
     nothing = splat_double(0.0)
     wanted = load_bytes(interior, pixel) > zero
-    if not any_true(wanted):
-        return
     middle, start, end, few, local, least, spread = _pixel_terms(
         pixel, low, high, centre, lowest, highest, counts, structure, median_variances
     )
@@ -253,7 +277,7 @@ def _combine_group(
         frame_counts[3 * row] += count_true(present & wanted)
         frame_counts[3 * row + 1] += count_true(too_low & wanted)
         frame_counts[3 * row + 2] += count_true(too_high & wanted)
-        w = pick(kept, weight, zero) * splat(frame_weights[row] / 255.0)
+        w = pick(kept, weight, zero) * splat(scaled_weights[row])
         deviation = pick(kept, value - middle, zero)
         product = w * deviation
         w_double = widen(w)
@@ -271,7 +295,7 @@ def _combine_group(
             noise_row = (sky_variances[row], shots[row], sky_levels[row])
             floor, ceiling = _limits(few, start, end, middle, spread, local, low, high, noise_row)
             kept = (weight >= least) & (magnitude(value) < splat(_INFINITY)) & (value >= floor) & (value <= ceiling)
-            w = pick(kept, weight, zero) * splat(frame_weights[row] / 255.0)
+            w = pick(kept, weight, zero) * splat(scaled_weights[row])
             modelled = modelled + widen(w * w * noise_variance(middle, noise_row[0], noise_row[1], noise_row[2]))
     mean, variance = final_mean(
         total, weighted, widen(squares), widen(squares_weighted), widen(scatter), modelled, is_modelled

@@ -9,12 +9,14 @@ from skyquilt.kernels.backend import inlined, kernel
 
 __all__ = [
     "AMPLITUDE",
+    "AMPLITUDE_ERROR",
     "CHI2",
     "COLUMNS",
+    "E_MAX",
     "MAXIMUM",
+    "N_USED",
     "OK",
     "POSITION_ERROR",
-    "AMPLITUDE_ERROR",
     "SATURATED",
     "SHARPNESS",
     "SXX",
@@ -22,18 +24,18 @@ __all__ = [
     "SYY",
     "X",
     "Y",
-    "N_USED",
-    "E_MAX",
-    "moffat_profile",
+    "count_at_least",
     "fit_stars",
     "guess_shapes",
-    "count_at_least",
     "local_levels",
     "mark_duplicates",
+    "moffat_profile",
 ]
 
 # columns of the table that `fit_stars` fills, one row a star
-OK, X, Y, AMPLITUDE, SXX, SXY, SYY, POSITION_ERROR, AMPLITUDE_ERROR, CHI2, N_USED, MAXIMUM, SATURATED, SHARPNESS = range(14)
+OK, X, Y, AMPLITUDE, SXX, SXY, SYY, POSITION_ERROR, AMPLITUDE_ERROR, CHI2, N_USED, MAXIMUM, SATURATED, SHARPNESS = (
+    range(14)
+)
 COLUMNS = 14
 E_MAX = 12.0
 _PER_E = 64.0  # samples of the profile for each unit of e

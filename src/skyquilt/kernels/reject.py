@@ -145,6 +145,9 @@ def find_intervals(
     """
     n_frames, n_channels, weight_channels, n_pixels = shape
     weight_channel = channel if weight_channels > 1 else 0
+    # arrays are taken out of their tuples here, once: each time costs two atomic reference counts
+    low, high, percentile_low, percentile_high, esd_fraction = limits
+    reach_low, reach_high, correction, widening, critical = tables
     group_size = (padded_rows(n_frames) + 1) * WIDTH
     most_groups = len(block) // group_size
     for pixel in range(0, n_pixels, most_groups * WIDTH):
@@ -170,9 +173,17 @@ def find_intervals(
                 pixel + group * WIDTH,
                 rule,
                 few,
-                limits,
+                low,
+                high,
+                percentile_low,
+                percentile_high,
+                esd_fraction,
                 max_iterations,
-                tables,
+                reach_low,
+                reach_high,
+                correction,
+                widening,
+                critical,
                 centre,
                 lowest,
                 highest,
@@ -187,17 +198,23 @@ def _find_group(
     pixel: int,
     rule: int,
     few: int,
-    limits: tuple[float, float, float, float, float],
+    low: float,
+    high: float,
+    percentile_low: float,
+    percentile_high: float,
+    esd_fraction: float,
     max_iterations: int,
-    tables: tuple[F32, F32, F32, F32, F32],
+    reach_low: F32,
+    reach_high: F32,
+    correction: F32,
+    widening: F32,
+    critical: F32,
     centre: F32,
     lowest: F32,
     highest: F32,
     counts: F32,
 ) -> None:
     """Sort one group of columns and apply the rule."""
-    low, high, percentile_low, percentile_high, esd_fraction = limits
-    reach_low, reach_high, correction, widening, critical = tables
     spare = len(block) // WIDTH - 1
     zero = splat(0.0)
     undefined = splat(np.float32(np.nan))

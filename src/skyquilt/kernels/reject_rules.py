@@ -194,16 +194,20 @@ def keep_sigma(
     scale = _robust_scale(block, n_rows, spare, count, correction)
     lowest = splat(0.0) - splat(low) * scale
     highest = splat(high) * scale
-    for _ in range(max_iterations):
-        kept, total, squares = _moments(block, n_rows, lowest, highest)
+    kept, total, squares = _moments(block, n_rows, lowest, highest)
+    iteration = 0
+    while iteration < max_iterations:
         mean, deviation = _deviation(kept, total, squares)
         enough = kept >= splat(2.0)
-        new_lowest = pick(enough, mean - lookup(reach_low, kept) * deviation, lowest)
-        new_highest = pick(enough, mean + lookup(reach_high, kept) * deviation, highest)
-        settled = (new_lowest == lowest) & (new_highest == highest)
-        lowest, highest = new_lowest, new_highest
-        if not any_true(~settled):
-            break
+        lowest = pick(enough, mean - lookup(reach_low, kept) * deviation, lowest)
+        highest = pick(enough, mean + lookup(reach_high, kept) * deviation, highest)
+        iteration += 1
+        if iteration < max_iterations:
+            new_kept, new_total, new_squares = _moments(block, n_rows, lowest, highest)
+            changed = ~((new_kept == kept) & (new_total == total) & (new_squares == squares))
+            kept, total, squares = new_kept, new_total, new_squares
+            if not any_true(changed):
+                iteration = max_iterations
     return lowest, highest
 
 

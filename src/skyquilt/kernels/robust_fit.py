@@ -50,7 +50,7 @@ def fit_robust(
     matrix, vector = np.empty((p, p)), np.empty(p)
     r = np.empty(n)
     scale = np.nan
-    for step in range(rounds):
+    for _ in range(rounds):
         matrix[:] = 0.0
         vector[:] = 0.0
         for i in range(n):
@@ -84,7 +84,7 @@ def fit_robust(
             w = (1.0 - t * t) * (1.0 - t * t) if t < 1.0 else 0.0
             change = max(change, abs(w - weight[i]))
             weight[i] = w
-        if change < 1e-3:
+        if change < 5e-3:
             break
     return scale
 

@@ -5,7 +5,7 @@ A block is one-dimensional float32 memory that stands for rows of `WIDTH` lanes;
 Definition: ``np.sort(block.reshape(-1, WIDTH), axis=0)``.
 
 The network is the merge sort of Batcher (1968, AFIPS Spring Joint Computer Conference 32, 307) in its bitonic form with a
-reversed second half, so that every exchange puts the smaller value into the lower row: rows beyond the last sample hold
+reversed second half (its odd-even form for 16 rows and fewer), so that every exchange puts the smaller value into the lower row: rows beyond the last sample hold
 +inf, never move, and exchanges among them are left out. Three or four levels of exchanges are done at once on 16 rows
 held in registers, so that the rows travel between memory and registers 5 times for 64 samples instead of 21 times.
 """
@@ -29,15 +29,18 @@ def _halving(first: int, size: int, levels: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def _bitonic_sort(size: int) -> list[tuple[int, int]]:
-    pairs: list[tuple[int, int]] = []
-    block = 2
-    while block <= size:
-        for first in range(0, size, block):
-            pairs += [(first + i, first + block - 1 - i) for i in range(block // 2)]
-            half = block // 2
-            pairs += _halving(first, half, half.bit_length() - 1)
-            pairs += _halving(first + half, half, half.bit_length() - 1)
+def _odd_even_sort(size: int) -> list[tuple[int, int]]:
+    """Batcher's odd-even merge sort of `size` rows: 5, 19 and 63 exchanges for 4, 8 and 16."""
+    pairs = []
+    block = 1
+    while block < size:
+        distance = block
+        while distance > 0:
+            for first in range(distance % block, size - distance, 2 * distance):
+                for i in range(first, min(first + distance, size - distance)):
+                    if i // (2 * block) == (i + distance) // (2 * block):
+                        pairs.append((i, i + distance))
+            distance //= 2
         block *= 2
     return pairs
 
@@ -46,9 +49,9 @@ def _bitonic_sort(size: int) -> list[tuple[int, int]]:
 # the mirror, the lower rows hold the smaller half; both halves then halve their distance three times.
 _MERGE = [(j, 8 + j) for j in range(8)] + _halving(0, 8, 3) + [(b, a) for a, b in _halving(8, 8, 3)]
 
-_sort4 = row_network(4, _bitonic_sort(4))
-_sort8 = row_network(8, _bitonic_sort(8))
-_sort16 = row_network(16, _bitonic_sort(16))
+_sort4 = row_network(4, _odd_even_sort(4))
+_sort8 = row_network(8, _odd_even_sort(8))
+_sort16 = row_network(16, _odd_even_sort(16))
 _merge16 = row_network(16, _MERGE)
 _halve2 = row_network(2, _halving(0, 2, 1))
 _halve4 = row_network(4, _halving(0, 4, 2))

@@ -10,8 +10,6 @@ box : (x0, y0, x1, y1), canvas px
 place : (x0, y0, width, height, pitch)
     Where the piece lies: its first pixel, the size of the whole grid, frame pixels a grid pixel (2 for superpixels).
     Grid position = (frame position - (pitch - 1) / 2) / pitch.
-feather : (float, float), px of the frame
-    Widths of the ramps of the weight from the edge and from the corner circle inwards; 0 for none.
 """
 
 from __future__ import annotations
@@ -24,7 +22,16 @@ from skyquilt.core import F32, F64, U8
 from skyquilt.kernels.backend import exact_kernel, inlined
 from skyquilt.kernels.warp_simd import window1x2, window1x4, window1x6, window4x2, window4x4, window4x6
 
-__all__ = ["BAD_SHARE", "NODE_PX", "find_footprint", "mask_trails", "warp_cfa", "warp_mono", "warp_rgb"]
+__all__ = [
+    "BAD_SHARE",
+    "NODE_PX",
+    "feather_weights",
+    "find_footprint",
+    "mask_trails",
+    "warp_cfa",
+    "warp_mono",
+    "warp_rgb",
+]
 
 I32 = NDArray[np.int32]
 
@@ -95,6 +102,7 @@ def locate_row(
     n_cells: int,
     place: tuple[int, int, int, int, int],
     taps: int,
+    snaps: bool,
     layout: tuple[int, int, int],
     where: I32,
     across: I32,
@@ -113,6 +121,8 @@ def locate_row(
         Canvas row.
     i : int
         Row of node cells that holds it.
+    snaps : bool
+        Every sample takes one pixel, the nearest: only that one must lie in the grid.
     layout : (start, stride, lanes)
         Float index of the grid's pixel (0, 0) in the piece, floats a row, floats a pixel.
     where, across, down : int32 (16 n_cells,), written
@@ -158,6 +168,8 @@ def locate_row(
                 continue
             ix, iy = np.int32(fx + 1.0) - 1, np.int32(fy + 1.0) - 1
             px, py = np.int32((fx - ix) * 1024.0 + 0.5), np.int32((fy - iy) * 1024.0 + 0.5)
+            if snaps:
+                px, py = 1024 if px > 512 else 0, 1024 if py > 512 else 0
             if is_within(ix, px, before, after, width) and is_within(iy, py, before, after, height):
                 where[at] = start + iy * stride + ix * lanes
                 across[at] = px * n_taps
@@ -175,35 +187,20 @@ def locate_row(
 
 
 @exact_kernel
-def feather_row(
-    nodes: F64,
-    y: int,
-    i: int,
-    x0: int,
-    place: tuple[int, int, int, int, int],
-    feather: tuple[float, float],
-    weights: U8,
-) -> None:
-    """Scale the weights (2 to 255) of one canvas row by the ramps from the frame's edge and from its corners."""
-    _, _, width, height, pitch = place
-    edge_px, corner_px = feather
-    ty = (y & 15) * 0.0625
-    half_x, half_y = 0.5 * (width * pitch), 0.5 * (height * pitch)  # the frame's edges lie half a pixel out
-    radius = np.sqrt(half_x * half_x + half_y * half_y)
-    for x in range(x0, x0 + weights.shape[0]):
-        if weights[x - x0] < 2:
-            continue
-        j = (x >> 4) - (x0 >> 4)
-        u, v = on_edge(nodes, i, j, 0, ty), on_edge(nodes, i, j, 1, ty)
-        u += (on_edge(nodes, i, j + 1, 0, ty) - u) * 0.0625 * (x & 15)
-        v += (on_edge(nodes, i, j + 1, 1, ty) - v) * 0.0625 * (x & 15)
-        dx, dy = abs(u + 0.5 - half_x), abs(v + 0.5 - half_y)
-        share = 1.0
-        if edge_px > 0.0:
-            share = min(share, min(half_x - dx, half_y - dy) / edge_px)
-        if corner_px > 0.0:
-            share = min(share, (radius - np.sqrt(dx * dx + dy * dy)) / corner_px)
-        weights[x - x0] = np.uint8(2.0 + (np.float64(weights[x - x0]) - 2.0) * max(0.0, share))
+def normalise_row(found: F32, lanes: int, factor: float, surface: F32, inside: U8, out: F32) -> None:
+    """Fill one row of one channel: scale times what was found plus the surface; 0 where the sample is not inside."""
+    for x in range(out.shape[0]):
+        value = found[lanes * x] * factor + surface[x]
+        out[x] = value if inside[x] != 0 else np.float32(0.0)
+
+
+@exact_kernel
+def weigh_row(validity: F32, lanes: int, inside: U8, out: U8) -> None:
+    """Fill one row of weights: 255, 1 where the validity is too far from 1, 0 where the sample is not inside."""
+    limit, one = np.float32(BAD_SHARE), np.float32(1.0)
+    for x in range(out.shape[0]):
+        weight = np.uint8(255) if abs(validity[lanes * x] - one) <= limit else np.uint8(1)
+        out[x] = weight if inside[x] != 0 else np.uint8(0)
 
 
 @exact_kernel
@@ -214,7 +211,6 @@ def warp_rgb(
     place: tuple[int, int, int, int, int],
     table: F32,
     scale: tuple[float, float, float],
-    feather: tuple[float, float],
     values: F32,
     weights: U8,
 ) -> None:
@@ -238,9 +234,9 @@ def warp_rgb(
     """
     x0, y0, x1, y1 = box
     n, n_cells, first = x1 - x0, count_cells(x0, x1), x0 & 15
-    scale0, scale1, scale2 = np.float32(scale[0]), np.float32(scale[1]), np.float32(scale[2])
-    zero, one, limit = np.float32(0.0), np.float32(1.0), np.float32(BAD_SHARE)
+    scales = np.array([scale[0], scale[1], scale[2]], dtype=np.float32)
     taps = table.shape[1]
+    snaps = table[N_PHASES // 4, taps // 2 - 1] == 1.0
     flat, flat_table = pixels.ravel(), table.ravel()
     stride = pixels.shape[1] * 4
     layout = (-place[1] * stride - place[0] * 4, stride, 4)
@@ -251,7 +247,7 @@ def warp_rgb(
     found = np.empty(4 * n, dtype=np.float32)
     for y in range(y0, y1):
         i = (y >> 4) - (y0 >> 4)
-        locate_row(nodes, y, i, n_cells, place, taps, layout, where, across, down, inside, surface)
+        locate_row(nodes, y, i, n_cells, place, taps, snaps, layout, where, across, down, inside, surface)
         if taps == 4:
             for x in range(n):
                 at = np.uint64(x + first)
@@ -264,18 +260,10 @@ def warp_rgb(
             for x in range(n):
                 at = np.uint64(x + first)
                 window4x6(flat, where[at], stride, flat_table, across[at], down[at], found, 4 * x)
-        red, green, blue, weight = values[0, y - y0], values[1, y - y0], values[2, y - y0], weights[0, y - y0]
-        surface0, surface1, surface2 = surface[0, first:], surface[1, first:], surface[2, first:]
         is_inside = inside[first:]
-        for x in range(n):
-            ok = is_inside[x] != 0
-            red[x] = found[4 * x] * scale0 + surface0[x] if ok else zero
-            green[x] = found[4 * x + 1] * scale1 + surface1[x] if ok else zero
-            blue[x] = found[4 * x + 2] * scale2 + surface2[x] if ok else zero
-            full = np.uint8(255) if abs(found[4 * x + 3] - one) <= limit else np.uint8(1)
-            weight[x] = full if ok else np.uint8(0)
-        if feather[0] > 0.0 or feather[1] > 0.0:
-            feather_row(nodes, y, i, x0, place, feather, weight)
+        for channel in range(3):
+            normalise_row(found[channel:], 4, scales[channel], surface[channel, first:], is_inside, values[channel, y - y0])
+        weigh_row(found[3:], 4, is_inside, weights[0, y - y0])
 
 
 @exact_kernel
@@ -306,7 +294,6 @@ def warp_mono(
     place: tuple[int, int, int, int, int],
     table: F32,
     scale: float,
-    feather: tuple[float, float],
     values: F32,
     weights: U8,
 ) -> None:
@@ -315,8 +302,8 @@ def warp_mono(
 
     Parameters
     ----------
-    pixels : float32 (h, w)
-    validity : float32 (h, w), or of size 0 where all pixels are good
+    pixels : float32 (h, w, 1)
+    validity : float32 (h, w, 1), or of size 0 where all pixels are good
     values : float32 (1, box height, box width), written
     weights : uint8 (1, box height, box width), written
 
@@ -326,9 +313,9 @@ def warp_mono(
     """
     x0, y0, x1, y1 = box
     n, n_cells, first = x1 - x0, count_cells(x0, x1), x0 & 15
-    scale0 = np.float32(scale)
-    zero, one, limit = np.float32(0.0), np.float32(1.0), np.float32(BAD_SHARE)
+    factor = np.float32(scale)
     taps = table.shape[1]
+    snaps = table[N_PHASES // 4, taps // 2 - 1] == 1.0
     flat, flat_table = pixels.ravel(), table.ravel()
     stride = pixels.shape[1]
     layout = (-place[1] * stride - place[0], stride, 1)
@@ -340,19 +327,13 @@ def warp_mono(
     good = np.ones(n, dtype=np.float32)
     for y in range(y0, y1):
         i = (y >> 4) - (y0 >> 4)
-        locate_row(nodes, y, i, n_cells, place, taps, layout, where, across, down, inside, surface)
+        locate_row(nodes, y, i, n_cells, place, taps, snaps, layout, where, across, down, inside, surface)
         sum_windows_mono(flat, stride, flat_table, taps, first, where, across, down, found)
         if validity.size > 0:
             sum_windows_mono(validity.ravel(), stride, flat_table, taps, first, where, across, down, good)
-        value, weight = values[0, y - y0], weights[0, y - y0]
-        surface0, is_inside = surface[0, first:], inside[first:]
-        for x in range(n):
-            ok = is_inside[x] != 0
-            value[x] = found[x] * scale0 + surface0[x] if ok else zero
-            full = np.uint8(255) if abs(good[x] - one) <= limit else np.uint8(1)
-            weight[x] = full if ok else np.uint8(0)
-        if feather[0] > 0.0 or feather[1] > 0.0:
-            feather_row(nodes, y, i, x0, place, feather, weight)
+        is_inside = inside[first:]
+        normalise_row(found, 1, factor, surface[0, first:], is_inside, values[0, y - y0])
+        weigh_row(good, 1, is_inside, weights[0, y - y0])
 
 
 @exact_kernel
@@ -378,7 +359,6 @@ def warp_cfa(
     place: tuple[int, int, int, int, int],
     table: F32,
     scale: tuple[float, float, float],
-    feather: tuple[float, float],
     values: F32,
     weights: U8,
 ) -> None:
@@ -408,7 +388,7 @@ def warp_cfa(
     n, n_cells, first = x1 - x0, count_cells(x0, x1), x0 & 15
     zero, limit = np.float32(0.0), np.float32(BAD_SHARE)
     scales = np.array([scale[0], scale[1], scale[2]], dtype=np.float32)
-    taps = table.shape[1]
+    taps, snaps = table.shape[1], False
     flat, flat_bad, flat_table = pixels.ravel(), bad.ravel(), table.ravel()
     stride = pixels.shape[1] * 4
     layout = (-place[1] * stride - place[0] * 4, stride, 4)
@@ -425,7 +405,7 @@ def warp_cfa(
     norms = np.empty(3, dtype=np.float32)
     for y in range(y0, y1):
         i = (y >> 4) - (y0 >> 4)
-        locate_row(nodes, y, i, n_cells, place, taps, layout, where, across, down, inside, surface)
+        locate_row(nodes, y, i, n_cells, place, taps, snaps, layout, where, across, down, inside, surface)
         for x in range(n):
             at = x + first
             if inside[at] == 0:
@@ -451,15 +431,57 @@ def warp_cfa(
                 weight = np.uint8(max(np.float32(2.0), np.float32(255.0) * share + np.float32(0.5)))
                 weights[channel, y - y0, x] = np.uint8(1) if found_bad[channel] > limit * norms[channel] else weight
                 values[channel, y - y0, x] = found[channel] / norms[channel] * scales[channel] + surface[channel, at]
-        if feather[0] > 0.0 or feather[1] > 0.0:
-            for channel in range(3):
-                feather_row(nodes, y, i, x0, place, feather, weights[channel, y - y0])
 
 
 @exact_kernel
-def mask_trails(
-    nodes: F64, box: tuple[int, int, int, int], trails: F64, weights: U8
+def feather_weights(
+    nodes: F64,
+    box: tuple[int, int, int, int],
+    size: tuple[int, int],
+    feather: tuple[float, float],
+    weights: U8,
 ) -> None:
+    """
+    Scale the weights from 2 to 255 by ramps from the frame's edge and from its corners.
+
+    Parameters
+    ----------
+    size : (width, height), px of the frame
+    feather : (float, float), px of the frame
+        Width of the ramp from the edge inwards, and of that from the corner circle inwards; 0 for none.
+    weights : uint8 (k, box height, box width), changed in place
+
+    Notes
+    -----
+    Definition: ``2 + (weight - 2) min(1, distance / width)``, distances from the outer edge of the outermost pixels.
+    """
+    x0, y0, x1, y1 = box
+    edge_px, corner_px = feather
+    half_x, half_y = 0.5 * size[0], 0.5 * size[1]
+    radius = np.sqrt(half_x * half_x + half_y * half_y)
+    for y in range(y0, y1):
+        i = (y >> 4) - (y0 >> 4)
+        ty = (y & 15) * 0.0625
+        for x in range(x0, x1):
+            j = (x >> 4) - (x0 >> 4)
+            tx = (x & 15) * 0.0625
+            u, v = on_edge(nodes, i, j, 0, ty), on_edge(nodes, i, j, 1, ty)
+            u += (on_edge(nodes, i, j + 1, 0, ty) - u) * tx
+            v += (on_edge(nodes, i, j + 1, 1, ty) - v) * tx
+            dx, dy = abs(u + 0.5 - half_x), abs(v + 0.5 - half_y)
+            share = 1.0
+            if edge_px > 0.0:
+                share = min(share, min(half_x - dx, half_y - dy) / edge_px)
+            if corner_px > 0.0:
+                share = min(share, (radius - np.sqrt(dx * dx + dy * dy)) / corner_px)
+            for channel in range(weights.shape[0]):
+                weight = weights[channel, y - y0, x - x0]
+                if weight >= 2:
+                    weights[channel, y - y0, x - x0] = np.uint8(2.0 + (weight - 2.0) * max(0.0, share))
+
+
+@exact_kernel
+def mask_trails(nodes: F64, box: tuple[int, int, int, int], trails: F64, weights: U8) -> None:
     """
     Set the weights to 0 wherever a sample lies on a trail.
 

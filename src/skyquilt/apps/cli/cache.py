@@ -36,10 +36,10 @@ def cache(console: Console, folder: Path, out: Path, status: bool, **clear: bool
 
     FOLDER is a raw session, a processed folder, or a cache folder. Raw frames and products are never touched.
     """
+    existing_folder(folder)
     from skyquilt import engine
     from skyquilt.engine.report import bytes_text
 
-    existing_folder(folder)
     asked = [name.removeprefix("clear").lstrip("_") or "all" for name, given in clear.items() if given]
     if len(asked) > 1 and "all" in asked:
         asked = ["all"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from skyquilt.apps.cli.face import arguments_of, existing_folder, face
 from skyquilt.apps.cli.faults import command_line
 from skyquilt.apps.cli.options import GroupedCommand, chosen_settings, recipe_options, settings_table
 from skyquilt.apps.cli.stack import progress_option, settled_for
-from skyquilt.errors import NoUsableInput, OutputBlocked, UsageError
+from skyquilt.errors import NoUsableInput, UsageError
 
 if TYPE_CHECKING:
     from skyquilt.engine.manifest import FrameRecord
@@ -66,11 +64,11 @@ def frames(console: Console, folder: Path, out: Path, scored: bool, save: Path |
     With --scored or any setting of the selection (such as --keep 0.9) the frames are measured: the list then shows
     which of them a stack with these settings would keep.
     """
+    existing_folder(folder)
     from skyquilt import engine
     from skyquilt.apps.cli.progress import Progress
     from skyquilt.apps.cli.stop import StopRequest
 
-    existing_folder(folder)
     selection = {setting.name for setting in settings_table() if setting.group == "selection"}
     if options["frame_list"] is not None and not options["frame_list"].is_file():
         raise UsageError(f"--frame-list: there is no file {options['frame_list']}")
@@ -147,14 +145,7 @@ def frames_csv(records: list[FrameRecord]) -> str:
 
 
 def _save(path: Path, records: list[FrameRecord]) -> None:
+    from skyquilt.io.atomic import write_atomically
+
     text = frames_csv(records) if path.suffix.lower() == ".csv" else frames_text(records)
-    try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise OutputBlocked(
-            f"{path} cannot be written: {error.strerror}", "choose another place with --save"
-        ) from error
+    write_atomically(path, text.encode("utf-8", "surrogateescape"))

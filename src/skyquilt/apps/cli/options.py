@@ -99,7 +99,7 @@ def _option(setting: Setting) -> Callable[[Function], Function]:
         text += f"  [default: {_shown(setting.default)}]"
     if setting.kind == "choice":
         choice = click.Choice(setting.choices, case_sensitive=False)
-        return click.option(*names, default=None, type=choice, help=text)
+        return click.option(*names, default=None, type=choice, metavar=f"[{'|'.join(setting.choices)}]", help=text)
     return click.option(*names, default=None, metavar=_METAVARS[setting.kind], help=text)
 
 

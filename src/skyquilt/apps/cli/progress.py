@@ -26,12 +26,14 @@ _TITLES = {
     "integrate": "Stacking",
     "products": "Writing products",
 }
+# Phases of many parts, each with a title of its own.
+_NAMED_BY_MESSAGE = {"calibrate", "demo"}
 _SECONDS_PER_LINE = 10.0
 
 
 def remaining_text(elapsed_s: float, done: int, total: int) -> str:
-    """Return how long the rest of a phase takes at the present speed, or "" while nobody can know."""
-    if not 0 < done < total:
+    """Return how long the rest of a phase takes at the present speed; "" while nobody can know."""
+    if not 3 <= done < total:  # the first ones also compile the loops
         return ""
     seconds = elapsed_s * (total - done) / done
     if seconds < 60:
@@ -57,6 +59,7 @@ class Progress:
         self._clock = clock
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
+        self._task: Any = None
         self._phase, self._began, self._first, self._last_line = "", clock(), 0, clock()
         self.n_warnings = 0
 
@@ -86,33 +89,38 @@ class Progress:
             "phase": self._on_phase,
             "progress": self._on_progress,
             "notice": lambda event: self._console.note(event.message),
-            "warning": lambda event: self._console.warning(event.message),
+            "warning": self._on_warning,
             "left_out": lambda event: self._console.detail(f"left out: {event.message}"),
             "table": self._on_table,
         }.get(event.kind, lambda event: self._console.detail(event.message))(event)
 
     def _on_phase(self, event: Event) -> None:
         self._phase, self._began, self._first = event.phase, self._clock(), event.done
-        title = event.message or _TITLES.get(event.phase, event.phase)
+        title = _TITLES.get(event.phase, event.phase)
+        if event.phase in _NAMED_BY_MESSAGE and event.message:
+            title = event.message
         self._console.detail(title)
         if self._bars:
-            key = event.phase if not event.message else title
-            if key not in self._tasks:
-                self._tasks[key] = self._bars.add_task(title, total=event.total or None, completed=event.done)
-            self._tasks[event.phase] = self._tasks[key]
-            self._bars.reset(self._tasks[key], total=event.total or None, completed=event.done)
+            if title not in self._tasks:
+                self._tasks[title] = self._bars.add_task(title, total=event.total or None)
+            self._task = self._tasks[title]
+            self._bars.reset(self._task, total=event.total or None, completed=event.done)
 
     def _on_progress(self, event: Event) -> None:
         if event.phase != self._phase:
             self._on_phase(Event("phase", event.phase, done=event.done, total=event.total))
         if self._bars:
-            self._bars.update(self._tasks[event.phase], completed=event.done, total=event.total or None)
+            self._bars.update(self._task, completed=event.done, total=event.total or None)
         elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = self._clock()
             elapsed = self._clock() - self._began
             rest = remaining_text(elapsed, event.done - self._first, event.total - self._first)
             title = _TITLES.get(event.phase, event.phase)
             self._console.note(f"{title}: {event.done} of {event.total}{f', {rest}' if rest else ''}")
+
+    def _on_warning(self, event: Event) -> None:
+        if event.phase != "done":  # the failure of a whole group: the command says it at the end, as an error
+            self._console.warning(event.message)
 
     def _on_table(self, event: Event) -> None:
         rows = event.data.get("rows", [])

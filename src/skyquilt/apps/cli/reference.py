@@ -171,7 +171,7 @@ def _cli_page() -> str:
     from skyquilt.apps.cli.program import program
 
     parts = ["# The command line", _NOTICE, _STREAMS.strip()]
-    context = click.Context(program, info_name="skyquilt")
+    context = click.Context(program, info_name="skyquilt", **program.context_settings)
     for name in program.list_commands(context):
         parts += _command_parts(program.commands[name], context)
     return "\n\n".join([*parts, _COMPLETION.strip()]) + "\n"
@@ -185,12 +185,27 @@ def _command_parts(command: click.Command, parent: click.Context) -> list[str]:
         for inner in command.commands.values():
             parts += _command_parts(inner, context)
         return parts
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     lines = ["| Option | Meaning |", "|---|---|"]
-    for parameter in command.get_params(context):
-        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
-        if record:
-            lines.append(f"| `{record[0].replace('|', ', ')}` | {_cell(record[1])} |")
+    lines += [f"| `{_names(option)}` | {_meaning(option)} |" for option in options]
     return [*parts, "\n".join(lines)]
+
+
+def _names(option: click.Option) -> str:
+    """Return the names of an option and the value it takes; not as click writes it, which differs between versions."""
+    names = " / ".join([", ".join(option.opts), *option.secondary_opts])
+    if option.is_flag:
+        return names
+    value = option.metavar or option.type.name.upper()
+    if isinstance(option.type, click.Choice):
+        value = ", ".join(map(str, option.type.choices))
+        return f"{names} [{value}]"
+    return f"{names} {value}"
+
+
+def _meaning(option: click.Option) -> str:
+    default = f" [default: {option.default}]" if option.show_default else ""
+    return _cell(f"{option.help}{default}")
 
 
 def _help_text(command: click.Command) -> str:

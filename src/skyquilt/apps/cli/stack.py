@@ -70,11 +70,11 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
     FOLDER is a session as the telescope left it (Seestar, DWARF), a folder with lights, darks, flats, biases, or just
     frames. Every target found gets its own stack, with a report of what was done to every frame.
     """
+    existing_folder(folder)
     from skyquilt import engine
     from skyquilt.apps.cli.progress import Progress
     from skyquilt.apps.cli.stop import StopRequest
 
-    existing_folder(folder)
     for name in ("frame_list", "load_transforms"):
         _existing_file(options[name], "--" + name.replace("_", "-"))
     settled = settled_for(folder, options)

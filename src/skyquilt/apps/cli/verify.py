@@ -22,9 +22,9 @@ def verify(console: Console, folder: Path) -> int:
 
     Exit code 0: all is well; 10: something is missing or has changed.
     """
+    existing_folder(folder)
     from skyquilt import engine
 
-    existing_folder(folder)
     places = sorted(path.parent for path in folder.rglob("run_manifest.json"))
     if not places:
         raise NoUsableInput(f"there is no run_manifest.json in or below {folder}", "give a folder with finished stacks")

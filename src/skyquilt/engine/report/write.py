@@ -20,7 +20,7 @@ def write_reports(folder: Path, manifest: Manifest, thumbnail_png: bytes | None)
     Parameters
     ----------
     folder : Path
-        The folder of one stack; made if it is missing.
+        The folder of one stack; it exists.
     manifest : Manifest
         Complete: statistics and outputs filled in.
     thumbnail_png : bytes or None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 
 from skyquilt.core import FrameFile, FrameKind, FrameMeta
 from skyquilt.io.discover.names import (
@@ -60,7 +62,7 @@ def complete(frame: FrameFile, candidate: Candidate, sidecar: ShotsInfo | None) 
         Of its folder.
     """
     name = read_file_name(frame.name)
-    folders = _folder_facts(candidate)
+    folders = _folder_facts(candidate.path.parent, candidate.folders)
     factory = None
     if any(part.upper() == "CALI_FRAME" for part in candidate.path.parts):
         factory = read_factory_name(frame.name, candidate.path.parts)
@@ -81,12 +83,13 @@ def complete(frame: FrameFile, candidate: Candidate, sidecar: ShotsInfo | None) 
     )
 
 
-def _folder_facts(candidate: Candidate) -> NameFacts:
+@lru_cache(maxsize=1024)
+def _folder_facts(parent: Path, folders: tuple[str, ...]) -> NameFacts:
     """What the folders on the way tell, the nearest one first."""
     facts = NameFacts()
-    for folder in reversed(candidate.folders):
+    for folder in reversed(folders):
         facts = facts.over(read_folder_name(folder))
-    if any(part.upper() == "DWARF_DARK" for part in candidate.path.parts):
+    if any(part.upper() == "DWARF_DARK" for part in parent.parts):
         facts = replace(facts, kind=FrameKind.DARK, device="dwarf")
     return facts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from skyquilt.core import FrameKind
 
@@ -214,6 +215,7 @@ _DWARF_DARKS = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)  # a folder has thousands of frames
 def read_folder_name(name: str) -> NameFacts:
     """Return what the name of a device's session folder tells; of other folders only the kind."""
     match = _DWARF_SESSION.fullmatch(name)
@@ -249,6 +251,7 @@ def read_folder_name(name: str) -> NameFacts:
     return NameFacts(kind=kind_of_folder(name))
 
 
+@lru_cache(maxsize=1024)
 def target_of_folder(name: str) -> str | None:
     """Return the target that a folder is named after, or None where the name stands for something else."""
     match = _DWARF_SESSION.fullmatch(name)

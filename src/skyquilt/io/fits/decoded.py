@@ -75,14 +75,16 @@ def decoded(key: Key, decode: Callable[[], F32]) -> F32:
         return pixels
     with _shelf.lock:
         turn = _shelf.busy.setdefault(key, threading.Lock())
-    with turn:
-        pixels = _shelf.find(key)
-        if pixels is None:
-            pixels = decode()
-            pixels.flags.writeable = False
-            _shelf.keep(key, pixels)
-    with _shelf.lock:
-        _shelf.busy.pop(key, None)
+    try:
+        with turn:
+            pixels = _shelf.find(key)
+            if pixels is None:
+                pixels = decode()
+                pixels.flags.writeable = False
+                _shelf.keep(key, pixels)
+    finally:
+        with _shelf.lock:
+            _shelf.busy.pop(key, None)
     return pixels
 
 
@@ -97,7 +99,7 @@ def decode_frame(name: str, layout: ImageLayout, stream: ByteStream) -> F32:
     """
     box = Box.of_shape(layout.height, layout.width)
     if layout.is_tiled:
-        n_bytes = stream_bytes_of_table(layout)
+        n_bytes = _table_bytes(layout)
         raw = _read_all(name, stream, layout.data_start, n_bytes)
         stored = unpack_tiles(name, layout, raw)
     else:
@@ -109,7 +111,7 @@ def decode_frame(name: str, layout: ImageLayout, stream: ByteStream) -> F32:
     return values.reshape(layout.n_planes, *box.shape)
 
 
-def stream_bytes_of_table(layout: ImageLayout) -> int:
+def _table_bytes(layout: ImageLayout) -> int:
     """Return the bytes of the table, heap included, that holds the tiles of a packed image."""
     word = layout.header.integer
     return (word("NAXIS1") or 0) * (word("NAXIS2") or 0) + (word("PCOUNT") or 0)

@@ -129,14 +129,18 @@ def _judge_bands(
     others = [k for k, verdict in enumerate(verdicts) if verdict.is_good]
     for index in others:
         profile, name = profiles[index], verdicts[index].name
-        normal = _normal_level(bands[index])
-        strange = [band for band in bands[index] if abs(band.level_adu - normal) > rules.smallest_band * profile.sigma]
+        strange = _find_strange(bands[index], rules.smallest_band * profile.sigma)
+        by_tails = _judge_tails(verdicts[index], profile)
         if not strange:
-            verdicts[index] = _judge_tails(verdicts[index], profile)
+            verdicts[index] = by_tails
             continue
+        normal = _normal_level(bands[index], strange)
         worst = max(strange, key=lambda band: (band.n_rows, -band.y0))
         is_shared = all(_has_edge_like(bands[k], worst) for k in others)
         evidence = _missing_exposure(profile, worst, normal, bias_level)
+        if not evidence and not by_tails.is_good:
+            verdicts[index] = by_tails
+            continue
         figures = {"first_row": worst.y0, "last_row": worst.y1 - 1, "level_adu": worst.level_adu, "normal_adu": normal}
         rows = f"rows {worst.y0} to {worst.y1 - 1} are at {worst.level_adu:.0f} ADU, the others at {normal:.0f}"
         if is_shared and not evidence:
@@ -155,8 +159,8 @@ def _judge_tails(verdict: Verdict, profile: FrameProfile) -> Verdict:
     bands = find_row_bands(profile.row_tails, 0.5 * usual)
     if len(bands) < 2:
         return verdict
-    normal = _normal_level(bands)
-    lost = [band for band in bands if band.level_adu < 0.3 * normal]
+    strange = _find_strange(bands, 0.5 * usual)
+    lost = [band for band in strange if band.level_adu < 0.3 * _normal_level(bands, strange)]
     if not lost:
         return verdict
     worst = max(lost, key=lambda band: (band.n_rows, -band.y0))
@@ -164,11 +168,22 @@ def _judge_tails(verdict: Verdict, profile: FrameProfile) -> Verdict:
     return Verdict(verdict.name, False, "glitch_rows", text, {"first_row": worst.y0, "last_row": worst.y1 - 1})
 
 
-def _normal_level(bands: Sequence[RowBand]) -> float:
-    """Return the level of properly exposed rows: the highest one that is not just a stripe (15 % of the rows)."""
+def _find_strange(bands: Sequence[RowBand], limit: float) -> list[RowBand]:
+    """
+    Return the bands that lie farther than `limit` from properly exposed rows.
+
+    Those are the highest ones that are not just a stripe (15 % of the rows): a glitch loses signal, it adds none.
+    """
     n_rows = sum(band.n_rows for band in bands)
     wide = [band for band in bands if band.n_rows >= 0.15 * n_rows] or list(bands)
-    return max(band.level_adu for band in wide)
+    highest = max(band.offset_adu for band in wide)
+    return [band for band in bands if abs(band.offset_adu - highest) > limit]
+
+
+def _normal_level(bands: Sequence[RowBand], strange: Sequence[RowBand]) -> float:
+    """Return the level of the rows outside of the strange bands, ADU."""
+    usual = [band for band in bands if band not in strange]
+    return float(np.average([band.level_adu for band in usual], weights=[band.n_rows for band in usual]))
 
 
 def _has_edge_like(bands: Sequence[RowBand], like: RowBand) -> bool:
@@ -244,13 +259,15 @@ def _judge_flicker(verdicts: list[Verdict], profiles: Sequence[FrameProfile], ru
         amplitudes = [a if a > 4.0 * across else 0.0 for a in amplitudes]
     else:
         common = np.median(np.stack(ripples), axis=0) if len(good) > 2 else 0.5 * (ripples[0] + ripples[1])
-        amplitudes = [_amplitude(ripple - common) for ripple in ripples]
+        # what a frame shares with the mean it helped to make does not show: n frames give sqrt(1 - 1/n) of it
+        amplitudes = [_amplitude(ripple - common) / np.sqrt(1.0 - 1.0 / len(good)) for ripple in ripples]
     in_master = float(np.sqrt(np.mean(np.square(amplitudes)) / len(good)))
     is_steady = np.count_nonzero(np.array(amplitudes) <= rules.flicker_single) > len(good) / 2
     for index, amplitude in zip(good, amplitudes, strict=True):
         name = verdicts[index].name
-        figures = {"amplitude": amplitude, "in_master": in_master}
-        bands = f"bands of +-{amplitude:.1%} along its rows that change from frame to frame (a flickering lamp)"
+        figures = {"amplitude": float(amplitude), "in_master": in_master}
+        known_by = "that change from frame to frame" if len(good) > 1 else "but not along its columns"
+        bands = f"bands of +-{amplitude:.1%} along its rows {known_by}: a lamp that flickers with the mains"
         if amplitude > rules.flicker_single and (is_steady or in_master > rules.flicker_master):
             verdicts[index] = Verdict(name, False, "flicker", bands, figures)
         elif amplitude > rules.flicker_single / 3.0:

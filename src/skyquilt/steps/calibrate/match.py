@@ -285,7 +285,7 @@ def _judge_scaled(lights: FrameMeta, judged: _Judged, rules: MatchRules) -> _Jud
     scale = wanted / found
     if not twin.fits or not 0.05 <= scale <= 5.0:
         return judged
-    warnings = [*twin.warnings, f"darks of {found:g} s are scaled by {scale:.3g} to {wanted:g} s; glow may not follow"]
+    warnings = [*twin.warnings, f"those of {found:g} s are scaled by {scale:.3g} to {wanted:g} s; glow may not follow"]
     agreement = (*(a for a in twin.agreement if a != f"{found:g} s"), f"{found:g} s scaled by {scale:.3g}")
     # scaling down is better than up, little better than much
     rank = (float(scale > 1.0), abs(float(np.log(scale))), *twin.rank)

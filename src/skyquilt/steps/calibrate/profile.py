@@ -8,12 +8,20 @@ from itertools import pairwise
 import numpy as np
 
 from skyquilt.core import F32, F64
+from skyquilt.kernels.levels import row_levels
 
 __all__ = ["FrameProfile", "RowBand", "find_row_bands", "frame_profile"]
 
+COLUMN_ROWS = 60
+"""Rows of each parity that the level of a column rests on."""
+SITE_SAMPLES = 20_000
+"""Pixels of each CFA site that level and noise of a frame rest on."""
 WINDOW = 4
 """Row pairs on each side that an edge is measured on (8 rows): shorter bands are left to the pixel rejection."""
 EDGE_SIGMAS = 8.0
+MOST_IN_LINE = 640
+MOST_IN_GRID = 240
+"""Pixels of each parity that a row, and a side of the grid for the overall level, are judged by."""
 STEEPNESS = 3.0
 """An edge is so many times steeper than the profile beside it; amplifier glow and vignetting never are."""
 
@@ -57,11 +65,14 @@ class RowBand:
     y0, y1 : int, px
     level_adu : float
         Median of its row medians.
+    offset_adu : float
+        Sum of the jumps at the edges from the topmost band down to this one: glow and gradients are not in it.
     """
 
     y0: int
     y1: int
     level_adu: float
+    offset_adu: float = 0.0
 
     @property
     def n_rows(self) -> int:
@@ -77,36 +88,44 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
     A row of a CFA has two colours and so two levels; its median would fall between them, hence even and odd columns
     apart. A pixel counts as saturated from 0.999 of `saturation_adu`: drivers stretch 12 and 14 bits to 16 (65520).
     """
-    finite = np.isfinite(pixels)
-    finite_share = float(finite.mean()) if finite.size else 0.0
-    if finite_share == 0.0:
-        height, width = pixels.shape
+    n_finite = int(np.count_nonzero(np.isfinite(pixels)))
+    height, width = pixels.shape
+    if n_finite == 0:
         return FrameProfile(np.zeros(height), np.zeros(height), np.zeros(width), 0.0, 0.0, 0.0, 0.0)
-    values = pixels if finite_share == 1.0 else np.where(finite, pixels, np.float32(np.median(pixels[finite])))
-    rows = 0.5 * (_median(values[:, 0::2], 1) + _median(values[:, 1::2], 1))
-    columns = 0.5 * (_median(values[0::2], 0) + _median(values[1::2], 0))
-    high = np.partition(values, int(0.99 * (values.shape[1] - 1)), axis=1)[:, int(0.99 * (values.shape[1] - 1))]
+    values = np.ascontiguousarray(pixels)
+    if n_finite < pixels.size:
+        finite = np.isfinite(pixels)
+        values = np.where(finite, pixels, np.float32(np.median(pixels[finite])))
+    even, odd, high = np.empty(height), np.empty(height), np.empty(height)
+    row_levels(values, 0.5, 0, 2, even)
+    row_levels(values, 0.5, 1, 2, odd)
+    row_levels(values, 0.99, 0, 1, high)
+    rows = 0.5 * (even + odd)
+    thin = max(1, height // (2 * COLUMN_ROWS))
+    columns = 0.5 * (_median(values[0 :: 2 * thin]) + _median(values[1 :: 2 * thin]))
     medians, sigmas, saturated = [], [], []
+    stride = 2 * max(1, int(np.sqrt(pixels.size / (4 * SITE_SAMPLES))))
     for y in (0, 1):
         for x in (0, 1):
-            site = values[y::2, x::2]
-            median = float(np.median(site))
+            sample = values[y::stride, x::stride]
+            median = float(np.median(sample))
             medians.append(median)
-            sigmas.append(1.4826 * float(np.median(np.abs(site - median))))
-            saturated.append(float(np.mean(site >= 0.999 * saturation_adu)))
+            sigmas.append(1.4826 * float(np.median(np.abs(sample - np.float32(median)))))
+            site = values[y::2, x::2]
+            saturated.append(np.count_nonzero(site >= 0.999 * saturation_adu) / max(1, site.size))
     return FrameProfile(
         row_medians=rows,
-        row_tails=high.astype(np.float64) - rows,
+        row_tails=high - rows,
         column_medians=columns,
         median=float(np.mean(medians)),
         sigma=float(np.mean(sigmas)),
         saturated_share=max(saturated),
-        finite_share=finite_share,
+        finite_share=n_finite / pixels.size,
     )
 
 
-def _median(values: F32, axis: int) -> F64:
-    return np.asarray(np.median(values, axis=axis), dtype=np.float64)
+def _median(values: F32) -> F64:
+    return np.asarray(np.median(values, axis=0), dtype=np.float64)
 
 
 def find_row_bands(rows: F64, smallest_step: float) -> list[RowBand]:
@@ -129,9 +148,19 @@ def find_row_bands(rows: F64, smallest_step: float) -> list[RowBand]:
     if n_pairs < 4 * WINDOW:
         return [RowBand(0, len(rows), float(np.median(rows)))] if len(rows) else []
     pairs = 0.5 * (rows[0 : 2 * n_pairs : 2] + rows[1 : 2 * n_pairs : 2])
-    edges = [_first_row_after(rows, 2 * i) for i in _find_edges(pairs, smallest_step)]
-    borders = [0, *sorted(set(edges)), len(rows)]
-    return [RowBand(y0, y1, float(np.median(rows[y0:y1]))) for y0, y1 in pairwise(borders) if y1 > y0]
+    edges = sorted({_first_row_after(rows, 2 * i) for i in _find_edges(pairs, smallest_step)})
+    offsets = np.cumsum([0.0, *(_jump(rows, edge) for edge in edges)])
+    return [
+        RowBand(y0, y1, float(np.median(rows[y0:y1])), float(offset))
+        for (y0, y1), offset in zip(pairwise([0, *edges, len(rows)]), offsets, strict=True)
+    ]
+
+
+def _jump(rows: F64, edge: int) -> float:
+    """Return how much higher the 8 rows from `edge` on are than the 8 before it, rows averaged in pairs."""
+    before, after = rows[max(0, edge - 2 * WINDOW) : edge], rows[edge : edge + 2 * WINDOW]
+    before, after = before[len(before) % 2 :], after[: len(after) - len(after) % 2]
+    return float(np.median(after.reshape(-1, 2).mean(axis=1)) - np.median(before.reshape(-1, 2).mean(axis=1)))
 
 
 def _find_edges(pairs: F64, smallest_step: float) -> list[int]:

@@ -14,6 +14,7 @@ __all__ = ["LEAST_PAIRS", "MODELS", "Fit", "choose_fit", "fit_model"]
 MODELS = ("shift", "similarity", "affine", "homography", "polynomial2", "polynomial3")
 _PARAMETERS = {"shift": 2, "similarity": 4, "affine": 6, "homography": 8, "polynomial2": 12, "polynomial3": 20}
 LEAST_PAIRS = {"shift": 2, "similarity": 2, "affine": 6, "homography": 16, "polynomial2": 25, "polynomial3": 50}
+_FREE_CHOICE = {"affine": 12, "homography": 24, "polynomial2": 40, "polynomial3": 80}
 _CUT = 5.5
 _ROUNDS = 12
 _OUTLIER = 6.0
@@ -100,6 +101,7 @@ def choose_fit(fits: list[Fit], sigma: F64) -> Fit:
     is the scale of the best-fitting model: Schwarz's criterion with outliers cut off. A model with more parameters has
     to be better by 8.
     """
+    fits = [fit for fit in fits if len(sigma) >= _FREE_CHOICE.get(fit.model, 0)] or fits[:1]
     floor = min(fit.scale for fit in fits)
     best, best_cost = fits[0], np.inf
     for fit in fits:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F64, Transform
+from skyquilt.core import F64, I64, Transform
 from skyquilt.kernels.asterism import match_triangles, rank_hypotheses, refine_similarity, search_pairs
 from skyquilt.kernels.neighbours import match_nearest
-from skyquilt.steps.register.reference import Reference, Triangles, triangles_of
+from skyquilt.steps.register.reference import Grid, Reference, Triangles, triangles_of
 
 __all__ = ["Proof", "Search", "from_pairs", "from_shift", "from_triangles", "prove"]
 
@@ -22,6 +22,9 @@ _HIT_RADIUS = 2.0
 _REFINE = np.array([8.0, 5.0, 3.0])
 _PROOF_STARS = 500
 _LOG10_FALSE_ALARM = -6.0
+_LEAST_HITS = 4
+_RADII = (3.0, 1.5, 0.7)  # px
+_ASIDE = 8
 _PAIR_STARS = 40
 _PAIR_STARS_SCALE_FREE = 18
 
@@ -82,7 +85,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        return self.log10_false_alarm < _LOG10_FALSE_ALARM and self.n_hits >= 5
+        return self.log10_false_alarm < _LOG10_FALSE_ALARM and self.n_hits >= _LEAST_HITS
 
 
 def transform_of(row: F64) -> Transform:
@@ -129,9 +132,11 @@ def _triangle_hypotheses(search: Search, level: int) -> F64:
     return rows[np.lexsort((rows[:, 6], -rows[:, 5]))]
 
 
-def _score(votes, mine: Triangles, theirs: Triangles, pairs):  # type: ignore[no-untyped-def]
+def _score(votes: I64, mine: Triangles, theirs: Triangles, pairs: I64) -> I64:
+    """Votes of the three pairs of stars that each pair of triangles stands for."""
     a, b = mine.vertices[pairs[:, 0]], theirs.vertices[pairs[:, 1]]
-    return votes[a, b].sum(axis=1)
+    score: I64 = votes[a, b].sum(axis=1)
+    return score
 
 
 def from_pairs(search: Search) -> tuple[F64, Proof] | Proof:
@@ -217,9 +222,11 @@ def prove(search: Search, transform: Transform) -> Proof:
     -----
     A contrario: between unrelated lists, a map fixed by two of its own pairs lays each of the n - 2 other stars within
     r of a reference star with probability p. The expected number of maps with as many hits as this one is
-    N_maps * P(binomial(n - 2, p) >= k - 2), N_maps = n (n - 1) / 2 * m (m - 1). p is the larger of the share of the
+    N_maps * P(binomial(n - 2, p) >= k - 2), N_maps = n (n - 1) / 2 * m (m - 1), times the share of them that have the
+    scale asked for. p is the larger of the share of the
     plane that discs of radius r around the reference stars cover and of what the same map hits when it is shifted
-    aside, which sees clusters and lattices. Both a wide and a narrow radius are tried; the smaller number counts.
+    aside, which sees clusters and lattices. Narrower radii are tried
+    where the widest proves nothing; N_maps counts each.
     """
     n_all, m = min(_PROOF_STARS, len(search.x)), min(_PROOF_STARS, len(search.reference))
     grid = search.reference.grid(m)
@@ -234,27 +241,36 @@ def prove(search: Search, transform: Transform) -> Proof:
     area = max((x1 - x0 + 6.0) * (y1 - y0 + 6.0), 1.0)
     partner = np.empty(n, dtype=np.int64)
     maps = np.log10(n_all * (n_all - 1) / 2.0) + np.log10(max(m * (m - 1.0), 1.0)) + np.log10(3.0)
-    for radius in (3.0, 1.5, 0.7):
+    if search.scale > 0.0:  # of all pairs of pairs only those of the right length make a map
+        maps += np.log10(min(4.0 * search.scale_tolerance + 0.01, 1.0))
+    for radius in _RADII:
         hits = match_nearest(u, v, radius, grid.x, grid.y, *grid.cells, partner)
-        if hits < 3:
-            continue
-        aside = []
-        for k in range(8):
-            angle = 0.3 + k * np.pi / 4
-            step = (8.0 + 3.0 * k) * radius
-            other = np.empty(n, dtype=np.int64)
-            aside.append(
-                match_nearest(
-                    u + step * np.cos(angle), v + step * np.sin(angle), radius, grid.x, grid.y, *grid.cells, other
-                )
-            )
-        chance = max(m * np.pi * radius**2 / area, float(np.mean(aside)) / n, 1e-12)
+        if hits < _LEAST_HITS:
+            break
+        chance = max(m * np.pi * radius**2 / area, 1e-12)
         alarm = maps + _log10_tail(n - 2, min(chance, 1.0), hits - 2)
+        if alarm < _LOG10_FALSE_ALARM:
+            chance = max(chance, _share_aside(u, v, radius, grid))
+            alarm = maps + _log10_tail(n - 2, min(chance, 1.0), hits - 2)
         if alarm < best.log10_false_alarm or not best.n_hits:
             found = partner >= 0
             miss = np.concatenate([u[found] - grid.x[partner[found]], v[found] - grid.y[partner[found]]])
             best = Proof(hits, radius, alarm, float(np.sqrt(np.mean(miss**2))))
+        if best.holds:
+            break
     return best
+
+
+def _share_aside(u: F64, v: F64, radius: float, grid: Grid) -> float:
+    """Share of the stars that meet a reference star when the map is shifted aside, mean of eight directions."""
+    other = np.empty(len(u), dtype=np.int64)
+    hits = 0
+    for k in range(_ASIDE):
+        angle, step = 0.3 + 2.0 * np.pi * k / _ASIDE, (8.0 + 3.0 * k) * radius
+        hits += match_nearest(
+            u + step * np.cos(angle), v + step * np.sin(angle), radius, grid.x, grid.y, *grid.cells, other
+        )
+    return hits / (_ASIDE * len(u))
 
 
 def _log10_tail(n: int, p: float, k: int) -> float:

@@ -59,7 +59,9 @@ def integer_shift(
         If the transform turns the frame by more than 90 degrees or mirrors it: no shift comes near.
     """
     if transform.parity < 0 or abs(transform.rotation_deg) > 90.0:
-        raise ValueError(f"a shift cannot stand for a map that turns by {transform.rotation_deg:.1f} degrees or mirrors")
+        raise ValueError(
+            f"a shift cannot stand for a map that turns by {transform.rotation_deg:.1f} degrees or mirrors"
+        )
     step = 1 if cfa is None else 2
     x, y = (width - 1) / 2 if width else 0.0, (height - 1) / 2 if height else 0.0
     u, v = transform(x, y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,17 +13,17 @@ from skyquilt.core import F32, F64, U8, Box, Calibration, Cfa, Mask, Normalisati
 from skyquilt.errors import UsageError
 from skyquilt.kernels.calibrate import NO_DARK, NO_DEFECTS, NO_FLAT
 from skyquilt.kernels.debayer import REACH
-from skyquilt.kernels.warp import find_footprint, mask_trails
-from skyquilt.kernels.warp_prepare import INFLUENCE
-from skyquilt.kernels.warp_sample import (
-    sample_bilinear,
-    sample_cfa,
-    sample_cube,
-    sample_malvar,
-    sample_mono,
-    sample_rcd,
-    sample_superpixel,
+from skyquilt.kernels.warp import feather_weights, find_footprint, mask_trails, warp_cfa, warp_mono, warp_rgb
+from skyquilt.kernels.warp_piece import (
+    prepare_bilinear,
+    prepare_cfa,
+    prepare_cube,
+    prepare_malvar,
+    prepare_mono,
+    prepare_rcd,
+    prepare_superpixel,
 )
+from skyquilt.kernels.warp_prepare import INFLUENCE
 from skyquilt.kernels.warp_table import KERNELS, gaussian_table, kernel_table
 from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
 
@@ -33,34 +34,31 @@ DEFAULT_METHOD = "malvar"
 DEFAULT_KERNEL = "catmull_rom"
 DEFAULT_WINDOW_PX = 0.6
 
-_SAMPLE: dict[str, Callable[..., None]] = {
-    "malvar": sample_malvar,
-    "rcd": sample_rcd,
-    "bilinear": sample_bilinear,
-    "superpixel": sample_superpixel,
-    "cfa": sample_cfa,
+_PREPARE: dict[str, Callable[..., bool]] = {
+    "malvar": prepare_malvar,
+    "rcd": prepare_rcd,
+    "bilinear": prepare_bilinear,
+    "superpixel": prepare_superpixel,
+    "cfa": prepare_cfa,
 }
-METHODS = tuple(_SAMPLE)
+METHODS = tuple(_PREPARE)
 _NO_MASK: Mask = np.zeros((0, 0), dtype=np.bool_)
+_NO_FLAGS: F32 = np.zeros((0, 0, 0), dtype=np.float32)
 
 
 class _Scratch(threading.local):
-    """Working space of one thread, as large as the largest box so far."""
+    """Working space of one thread, each part as large as the largest box so far."""
 
     def __init__(self) -> None:
-        self._raw: F32 = np.empty(0, dtype=np.float32)
-        self._work: F32 = np.empty(0, dtype=np.float32)
+        self._parts: dict[str, F32] = {}
 
-    def raw(self, n_channels: int, box: Box) -> F32:
-        n = n_channels * box.n_pixels
-        if self._raw.size < n:
-            self._raw = np.zeros(n, dtype=np.float32)
-        return self._raw[:n].reshape(n_channels, box.height, box.width)
-
-    def work(self, n: int) -> F32:
-        if self._work.size < n:
-            self._work = np.zeros(n, dtype=np.float32)
-        return self._work
+    def take(self, part: str, *shape: int) -> F32:
+        """Return an array of that shape, its content whatever was there."""
+        n = math.prod(shape)
+        buffer = self._parts.get(part, _NO_FLAGS)
+        if buffer.size < n:
+            buffer = self._parts[part] = np.zeros(n, dtype=np.float32)
+        return buffer[:n].reshape(shape)
 
 
 _scratch = _Scratch()
@@ -120,7 +118,7 @@ class CanvasSampler:
         radial_feather: float = 0.0,
         trails: tuple[Trail, ...] = (),
     ) -> None:
-        if method not in _SAMPLE:
+        if method not in _PREPARE:
             raise UsageError(f"{method!r} is not a way of debayering", f"one of: {', '.join(METHODS)}")
         if kernel not in KERNELS:
             raise UsageError(f"{kernel!r} is not an interpolation kernel", f"one of: {', '.join(KERNELS)}")
@@ -130,7 +128,7 @@ class CanvasSampler:
         self._is_cube = cfa is None and raw.n_channels == 3
         self._n_channels = 1 if cfa is None and raw.n_channels == 1 else 3
         self._method = method if cfa is not None else "none"
-        self._sample = _SAMPLE[method] if cfa is not None else sample_cube if self._is_cube else sample_mono
+        self._prepare = _PREPARE[method] if cfa is not None else prepare_cube if self._is_cube else prepare_mono
         self._reach = REACH[method] if cfa is not None else 0
         self._step = 2 if cfa is not None else 1
         self._pitch = 2 if self._method == "superpixel" else 1
@@ -176,13 +174,31 @@ class CanvasSampler:
             values[...] = 0.0
             weights[...] = 0
             return
+        pixels, flags = self._fill_piece(piece)
+        corners = (box.x0, box.y0, box.x1, box.y1)
+        place = (piece.x0, piece.y0, self._width // self._pitch, self._height // self._pitch, self._pitch)
+        if self._method == "cfa":
+            red = (self._origin[0] + piece.x0) & 1, (self._origin[1] + piece.y0) & 1
+            warp_cfa(pixels, flags, red, nodes, corners, place, self._table, self._scale, values, weights)
+        elif self._n_channels == 3:
+            warp_rgb(pixels, nodes, corners, place, self._table, self._scale, values, weights)
+        else:
+            warp_mono(pixels, flags, nodes, corners, place, self._table, self._scale[0], values, weights)
+        if self._feather != (0.0, 0.0):
+            feather_weights(nodes, corners, (self._width, self._height), self._feather, weights)
+        if len(self._trails):
+            mask_trails(nodes, corners, self._trails, weights)
+
+    def _fill_piece(self, piece: Box) -> tuple[F32, F32]:
+        """Read and prepare a piece of the frame; return its pixels, and what `kernels.warp_piece` calls flags."""
+        raw, usable, read_box = self._read(piece)
+        lanes = 4 if self._n_channels == 3 else 1
+        pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
+        needs_flags = self._method == "cfa" or lanes == 1
+        flags = _scratch.take("flags", piece.height, piece.width, lanes) if needs_flags else _NO_FLAGS
         reach, pitch = self._reach, self._pitch
         n_plane = (piece.height * pitch + 2 * reach) * (piece.width * pitch + 2 * reach)
-        n_work = 4 * piece.n_pixels + (3 if self._is_cube else 1) * n_plane
-        raw, usable, read_box = self._read(piece)
-        work = _scratch.work(raw.size + n_work)
-        corners = (box.x0, box.y0, box.x1, box.y1)
-        self._sample(
+        is_bad = self._prepare(
             raw,
             usable,
             self._dark,
@@ -193,17 +209,11 @@ class CanvasSampler:
             (piece.x0, piece.y0, piece.x1, piece.y1),
             self._origin,
             INFLUENCE[self._method],
-            work,
-            nodes,
-            corners,
-            self._table,
-            self._scale,
-            self._feather,
-            values,
-            weights,
+            _scratch.take("work", raw.size + (3 if self._is_cube else 1) * n_plane),
+            pixels,
+            flags,
         )
-        if len(self._trails):
-            mask_trails(nodes, corners, self._trails, weights)
+        return pixels, flags if is_bad else _NO_FLAGS
 
     def _find_piece(self, nodes: F64, box: Box) -> Box | None:
         """Return the grid pixels under the kernels of a box's samples, or None if the frame does not reach the box."""
@@ -234,7 +244,7 @@ class CanvasSampler:
         is_mended = self._defects.size > 0
         box = self._find_read_box(piece, is_mended)
         n_channels = 3 if self._is_cube else 1
-        pixels = _scratch.raw(n_channels, box)
+        pixels = _scratch.take("raw", n_channels, *box.shape)
         read_into: Any = getattr(self._raw, "read_into", None)
         if read_into is not None and read_into(box, pixels):
             return pixels, _NO_MASK, box
@@ -242,7 +252,7 @@ class CanvasSampler:
         if not tile.mask.all() and not is_mended:
             box = self._find_read_box(piece, True)
             tile = self._raw.read(box)
-            pixels = _scratch.raw(n_channels, box)
+            pixels = _scratch.take("raw", n_channels, *box.shape)
         pixels[...] = tile.pixels
         return pixels, _NO_MASK if tile.mask.all() else np.array(tile.mask, dtype=np.bool_, order="C"), box
 

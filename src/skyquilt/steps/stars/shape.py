@@ -96,7 +96,9 @@ def measure_profile(
     start = shape[good, 2:] * plane.step**2
     start[:, 0] = np.maximum(start[:, 0] - binning, 0.5)
     start[:, 2] = np.maximum(start[:, 2] - binning, 0.5)
-    start[:, 1] = np.clip(start[:, 1], -0.95 * np.sqrt(start[:, 0] * start[:, 2]), 0.95 * np.sqrt(start[:, 0] * start[:, 2]))
+    start[:, 1] = np.clip(
+        start[:, 1], -0.95 * np.sqrt(start[:, 0] * start[:, 2]), 0.95 * np.sqrt(start[:, 0] * start[:, 2])
+    )
 
     def fitted(inverse_beta: float, chosen: F64 | slice) -> F64:
         profile, bend, _ = fit.moffat_profile(inverse_beta)

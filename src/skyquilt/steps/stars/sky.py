@@ -115,7 +115,11 @@ def _sum3(padded: F64) -> F64:
 
 def _median3(grid: F64) -> F64:
     """Median of each 3x3 neighbourhood, the edge repeated by reflection so that a slope stays a slope."""
-    padded = np.pad(grid, 1, mode="reflect" if min(grid.shape) > 1 else "edge", reflect_type="odd") if min(grid.shape) > 1 else np.pad(grid, 1, mode="edge")
+    padded = (
+        np.pad(grid, 1, mode="reflect" if min(grid.shape) > 1 else "edge", reflect_type="odd")
+        if min(grid.shape) > 1
+        else np.pad(grid, 1, mode="edge")
+    )
     h, w = grid.shape
     views = [padded[dy : dy + h, dx : dx + w] for dy in range(3) for dx in range(3)]
     middle: F64 = np.sort(np.stack(views), axis=0)[4]

@@ -14,7 +14,9 @@ from skyquilt.steps.trails.track import SHORTEST, Track, follow_track, seek_trac
 
 __all__ = ["find_trails"]
 
-_THRESHOLD = 7.5  # sigma; 10^6 lines of pure noise reach 5, star residues 6.5 (measured: tests/steps/test_trails.py)
+_THRESHOLD = (
+    7.5  # sigma; the best of 10^6 lines of noise and star residues reaches 5 to 6.5 (simulated and real frames)
+)
 _MOST_LINES = 12  # a frame with more is beyond help
 _CELL = 24  # cells per background patch: a trail, 3 to 6 cells wide, does not move its median much
 _SHARE = 0.5  # of a star's slope may be left by seeing and by resampling it at 4 px a cell

@@ -10,9 +10,9 @@ import numpy as np
 from skyquilt.core import F32, F64
 from skyquilt.kernels.lines import cut_across, strongest_line, whole_steps
 
-__all__ = ["CLIP", "SHORTEST", "Track", "follow_track", "lanes_of", "seek_track"]
+__all__ = ["SHORTEST", "Track", "follow_track", "lanes_of", "seek_track"]
 
-CLIP = 3.0  # sigma; no single cell counts for more, be it a hot pixel or 10,000 ADU
+_CLIP = 3.0  # sigma; no single cell counts for more, be it a hot pixel or 10,000 ADU
 SHORTEST = 24  # cells; about 100 px of the frame at factor 4
 _FIRST_LEVEL = 5  # pieces of 32 lanes and more
 _REACH = 3  # cells to either side in which a line is centred
@@ -94,7 +94,7 @@ def seek_track(sigmas: F32, floor: float) -> Track:
     """
     longest = 1 << max(max(sigmas.shape) - 1, 1).bit_length()
     steps = np.empty(sigmas.shape, dtype=np.int16)
-    unit = whole_steps(sigmas, CLIP, longest, steps)
+    unit = whole_steps(sigmas, _CLIP, longest, steps)
     best = Track(True, 0.0, 0.0, 0.0, 0.0, 0, 1, 0.0)
     for along_x in (True, False):
         lanes = np.ascontiguousarray(steps.T if along_x else steps)
@@ -134,7 +134,7 @@ def follow_track(sigmas: F32, seed: Track) -> tuple[Track, bool]:
     """
     lanes = lanes_of(sigmas, seed.along_x)
     logarithm = (np.sign(lanes) * np.log1p(np.abs(lanes))).astype(np.float32)
-    clipped = np.clip(lanes, -CLIP, CLIP)
+    clipped = np.clip(lanes, -_CLIP, _CLIP)
     track = seed
     for may_bend in (False, True, True):
         for _ in range(_ROUNDS):

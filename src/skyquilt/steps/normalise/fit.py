@@ -1,0 +1,205 @@
+"""Flux scale and sky difference of one frame against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skyquilt.core import F32, F64, Mask, Measurement, Normalisation, Registration
+from skyquilt.kernels.robust_fit import fit_robust
+
+__all__ = ["MODES", "fit_normalisation", "flux_ratio"]
+
+MODES = ("none", "additive", "multiplicative", "both")
+_BRIGHT_SNR = 10.0
+_FEW_STARS = 8
+_LEAST_STARS = 3
+_FLUX_FLOOR = 0.005  # relative: what a measured flux is never better than
+_STAR_ROUNDS = 20
+_CUT_SIGMA = 4.7  # Tukey's biweight, 95 % efficiency
+_CUT_OF_KERNEL = _CUT_SIGMA * 1.1774100225154747 / 0.6744897501960817  # the kernel scales by a two-dimensional median
+_CELL_ROUNDS = 15
+_LEAST_CELLS = {0: 1, 1: 8, 2: 20}
+_LEAST_OVERLAP = {0: 0.0, 1: 0.2, 2: 0.5}
+
+
+def fit_normalisation(
+    frame: Measurement,
+    reference: Measurement,
+    registration: Registration,
+    *,
+    mode: str = "both",
+    surface_order: int = 1,
+    scale_each_channel: bool = False,
+) -> Normalisation:
+    """
+    Return what brings the samples of a frame to the level of the reference: n = scale * v + surface(x, y).
+
+    Parameters
+    ----------
+    frame, reference : Measurement
+        With the same number of channels.
+    registration : Registration
+        Of the frame on the reference.
+    mode : str
+        "both": flux scale from the stars, then the sky difference. "additive": sky difference only.
+        "multiplicative": flux scale only. "none": nothing; `transparency` is measured all the same.
+    surface_order : int
+        0, 1 or 2: order of the polynomial that stands for the sky difference; lower where cells are few or the overlap
+        is small.
+    scale_each_channel : bool
+        False: all channels take the scale of the stars' channel (green), so that colours stay. True: each channel's
+        scale follows from its noise-free sky levels as well as it can; for frames through different filters.
+
+    Raises
+    ------
+    ValueError
+        If `mode` or `surface_order` is none of those, or the channels differ in number.
+
+    Notes
+    -----
+    The sky difference is taken between cells of the coarse maps at the same place of the sky, so that what belongs to
+    the sky (nebulae, the Milky Way) cancels and only gradients of the air and the instrument are left. Tukey's biweight
+    keeps out cells that hold something else in one frame (clouds' edges, a star at a cell's border).
+    """
+    if mode not in MODES:
+        raise ValueError(f"{mode!r} is no mode of normalisation: {', '.join(MODES)}")
+    if surface_order not in (0, 1, 2):
+        raise ValueError(f"the surface is of order 0, 1 or 2, not {surface_order}")
+    n_channels = len(reference.background)
+    if len(frame.background) != n_channels:
+        raise ValueError(f"the frame has {len(frame.background)} channels, the reference {n_channels}")
+    ratio = flux_ratio(frame, reference, registration)
+    known = ratio if np.isfinite(ratio) else 1.0
+    scale = np.full(n_channels, known if mode in ("multiplicative", "both") else 1.0)
+    centre = ((reference.width - 1) / 2.0, (reference.height - 1) / 2.0)
+    radius = max(reference.width, reference.height) / 2.0
+    surface = np.zeros((n_channels, (1, 3, 6)[surface_order]))
+    if mode in ("additive", "both"):
+        x, y = _cell_centres(reference)
+        fx, fy = registration.transform.inverse()(x, y)
+        u, v = (x - centre[0]) / radius, (y - centre[1]) / radius
+        for channel in range(n_channels):
+            level = _level_at(frame.background[channel], frame, fx, fy)
+            target = reference.background[channel].astype(np.float64)
+            if scale_each_channel and mode == "both":
+                scale[channel] = _sky_ratio(level, target, known)
+            difference = target - scale[channel] * level
+            surface[channel] = _fit_surface(u, v, difference, surface_order)
+    return Normalisation(scale, surface, centre, radius, 1.0 / known)
+
+
+def flux_ratio(frame: Measurement, reference: Measurement, registration: Registration) -> float:
+    """
+    Return the flux of the reference's stars over that of the frame's, NaN with fewer than three pairs.
+
+    Notes
+    -----
+    Definition: weighted mean of ln(F_reference / F_frame) over pairs that are saturated in neither frame, weights
+    1 / (e_f² + e_r² + f² + t²) with the relative errors e, f = 0.5 %, the scatter t that the pairs show beyond their
+    errors, and Tukey's biweight. Pairs are chosen by the geometric mean of both signal-to-noise ratios, so that the
+    faint limit of neither frame favours one side.
+    """
+    pairs = registration.pairs
+    if not len(pairs):
+        return float("nan")
+    mine, theirs = frame.stars.take(pairs[:, 0]), reference.stars.take(pairs[:, 1])
+    good = ~mine.is_saturated & ~theirs.is_saturated & (mine.flux > 0) & (theirs.flux > 0)
+    mine, theirs = mine.take(good), theirs.take(good)
+    if len(mine) < _LEAST_STARS:
+        return float("nan")
+    e_mine = np.maximum(mine.flux_error, 1e-12) / mine.flux
+    e_theirs = np.maximum(theirs.flux_error, 1e-12) / theirs.flux
+    snr = 1.0 / np.sqrt(e_mine * e_theirs)
+    chosen = snr > _BRIGHT_SNR
+    if chosen.sum() < _FEW_STARS:
+        chosen = np.argsort(-snr, kind="stable")[:_FEW_STARS]
+    value = np.log(theirs.flux / mine.flux)[chosen]
+    variance = (e_mine**2 + e_theirs**2)[chosen] + 2.0 * _FLUX_FLOOR**2
+    return float(np.exp(_robust_mean(value, variance)))
+
+
+def _robust_mean(value: F64, variance: F64) -> float:
+    """Mean with errors, scatter beyond the errors, and outliers."""
+    order = np.argsort(value, kind="stable")
+    share = np.cumsum(1.0 / variance[order])
+    mean = float(value[order][int(np.searchsorted(share, 0.5 * share[-1]))])
+    extra = 0.0
+    for _ in range(_STAR_ROUNDS):
+        square = (value - mean) ** 2
+        extra = max(float(np.median(square / 0.4549 - variance)), 0.0)  # 0.4549: median of chi² with one freedom
+        t2 = square / ((variance + extra) * _CUT_SIGMA**2)
+        weight = np.where(t2 < 1.0, (1.0 - t2) ** 2, 0.0) / (variance + extra)
+        if not weight.sum() > 0.0:
+            break
+        new = float((weight * value).sum() / weight.sum())
+        if abs(new - mean) < 1e-7:
+            return new
+        mean = new
+    return mean
+
+
+def _cell_centres(measurement: Measurement) -> tuple[F64, F64]:
+    """Centres of the cells of the sky map, (gy, gx) each; those at the edge are cut by the frame."""
+    _, gy, gx = measurement.background.shape
+    x = _centres(gx, measurement.cell_px, measurement.width)
+    y = _centres(gy, measurement.cell_px, measurement.height)
+    return np.broadcast_to(x[None, :], (gy, gx)).copy(), np.broadcast_to(y[:, None], (gy, gx)).copy()
+
+
+def _centres(n: int, cell_px: int, size: int) -> F64:
+    start = np.arange(n) * float(cell_px)
+    return (start + np.minimum(start + cell_px, size) - 1.0) / 2.0
+
+
+def _level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
+    """Sky of a map at frame positions, bilinear between cells; NaN off the frame or beside an unknown cell."""
+    gy, gx = grid.shape
+    across, down = (
+        _centres(gx, measurement.cell_px, measurement.width),
+        _centres(gy, measurement.cell_px, measurement.height),
+    )
+    j, fx = _between(across, x)
+    i, fy = _between(down, y)
+    j2, i2 = np.minimum(j + 1, gx - 1), np.minimum(i + 1, gy - 1)
+    g = grid.astype(np.float64)
+    value = (g[i, j] * (1 - fx) + g[i, j2] * fx) * (1 - fy) + (g[i2, j] * (1 - fx) + g[i2, j2] * fx) * fy
+    inside = (x > -0.5) & (x < measurement.width - 0.5) & (y > -0.5) & (y < measurement.height - 0.5)
+    level: F64 = np.where(inside, value, np.nan)
+    return level
+
+
+def _between(centres: F64, at: F64) -> tuple[F64, F64]:
+    """Index of the centre before each point and the share of the way to the next; half a cell beyond is continued."""
+    if len(centres) == 1:
+        return np.zeros(at.shape, dtype=np.int64), np.zeros(at.shape)
+    index = np.clip(np.searchsorted(centres, at) - 1, 0, len(centres) - 2)
+    share = (at - centres[index]) / (centres[index + 1] - centres[index])
+    return index, np.clip(share, -0.5, 1.5)
+
+
+def _sky_ratio(level: F64, target: F64, fallback: float) -> float:
+    """Ratio of the noise-free sky levels of both frames."""
+    both = np.isfinite(level) & np.isfinite(target) & (level > 0) & (target > 0)
+    return float(np.median(target[both] / level[both])) if both.any() else fallback
+
+
+def _fit_surface(u: F64, v: F64, difference: F64, order: int) -> F64:
+    """Coefficients of 1, u, v, u², uv, v² up to the order that the cells can carry; the others 0."""
+    coefficients = np.zeros((1, 3, 6)[order])
+    known: Mask = np.isfinite(difference)
+    n = int(known.sum())
+    if not n:
+        return coefficients
+    while n < _LEAST_CELLS[order] or n < _LEAST_OVERLAP[order] * known.size:
+        order -= 1
+    a, b, value = u[known], v[known], difference[known]
+    columns = [np.ones(n), a, b, a * a, a * b, b * b][: (1, 3, 6)[order]]
+    design, target = np.zeros((2 * n, len(columns))), np.zeros(2 * n)
+    design[0::2], target[0::2] = np.stack(columns, axis=1), value - np.median(value)
+    parameters, residual = np.zeros(len(columns)), np.empty(2 * n)
+    scale = fit_robust(design, target, np.ones(n), _CUT_OF_KERNEL, _CELL_ROUNDS, parameters, np.ones(n), residual)
+    if not np.isfinite(scale):
+        parameters[:] = 0.0
+    parameters[0] += np.median(value)
+    coefficients[: len(parameters)] = parameters
+    return coefficients
