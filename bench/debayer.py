@@ -91,7 +91,9 @@ class Field:
             stamp = stamp.reshape(len(offsets), 7, len(offsets), 7).mean(axis=(1, 3))
             rows = slice(max(0, cy - half), min(shape[0], cy + half + 1))
             columns = slice(max(0, cx - half), min(shape[1], cx + half + 1))
-            piece = stamp[rows.start - cy + half : rows.stop - cy + half, columns.start - cx + half : columns.stop - cx + half]
+            piece = stamp[
+                rows.start - cy + half : rows.stop - cy + half, columns.start - cx + half : columns.stop - cx + half
+            ]
             image[:, rows, columns] += self.flux[:, k, None, None] * piece
         return image
 
@@ -260,7 +262,10 @@ def report(n_frames: int, cases: list[tuple[str, float]]) -> None:
             found = measure_stars(field, mean - SKY)
             ratio = (found["fwhm"] / truth["fwhm"]).mean(axis=0)
             bias = 1e3 * (found["flux"] / truth["flux"] - 1).mean(axis=0)
-            colour = found["flux"][:, [0, 2]] / found["flux"][:, [1]] / (truth["flux"][:, [0, 2]] / truth["flux"][:, [1]]) - 1
+            colour = (
+                found["flux"][:, [0, 2]] / found["flux"][:, [1]] / (truth["flux"][:, [0, 2]] / truth["flux"][:, [1]])
+                - 1
+            )
             print(
                 f"{way[0]:11s} {way[1]:12s} {way[2]:.2f} {ratio[0]:.3f}/{ratio[1]:.3f}/{ratio[2]:.3f}"
                 f"   {bias[0]:+6.2f}/{bias[1]:+6.2f}/{bias[2]:+6.2f}  {1e3 * np.sqrt(np.mean(colour**2)):6.2f}"

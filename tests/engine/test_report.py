@@ -320,5 +320,5 @@ def test_numbers_read_well() -> None:
 
 
 def test_a_folder_that_is_gone_is_one_clear_sentence(tmp_path: Path) -> None:
-    with pytest.raises(OutputBlocked, match="report.json"):
+    with pytest.raises(OutputBlocked, match=r"report\.json"):
         write_reports(tmp_path / "gone", invented_manifest(3), None)

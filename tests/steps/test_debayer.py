@@ -104,9 +104,7 @@ def test_a_crop_of_a_read_is_a_read_of_the_crop(method: str, box: Box) -> None:
     whole, part = debayer(image, Cfa("RGGB"), method), source.read(box)
     inside = box.intersect(source.bounds)
     rows, columns = inside.slices(source.bounds)
-    np.testing.assert_array_equal(
-        part.pixels[(slice(None), *inside.slices(box))], whole[:, rows, columns]
-    )
+    np.testing.assert_array_equal(part.pixels[(slice(None), *inside.slices(box))], whole[:, rows, columns])
     assert part.mask.sum() == inside.n_pixels
     assert not part.pixels[:, ~part.mask].any()
 

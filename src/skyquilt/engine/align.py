@@ -191,7 +191,7 @@ def _normalise(kept: list[Light], reference: Light, recipe: Recipe, listener: Li
 
 def _weigh(lights: list[Light], recipe: Recipe) -> None:
     measurements = [_measured(light) for light in lights]
-    normalisations = [light.normalisation for light in lights if light.normalisation is not None]
+    normalisations = [light.normalisation for light in lights]
     exposures = [light.file.meta.exposure_s for light in lights]
     for light, weight in zip(
         lights, quality.weights(measurements, normalisations, exposures, recipe.weights), strict=True

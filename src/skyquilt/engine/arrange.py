@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from skyquilt.core import Cfa, FrameFile, LeftOut, LightGroup, Session
 from skyquilt.engine.recipe import Recipe
@@ -46,7 +47,7 @@ def arrange_groups(
     return kept, left_out
 
 
-def _only(groups: list[LightGroup], wanted: set[object]) -> tuple[list[LightGroup], list[LeftOut]]:
+def _only(groups: list[LightGroup], wanted: set[Path]) -> tuple[list[LightGroup], list[LeftOut]]:
     chosen, left_out = [], []
     for group in groups:
         lights = tuple(light for light in group.lights if light.path in wanted)

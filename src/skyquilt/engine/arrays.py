@@ -203,7 +203,7 @@ def _resampled(
     image = np.empty((sampler.n_channels, *canvas.shape), dtype=np.float32)
     weights = np.empty((sampler.weight_channels, *canvas.shape), dtype=np.uint8)
     sampler.sample(canvas, image, weights)
-    mask = (weights > 0).all(axis=0)
+    mask: Mask = np.asarray((weights > 0).all(axis=0))
     image[:, ~mask] = 0.0
     return AlignedFrame(path, image, mask, match, "")
 
@@ -289,4 +289,5 @@ def _feather(mask: Mask, width_px: float) -> F32:
 
     padded = np.pad(mask, 1)
     distance = distance_transform_edt(padded)[1:-1, 1:-1]
-    return np.clip(distance / width_px, 0.0, 1.0).astype(np.float32)
+    ramp: F32 = np.clip(distance / width_px, 0.0, 1.0).astype(np.float32)
+    return ramp

@@ -22,6 +22,8 @@ _TILES = ((256, 128), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
 _LEAST_CUBE_PIXELS = 1024
 _RESERVE = 40_000_000
 _SCRATCH_PER_PIXEL = 64  # source box, debayered and interleaved, with its halo
+_SWEEP_FRAMES = 48  # the seeds and those that fill up thin pixels
+_SWEEP_BYTES_PER_VALUE = 120  # running sums, limits and counts in float64
 _NS_PER_SAMPLE = 12.0
 _NS_PER_PIXEL_MEASURED = 12.0
 
@@ -116,7 +118,9 @@ def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recip
     pixels = tile[0] * tile[1]
     weight_channels = sampling.n_channels if sampling.method == "cfa" else 1
     settings = integrate_settings(recipe)
-    count = integrate.tile_bytes if schedule == "cube" else integrate.sweep_bytes
-    work = count(n_frames, sampling.n_channels, weight_channels, pixels, settings)
+    n_held = n_frames if schedule == "cube" else min(n_frames, _SWEEP_FRAMES)
+    work = integrate.tile_bytes(n_held, sampling.n_channels, weight_channels, pixels, settings)
+    if schedule == "sweep":
+        work += _SWEEP_BYTES_PER_VALUE * pixels * sampling.n_channels
     waiting = 3 * tile_bytes_on_disk(pixels, sampling.n_channels)
     return work + _SCRATCH_PER_PIXEL * 2 * pixels + waiting

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skyquilt.core import F32, U8, U16, Box
 from skyquilt.engine.calibration import Master
@@ -170,7 +172,7 @@ def _stretched(preview: Preview, stretch: Stretch, box: Box, step: int, dtype: t
             continue
         part = values[:, rows.y0 - y0 : rows.y1 - y0, box.x0 : box.x1]
         parts.append(stretch.apply(part[:, (box.y0 - rows.y0) % step :: step, ::step], dtype))
-    picture: U8 | U16 = np.concatenate(parts, axis=0)
+    picture: NDArray[Any] = np.concatenate(parts, axis=0)
     return picture[:, :, 0] if picture.shape[2] == 1 else picture
 
 

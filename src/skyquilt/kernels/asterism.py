@@ -331,7 +331,7 @@ def refine_similarity(
         for i in range(len(x)):
             u = row[0] * x[i] - row[1] * sign * y[i] + row[2]
             v = row[1] * x[i] + row[0] * sign * y[i] + row[3]
-            k, d2 = nearest_within(u, v, tolerance, reference_x, reference_y, grid_start, grid_order, grid_frame)
+            k, _ = nearest_within(u, v, tolerance, reference_x, reference_y, grid_start, grid_order, grid_frame)
             if k < 0:
                 continue
             fx, fy, gx, gy = x[i], sign * y[i], reference_x[k], reference_y[k]

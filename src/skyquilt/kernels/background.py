@@ -148,7 +148,7 @@ def measure_cells(
                 width = s / _BINS_PER_SIGMA
                 found = False
                 cell_m, cell_s = np.nan, np.nan
-                for attempt in range(_ATTEMPTS):
+                for _ in range(_ATTEMPTS):
                     bins[:] = 0
                     for offset in range(4):
                         if table[offset // 2, offset % 2] == channel:

@@ -47,7 +47,9 @@ def fill_detail(plane: F32, across_rows: F32, across_columns: F32) -> None:
             detail = ((r0[x] + r6[x]) - (r2[x] + r4[x])) + (six * r3[x] - three * (r1[x] + r5[x]))
             rows[x] = detail * detail
         for x in range(width - 6):
-            detail = ((r3[x] + r3[x + 6]) - (r3[x + 2] + r3[x + 4])) + (six * r3[x + 3] - three * (r3[x + 1] + r3[x + 5]))
+            detail = ((r3[x] + r3[x + 6]) - (r3[x + 2] + r3[x + 4])) + (
+                six * r3[x + 3] - three * (r3[x + 1] + r3[x + 5])
+            )
             columns[x + 3] = detail * detail
 
 

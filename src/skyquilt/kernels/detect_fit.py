@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core.arrays import F32, F64, I64, Mask
+from skyquilt.core.arrays import F32, F64
 from skyquilt.kernels.backend import inlined, kernel
 
 __all__ = [
@@ -24,11 +24,7 @@ __all__ = [
     "SYY",
     "X",
     "Y",
-    "count_at_least",
     "fit_stars",
-    "guess_shapes",
-    "local_levels",
-    "mark_duplicates",
     "moffat_profile",
 ]
 
@@ -41,7 +37,6 @@ E_MAX = 12.0
 _PER_E = 64.0  # samples of the profile for each unit of e
 _HUGE = 1e30
 _CENTRE_STEPS = 3
-_NARROWEST = 0.25  # plane px²
 _SHARPEST = 3.4  # 1/px²: FWHM 1.28 px, narrower than any star that a pixel has seen
 _SMALLEST_RADIUS = 3.0  # px: thirteen green pixels, for seven unknowns at most
 _FLUX_E = 16.0 * np.log(2.0)  # two FWHM from the centre
@@ -74,117 +69,6 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
     kappa = (2.0**inverse_beta - 1.0) / np.log(2.0)
     share = 1.0 - (1.0 + kappa * _FLUX_E) ** (1.0 - beta)
     return (1.0 + kappa * e) ** -beta, (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
-
-
-@kernel
-def local_levels(plane: F32, x: F64, y: F64, inner: float, outer: float, level: F64) -> None:
-    """
-    Fill the level of an annulus around each point: mean after three rounds of clipping at 2.5 sigma.
-
-    Parameters
-    ----------
-    plane : float32 (y, x), ADU
-    x, y : float64 (n,), plane px
-    inner, outer : float, plane px
-    level : float64 (n,), ADU
-        Written in place; 0 where the annulus holds fewer than 8 pixels.
-    """
-    h, w = plane.shape
-    reach = int(np.ceil(outer))
-    values = np.empty((2 * reach + 3) * (2 * reach + 3))
-    for k in range(len(x)):
-        n = 0
-        cx, cy = int(round(x[k])), int(round(y[k]))
-        for i in range(max(cy - reach, 0), min(cy + reach + 1, h)):
-            for j in range(max(cx - reach, 0), min(cx + reach + 1, w)):
-                r2 = (i - cy) * (i - cy) + (j - cx) * (j - cx)
-                if inner * inner <= r2 <= outer * outer:
-                    values[n] = plane[i, j]
-                    n += 1
-        if n < 8:
-            level[k] = 0.0
-            continue
-        low, high = -np.inf, np.inf
-        mean = 0.0
-        for _ in range(4):
-            m, total, squares = 0, 0.0, 0.0
-            for t in range(n):
-                v = values[t]
-                if low <= v <= high:
-                    m += 1
-                    total += v
-                    squares += v * v
-            if m < 4:
-                break
-            mean = total / m
-            sigma = np.sqrt(max(squares / m - mean * mean, 0.0))
-            low, high = mean - 2.5 * sigma, mean + 2.5 * sigma
-        level[k] = mean
-
-
-@kernel
-def guess_shapes(plane: F32, x: F64, y: F64, level: F64, largest: float, shape: F64) -> None:
-    """
-    Fill a first idea of each star's second moments: a Gaussian window that adapts to what it sees.
-
-    Parameters
-    ----------
-    plane : float32 (y, x), ADU
-    x, y : float64 (n,), plane px
-    level : float64 (n,), ADU
-        Sky to subtract.
-    largest : float, plane px
-        Moments beyond its square count as failed.
-    shape : float64 (n, 5)
-        x, y, xx, xy, yy in plane px and px². Written in place; xx = 0 where it failed.
-
-    Notes
-    -----
-    Definition: M <- 2 sum(w I r r^T) / sum(w I), w = exp(-r^T M^-1 r / 2), until M settles (Bernstein & Jarvis 2002,
-    AJ 123, 583, section 3).
-    """
-    h, w = plane.shape
-    for k in range(len(x)):
-        cx, cy = x[k], y[k]
-        xx, xy, yy = 1.0, 0.0, 1.0
-        good = False
-        for _ in range(30):
-            det = xx * yy - xy * xy
-            p, q, s = yy / det, -xy / det, xx / det
-            reach = int(min(3.0 * np.sqrt(max(xx, yy)) + 1.0, 3.0 * largest))
-            total, sx, sy, sxx, sxy, syy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for i in range(max(int(cy) - reach, 0), min(int(cy) + reach + 2, h)):
-                for j in range(max(int(cx) - reach, 0), min(int(cx) + reach + 2, w)):
-                    dx, dy = j - cx, i - cy
-                    e = 0.5 * (p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)
-                    if e > 5.0:
-                        continue
-                    v = np.exp(-e) * (plane[i, j] - level[k])
-                    total += v
-                    sx += v * dx
-                    sy += v * dy
-                    sxx += v * dx * dx
-                    sxy += v * dx * dy
-                    syy += v * dy * dy
-            if not total > 0.0:
-                break
-            cx += min(max(2.0 * sx / total, -0.7), 0.7)
-            cy += min(max(2.0 * sy / total, -0.7), 0.7)
-            # a star sharper than the plane's pixels would shrink the window to nothing: stop at half a pixel
-            new_xx, new_yy = max(2.0 * sxx / total, _NARROWEST), max(2.0 * syy / total, _NARROWEST)
-            bound = 0.95 * np.sqrt(new_xx * new_yy)
-            new_xy = min(max(2.0 * sxy / total, -bound), bound)
-            if max(new_xx, new_yy) > largest * largest:
-                break
-            change = abs(new_xx - xx) + abs(new_yy - yy) + abs(new_xy - xy)
-            xx, xy, yy = new_xx, new_xy, new_yy
-            if change < 0.01 * (xx + yy):
-                good = True
-                break
-        if good and abs(cx - x[k]) < 3.0 and abs(cy - y[k]) < 3.0:
-            shape[k, 0], shape[k, 1], shape[k, 2], shape[k, 3], shape[k, 4] = cx, cy, xx, xy, yy
-        else:
-            shape[k, 2] = 0.0
 
 
 @inlined
@@ -407,7 +291,7 @@ def _inverse_diagonal(m: F64) -> tuple[float, float, float]:
 def _describe_core(pixels: F32, parity: int, row: F64, level: float, saturation: float) -> None:
     """Fill the highest pixel, whether any is saturated, and how sharp the peak is."""
     h, w = pixels.shape
-    cx, cy = int(round(row[X])), int(round(row[Y]))
+    cx, cy = int(np.rint(row[X])), int(np.rint(row[Y]))
     best, bx, by = -np.inf, cx, cy
     for i in range(max(cy - 2, 0), min(cy + 3, h)):
         for j in range(max(cx - 2, 0), min(cx + 3, w)):
@@ -428,42 +312,3 @@ def _describe_core(pixels: F32, parity: int, row: F64, level: float, saturation:
             total += pixels[i, j] - level
             n += 1
     row[SHARPNESS] = total / n / row[MAXIMUM] if n > 0 and row[MAXIMUM] > 0.0 else 0.0
-
-
-@kernel
-def mark_duplicates(x: F64, y: F64, by_y: I64, radius: float, drop: Mask) -> None:
-    """
-    Mark every star that lies within `radius` px of a brighter one (a lower index).
-
-    Parameters
-    ----------
-    x, y : float64 (n,), px, brightest first
-    by_y : int64 (n,)
-        Indices in the order of y.
-    drop : bool (n,)
-        Written in place.
-    """
-    n = len(x)
-    for a in range(n):
-        k = by_y[a]
-        for b in range(a + 1, n):
-            other = by_y[b]
-            if y[other] - y[k] > radius:
-                break
-            dx, dy = x[other] - x[k], y[other] - y[k]
-            if dx * dx + dy * dy < radius * radius:
-                drop[max(k, other)] = True
-
-
-@kernel
-def count_at_least(pixels: F32, limit: float) -> int:
-    """Count the pixels at or above `limit`."""
-    n = 0
-    threshold = np.float32(limit)
-    for i in range(pixels.shape[0]):
-        row = pixels[i]
-        in_row = np.int32(0)  # 32 bits, as the pixels have: the compiler then compares sixteen at a time
-        for j in range(row.shape[0]):
-            in_row += np.int32(row[j] >= threshold)
-        n += in_row
-    return n

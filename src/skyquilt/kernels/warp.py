@@ -262,7 +262,9 @@ def warp_rgb(
                 window4x6(flat, where[at], stride, flat_table, across[at], down[at], found, 4 * x)
         is_inside = inside[first:]
         for channel in range(3):
-            normalise_row(found[channel:], 4, scales[channel], surface[channel, first:], is_inside, values[channel, y - y0])
+            normalise_row(
+                found[channel:], 4, scales[channel], surface[channel, first:], is_inside, values[channel, y - y0]
+            )
         weigh_row(found[3:], 4, is_inside, weights[0, y - y0])
 
 

@@ -79,7 +79,9 @@ def prepare_bilinear(
     """Fill the piece by the mean of the nearest sites of each colour."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated
+    )
     plane = make_plane(calibrated, frame, piece, 1, scratch)
     debayer_bilinear(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
     if is_bad:
@@ -106,7 +108,9 @@ def prepare_malvar(
     """Fill the piece by gradient-corrected linear debayering."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated
+    )
     plane = make_plane(calibrated, frame, piece, 2, scratch)
     debayer_malvar(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
     if is_bad:
@@ -133,7 +137,9 @@ def prepare_rcd(
     """Fill the piece by edge-directed debayering."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated
+    )
     plane = make_plane(calibrated, frame, piece, 7, scratch)
     debayer_rcd(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
     if is_bad:
@@ -160,7 +166,9 @@ def prepare_superpixel(
     """Fill the piece with superpixels."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated
+    )
     cells = (2 * piece[0], 2 * piece[1], 2 * piece[2], 2 * piece[3])
     plane = make_plane(calibrated, frame, cells, 0, scratch)
     debayer_superpixel(plane, origin[0], origin[1], pixels)
@@ -188,7 +196,9 @@ def prepare_cube(
     """Fill the piece from the three planes of a colour frame."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 1, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 1, bad, calibrated
+    )
     height, width = piece[3] - piece[1], piece[2] - piece[0]
     planes = scratch[raw.size : raw.size + 3 * height * width].reshape((3, height, width))
     for channel in range(3):
@@ -218,7 +228,9 @@ def prepare_mono(
     """Fill the piece of a frame without colours."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 1, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 1, bad, calibrated
+    )
     plane = pixels.reshape(pixels.shape[:2])
     mirror_into(calibrated[0], frame[0], frame[1], frame[2], frame[3], piece[0], piece[1], plane)
     if is_bad:
@@ -246,7 +258,9 @@ def prepare_cfa(
     """Fill the piece with each raw pixel in the lane of its colour."""
     bad = np.empty(raw.shape[1:], dtype=np.bool_)
     calibrated = scratch[: raw.size].reshape(raw.shape)
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated)
+    is_bad = calibrate_piece(
+        raw, usable, dark, inverse_flat, defects, frame[0], frame[1], saturation, 2, bad, calibrated
+    )
     plane = make_plane(calibrated, frame, piece, 0, scratch)
     red_x, red_y = (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1
     scatter_cfa(plane, red_x, red_y, pixels)

@@ -131,7 +131,9 @@ class Debayered:
         return out[..., :3].transpose(2, 0, 1), _erode(tile.mask[grid], reach)
 
 
-def _mirror(index: np.ndarray[tuple[int], np.dtype[np.int64]], low: int, high: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _mirror(
+    index: np.ndarray[tuple[int], np.dtype[np.int64]], low: int, high: int
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return the pixels that stand for `index` when an axis is mirrored about `low` and `high` - 1."""
     period = max(1, 2 * (high - 1 - low))
     folded = (index - low) % period

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, F64, Mask, Measurement, Normalisation, Registration
+from skyquilt.core import F32, F64, I64, Mask, Measurement, Normalisation, Registration
 from skyquilt.kernels.robust_fit import fit_robust
 
 __all__ = ["MODES", "fit_normalisation", "flux_ratio"]
@@ -112,7 +112,7 @@ def flux_ratio(frame: Measurement, reference: Measurement, registration: Registr
     snr = 1.0 / np.sqrt(e_mine * e_theirs)
     chosen = snr > _BRIGHT_SNR
     if chosen.sum() < _FEW_STARS:
-        chosen = np.argsort(-snr, kind="stable")[:_FEW_STARS]
+        chosen = snr >= np.sort(snr)[-min(_FEW_STARS, len(snr))]
     value = np.log(theirs.flux / mine.flux)[chosen]
     variance = (e_mine**2 + e_theirs**2)[chosen] + 2.0 * _FLUX_FLOOR**2
     return float(np.exp(_robust_mean(value, variance)))
@@ -148,7 +148,8 @@ def _cell_centres(measurement: Measurement) -> tuple[F64, F64]:
 
 def _centres(n: int, cell_px: int, size: int) -> F64:
     start = np.arange(n) * float(cell_px)
-    return (start + np.minimum(start + cell_px, size) - 1.0) / 2.0
+    centres: F64 = (start + np.minimum(start + cell_px, size) - 1.0) / 2.0
+    return centres
 
 
 def _level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
@@ -168,11 +169,11 @@ def _level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
     return level
 
 
-def _between(centres: F64, at: F64) -> tuple[F64, F64]:
+def _between(centres: F64, at: F64) -> tuple[I64, F64]:
     """Index of the centre before each point and the share of the way to the next; half a cell beyond is continued."""
     if len(centres) == 1:
         return np.zeros(at.shape, dtype=np.int64), np.zeros(at.shape)
-    index = np.clip(np.searchsorted(centres, at) - 1, 0, len(centres) - 2)
+    index: I64 = np.clip(np.searchsorted(centres, at) - 1, 0, len(centres) - 2)
     share = (at - centres[index]) / (centres[index + 1] - centres[index])
     return index, np.clip(share, -0.5, 1.5)
 

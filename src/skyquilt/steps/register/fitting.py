@@ -49,7 +49,7 @@ def fit_model(
     model: str, x: F64, y: F64, u: F64, v: F64, sigma: F64, mirrored: bool, weight: F64 | None = None
 ) -> Fit | None:
     """
-    Return the transform of one model that takes (x, y) to (u, v), robust against false pairs; None if there are too few.
+    Return the transform of one model that takes (x, y) to (u, v), robust to false pairs; None if they are too few.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,16 +152,18 @@ def match(
 
 
 def _find(search: Search, hint: Transform | None) -> tuple[F64, Proof] | Proof:
-    best: tuple[F64, Proof] | Proof = Proof(0, 0.0, 0.0, float("nan"))
-    attempts = [lambda: from_triangles(search), lambda: from_pairs(search)]
+    attempts: list[Callable[[], tuple[F64, Proof] | Proof]] = [
+        lambda: from_triangles(search),
+        lambda: from_pairs(search),
+    ]
     if hint is not None:
         attempts.insert(0, lambda: from_shift(search, hint))
+    best = Proof(0, 0.0, 0.0, float("nan"))
     for attempt in attempts:
         found = attempt()
         if isinstance(found, tuple):
             return found
-        if isinstance(best, Proof) and found.log10_false_alarm <= best.log10_false_alarm:
-            best = found
+        best = found if found.log10_false_alarm <= best.log10_false_alarm else best
     return best
 
 

@@ -1,5 +1,6 @@
 """From a frame's pixels to samples on the canvas: one resampling, through one composed map."""
 
+from skyquilt.steps.resample.mosaic import MosaicSampler
 from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
 from skyquilt.steps.resample.sampler import (
     DEFAULT_KERNEL,
@@ -18,6 +19,7 @@ __all__ = [
     "KERNELS",
     "METHODS",
     "CanvasSampler",
+    "MosaicSampler",
     "NodeGrid",
     "PixelMap",
     "Warped",

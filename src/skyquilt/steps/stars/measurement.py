@@ -7,6 +7,7 @@ import numpy as np
 from skyquilt.core import F32, F64, I64, Cfa, Figures, Measurement, Stars
 from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect import halve
+from skyquilt.kernels.detect_surroundings import count_at_least, mark_duplicates
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
 from skyquilt.steps.stars.shape import FWHM_PER_SIGMA, SHARPEST, Profile, fwhm_of, local_sky, measure_profile
 from skyquilt.steps.stars.sky import Sky, measure_sky
@@ -173,7 +174,7 @@ def _fit_all(
     table, fwhm = table[order], fwhm[order]
     drop = np.zeros(len(table), dtype=bool)
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
-    fit.mark_duplicates(x, y, np.argsort(y, kind="stable"), 0.7 * profile.fwhm, drop)
+    mark_duplicates(x, y, np.argsort(y, kind="stable"), 0.7 * profile.fwhm, drop)
     return _stars_of(table[~drop], fwhm[~drop], profile, flux_per_height)
 
 
@@ -225,7 +226,7 @@ def _measurement(pixels: F32, sky: Sky, green: int, stars: Stars, saturation_adu
     figures = Figures(
         background_adu=background,
         noise_adu=float(sky.noise[green]),
-        saturated_share=fit.count_at_least(pixels, _SATURATION_SHARE * saturation_adu) / pixels.size,
+        saturated_share=count_at_least(pixels, _SATURATION_SHARE * saturation_adu) / pixels.size,
         n_stars=len(stars),
         fwhm_px=float(np.median(stars.fwhm[chosen])) if len(chosen) else np.nan,
         eccentricity=float(np.median(stars.eccentricity[chosen])) if len(chosen) else np.nan,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, F64
+from skyquilt.core import F32, F64, I64
 from skyquilt.kernels import detect_fit as fit
+from skyquilt.kernels.detect_surroundings import guess_shapes, local_levels
 from skyquilt.steps.stars.peaks import Peaks, Plane
 
 __all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile"]
@@ -66,7 +68,7 @@ def local_sky(plane: Plane, x: F64, y: F64, profile_sigma: float) -> F64:
     """Return the level around each star above the sky map, ADU: the clipped mean of an annulus outside of the star."""
     inner = max(2.2 * FWHM_PER_SIGMA * profile_sigma / plane.step, 3.0)
     level = np.empty(len(x))
-    fit.local_levels(plane.pixels, plane.from_frame(x), plane.from_frame(y), inner, inner + 2.5, level)
+    local_levels(plane.pixels, plane.from_frame(x), plane.from_frame(y), inner, inner + 2.5, level)
     return level
 
 
@@ -87,7 +89,7 @@ def measure_profile(
         return guess
     level = local_sky(plane, x, y, 1.3 * plane.step)
     shape = np.zeros((len(x), 5))
-    fit.guess_shapes(plane.pixels, plane.from_frame(x), plane.from_frame(y), level, _LARGEST_SIGMA / plane.step, shape)
+    guess_shapes(plane.pixels, plane.from_frame(x), plane.from_frame(y), level, _LARGEST_SIGMA / plane.step, shape)
     good = shape[:, 2] > 0
     if not good.any():
         return guess
@@ -100,7 +102,7 @@ def measure_profile(
         start[:, 1], -0.95 * np.sqrt(start[:, 0] * start[:, 2]), 0.95 * np.sqrt(start[:, 0] * start[:, 2])
     )
 
-    def fitted(inverse_beta: float, chosen: F64 | slice) -> F64:
+    def fitted(inverse_beta: float, chosen: I64) -> F64:
         profile, bend, _ = fit.moffat_profile(inverse_beta)
         table = np.zeros((len(x[chosen]), fit.COLUMNS))
         fit.fit_stars(
@@ -109,7 +111,7 @@ def measure_profile(
         )  # fmt: skip
         return table
 
-    table = fitted(_USUAL_INVERSE_BETA, slice(None))
+    table = fitted(_USUAL_INVERSE_BETA, np.arange(len(x)))
     distance2 = 1.0 if parity < 0 else 2.0
     usable = (
         (table[:, fit.OK] > 0)
@@ -135,7 +137,8 @@ def measure_profile(
     return Profile(np.median(table[:, [fit.SXX, fit.SXY, fit.SYY]], axis=0), inverse_beta, len(table))
 
 
-def _best_beta(fitted, chosen, usual, noise):  # type: ignore[no-untyped-def]
+def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noise: float) -> float:
+    """1 / beta that leaves the smallest residuals, from a parabola through the best of five trials and a prior."""
     tables = [fitted(trial, chosen) for trial in _TRIALS]
     tables.insert(2, usual)
     trials = np.array([*_TRIALS[:2], _USUAL_INVERSE_BETA, *_TRIALS[2:]])

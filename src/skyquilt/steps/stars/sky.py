@@ -35,7 +35,7 @@ class Sky:
     cell_px: int
 
     def smoothed(self, channel: int) -> F32:
-        """Return the level map without holes, each cell the median of its neighbourhood, so that no star shows in it."""
+        """Return the level map without holes, each cell the median of its neighbourhood: no star shows in it."""
         filled = _fill(self.level[channel].astype(np.float64))
         return _median3(filled).astype(np.float32)
 
