@@ -3,16 +3,17 @@ Measure every way of debayering and resampling on stacks whose truth is known, a
 
 Run: ``python bench/debayer.py [--quick]``. The figures behind docs/concepts/debayer.md.
 
-Each stack: dithered and slightly rotated frames of coloured stars, integrated over the pixels, through a GRBG filter array,
-averaged with the samplers' own weights, without rejection. Columns, red / green / blue where three stand together:
+Each stack: dithered and slightly rotated frames of coloured stars, integrated over the pixels, through a GRBG filter
+array, averaged with the samplers' own weights, without rejection. Columns (red / green / blue where three stand
+together):
 
 FWHM      of the stack's stars over that of an ideal frame (one that measures all colours in every pixel, not resampled)
-flux      bias of the star flux within 3 FWHM, parts per thousand, of noise-free frames
+flux      bias of the star flux within 3 FWHM, parts per thousand, of noise-free frames (noise only adds to linear ways)
 colour    rms over the stars of the error of the flux ratios R/G and B/G, per thousand
-rims      rms of (R - true R/G x G) and the same of B, in the ring 0.5 to 1.5 FWHM around stars, per thousand of the G peak
+rims      rms of (R / true R/G - G) and the same of B, 0.5 to 1.5 FWHM from the stars, per thousand of the G peak
 ringing   lowest pixel around the stars, per thousand of the peak
 noise     per pixel, of the mean over 8 x 8 pixels, relative to sigma / sqrt(number of raw pixels of that colour)
-flank     scatter over the frames of a sample on the flank of a star, per thousand of the peak: what rejection has to live with
+flank     scatter over the frames of samples on the flank of a star, per thousand of the peak: what rejection must allow
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ def measure_stars(field: Field, image: F64) -> dict[str, F64]:
     out: dict[str, list[list[float]]] = {"fwhm": [], "flux": [], "rims": [], "low": []}
     half = int(3 * field.fwhm) + 1
     for k in range(len(field.x)):
-        cx, cy = int(round(field.x[k])), int(round(field.y[k]))
+        cx, cy = round(field.x[k]), round(field.y[k])
         rows, columns = slice(cy - half, cy + half + 1), slice(cx - half, cx + half + 1)
         stamp = image[:, rows, columns]
         yy, xx = np.mgrid[rows, columns]
@@ -201,7 +202,7 @@ def flank_scatter(field: Field, scatter: F64, image: F64) -> float:
     """Return the median scatter of the green samples closest to half the peak, over the peak."""
     found = []
     for k in range(len(field.x)):
-        cx, cy = int(round(field.x[k])), int(round(field.y[k]))
+        cx, cy = round(field.x[k]), round(field.y[k])
         stamp, spread = image[1, cy - 4 : cy + 5, cx - 4 : cx + 5], scatter[:, cy - 4 : cy + 5, cx - 4 : cx + 5]
         at = np.unravel_index(np.argmin(np.abs(stamp - 0.5 * stamp.max())), stamp.shape)
         found.append(np.mean([spread[c][at] / (stamp.max() * field.flux[c, k] / field.flux[1, k]) for c in range(3)]))
@@ -220,6 +221,29 @@ def noise_figures(n_frames: int, way: tuple[str, str, float], seed: int) -> tupl
     inner = mean[:, 8:-8, 8:-8]
     blocks = inner.reshape(3, inner.shape[1] // 8, 8, inner.shape[2] // 8, 8).mean(axis=(2, 4))
     return inner.std(axis=(1, 2)) / ideal, blocks.std(axis=(1, 2)) * 8 / ideal
+
+
+def report_blocks(n_seeds: int = 80, n_frames: int = 20) -> None:
+    """Print the noise of k x k means with its error: a smoother is below 1 at small k and must come to 1 as k grows."""
+    ways = [WAYS[0], WAYS[4], WAYS[10]]
+    sums: dict[tuple[int, int], list[F64]] = {(w, k): [] for w in range(len(ways)) for k in (8, 16, 32)}
+    ideal = SIGMA / np.sqrt(n_frames * np.array([0.25, 0.5, 0.25]))
+    size = SIZE + 2 * MARGIN
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(1000 + seed)
+        maps = make_transforms(n_frames, rng)
+        frames = [rng.normal(SKY, SIGMA, (size, size)).astype(np.float32) for _ in maps]
+        for (w, k), found in sums.items():
+            if k == 8:
+                inner = stack(frames, maps, ways[w])[0][:, 24:-24, 24:-24] - SKY
+            n = inner.shape[1] // k
+            blocks = inner.reshape(3, n, k, n, k).mean(axis=(2, 4))
+            found.append((blocks**2).mean(axis=(1, 2)) * k * k / ideal**2)
+    print(f"\nnoise of k x k means over sigma / sqrt(n), {n_frames} frames, {n_seeds} seeds")
+    for (w, k), found in sums.items():
+        ratio = np.sqrt(np.mean(found, axis=0))
+        error = np.std(found, axis=0) / np.sqrt(n_seeds) / (2 * ratio)
+        print(f"{ways[w][0]:9s} {ways[w][1]:12s} k {k:2d}  R/G/B {np.round(ratio, 3)} +- {np.round(error, 3)}")
 
 
 def time_way(way: tuple[str, str, float]) -> float:
@@ -290,3 +314,5 @@ if __name__ == "__main__":
     for count in (20,) if quick else (20, 60):
         report(count, CASES[1:2] if quick else CASES)
         report_noise(count)
+    if not quick:
+        report_blocks()

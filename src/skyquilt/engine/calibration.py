@@ -94,6 +94,7 @@ class Calibrator:
     warnings: list[str] = field(default_factory=list)
     n_defects: int = 0
     _made: dict[tuple[object, ...], Master | None] = field(default_factory=dict)
+    _without_map: set[Path] = field(default_factory=set)
 
     def match(self, meta: FrameMeta) -> calibrate.CalibrationMatch:
         """Return the calibration frames that fit lights with these settings, as the recipe allows."""
@@ -155,7 +156,9 @@ class Calibrator:
         dark = self._master("dark", match.dark, match.dark_is_master, bias=bias)
         subtract = _to_subtract(dark, bias, match.dark_scale)
         inverse_flat, bad_flat = self._flat(match, bias, cfa)
-        defects = self._defects(lights, dark, cfa)
+        if dark is None or self.recipe.cosmetic == "lights":
+            self._without_map |= {light.path for light in lights}
+        defects = self._defects_of_dark(dark, cfa)
         if bad_flat is not None and bad_flat.any():
             defects = bad_flat if defects is None else defects | bad_flat
         if defects is not None:
@@ -192,18 +195,40 @@ class Calibrator:
             self._warn(f"the flats are not used: {error}")
             return None, None
 
-    def _defects(self, lights: Sequence[FrameFile], dark: Master | None, cfa: Cfa | None) -> Mask | None:
-        wanted = self.recipe.cosmetic
-        if wanted == "off":
+    def _defects_of_dark(self, dark: Master | None, cfa: Cfa | None) -> Mask | None:
+        if self.recipe.cosmetic not in ("auto", "darks"):
             return None
-        if dark is not None and wanted in ("auto", "darks"):
-            return calibrate.find_defects(dark.pixels, cfa)
-        if wanted == "darks":
-            self._warn("no darks to find hot pixels in; use --cosmetic lights or auto")
+        if dark is None:
+            if self.recipe.cosmetic == "darks":
+                self._warn("no darks to find hot pixels in; use --cosmetic lights or auto")
             return None
-        step = max(1, len(lights) // _SPREAD_LIGHTS)
-        chosen = list(lights[::step][:_SPREAD_LIGHTS])
-        return calibrate.find_defects_in_lights(self._pixels_of(chosen), cfa) if len(chosen) > 1 else None
+        return calibrate.find_defects(dark.pixels, cfa)
+
+    def complete(
+        self, lights: Sequence[FrameFile], calibrations: Sequence[Calibration], cfa: Cfa | None
+    ) -> list[tuple[Calibration, str]]:
+        """
+        Return the calibrations with the hot and cold pixels found in the lights themselves, where no dark tells them.
+
+        This is the last step before the integration, over the frames that take part: so a frame that is left out
+        changes nothing, and measurements stay valid when frames are added.
+        """
+        needy = [light.path in self._without_map and light.meta.n_planes == 1 for light in lights]
+        found = None
+        if self.recipe.cosmetic in ("auto", "lights") and sum(needy) > 1:
+            places = np.linspace(0, len(lights) - 1, min(len(lights), _SPREAD_LIGHTS)).round().astype(int)
+            found = calibrate.find_defects_in_lights(self._pixels_of([lights[k] for k in places]), cfa)
+        shared: dict[int, tuple[Calibration, str]] = {}
+        for calibration, is_needy in zip(calibrations, needy, strict=True):
+            if id(calibration) in shared:
+                continue
+            full = calibration
+            if found is not None and is_needy and found.any():
+                defects = found if calibration.defects is None else calibration.defects | found
+                full = replace(calibration, defects=defects)
+                self.n_defects = max(self.n_defects, int(defects.sum()))
+            shared[id(calibration)] = (full, calibration_digest(full))
+        return [shared[id(calibration)] for calibration in calibrations]
 
     def _pixels_of(self, lights: Sequence[FrameFile]) -> Iterator[F32]:
         for light in lights:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import isfinite
 
-from skyquilt.core import Calibration, FrameFile, LeftOut, Measurement, Normalisation, Registration, Trail
+from skyquilt.core import F32, Calibration, FrameFile, LeftOut, Measurement, Normalisation, Registration, Trail
 from skyquilt.engine.manifest import FrameRecord
 
 __all__ = ["Light", "record_of", "record_of_stray"]
@@ -16,6 +16,7 @@ class Light:
     """
     The working record of a light; each phase fills in its part.
 
+    `plane` is the binned look of the frame, kept from the measuring to the search for trails if memory allows.
     `left_out` ends the frame's way; it stays in the list, so that the manifest tells of it.
     """
 
@@ -29,6 +30,7 @@ class Light:
     normalisation: Normalisation | None = None
     weight: float | None = None
     trails: tuple[Trail, ...] = ()
+    plane: F32 | None = None
     is_reference: bool = False
     samples: tuple[int, int, int] = (0, 0, 0)
     left_out: LeftOut | None = None

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 
 from skyquilt.core import F32, Cfa, Event, Listener
 from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.frames import BINNING, binned_plane, calibrated_frame
 from skyquilt.engine.light import Light
 from skyquilt.errors import UnreadableFrame
-from skyquilt.io.fits import frame_source
-from skyquilt.steps import calibrate, trails
+from skyquilt.steps import trails
 
 __all__ = ["mask_trails"]
 
-_FACTOR = 4
 _FIRST_RESULT_OF = 15
 
 
@@ -42,14 +41,12 @@ def mask_trails(
         [light.registration.transform for light, _ in usable if light.registration],
         [light.normalisation for light, _ in usable if light.normalisation],
         shape,
-        _FACTOR,
+        BINNING,
     )
-    known = {id(light): plane for light, plane in usable}
 
     def work(light: Light) -> None:
-        plane = known.get(id(light))
-        if plane is None:
-            plane = _binned(light, cfa)
+        plane = _binned(light, cfa)
+        light.plane = None
         if plane is None or light.registration is None or light.normalisation is None or light.measurement is None:
             return
         light.trails = trails.find_trails(
@@ -57,7 +54,7 @@ def mask_trails(
             first,
             light.registration.transform,
             light.normalisation,
-            factor=_FACTOR,
+            factor=BINNING,
             fwhm_px=light.measurement.figures.fwhm_px,
             noise_adu=light.measurement.figures.noise_adu,
         )
@@ -68,9 +65,9 @@ def mask_trails(
 
 def _binned(light: Light, cfa: Cfa | None) -> F32 | None:
     """Return the binned plane of a light; None if it cannot be read any more (the integration says so)."""
-    try:
-        raw = frame_source(light.file)
-        pixels = calibrate.Calibrated(raw, light.calibration, cfa).read(raw.bounds).pixels[0]
-    except UnreadableFrame:
-        return None
-    return trails.bin_plane(pixels, cfa, _FACTOR)
+    if light.plane is None:
+        try:
+            light.plane = binned_plane(calibrated_frame(light, cfa)[0], cfa)
+        except UnreadableFrame:
+            return None
+    return light.plane

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from skyquilt.core import Cfa, Event, Listener, Measurement, Tile
+from skyquilt.core import F32, Cfa, Event, Listener, Measurement
 from skyquilt.engine.cache import MeasurementCache, file_sha256
 from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.frames import binned_plane, calibrated_frame
 from skyquilt.engine.light import Light
 from skyquilt.errors import UnreadableFrame
-from skyquilt.io.fits import frame_source
 from skyquilt.steps import calibrate, stars
 
 __all__ = ["measure_lights"]
@@ -27,12 +27,17 @@ def measure_lights(
     *,
     n_threads: int,
     should_stop: Callable[[], bool],
+    keep_planes: bool = False,
 ) -> None:
-    """Fill in hash and measurement of every light that is in; those that cannot be measured are left out."""
+    """
+    Fill in hash and measurement of every light that is in; those that cannot be measured are left out.
+
+    With `keep_planes` the binned plane of every frame that is looked at now is kept too, for the search for trails.
+    """
 
     def work(light: Light) -> tuple[str | None, Measurement | UnreadableFrame | str, str]:
         try:
-            return _measure(light, cfa, cache)
+            return _measure(light, cfa, cache, keep_planes)
         except UnreadableFrame as error:
             return None, error, ""
         except OSError as error:
@@ -57,36 +62,35 @@ def measure_lights(
 
 
 def _measure(
-    light: Light, cfa: Cfa | None, cache: MeasurementCache
+    light: Light, cfa: Cfa | None, cache: MeasurementCache, keep_planes: bool
 ) -> tuple[str, Measurement | UnreadableFrame | str, str]:
     """Return hash, measurement or what is wrong with the frame, and a note."""
     sha256 = file_sha256(light.file.path)
     key = cache.key(sha256, light.calibration_key, cfa.name if cfa else "mono")
     if (kept := cache.load(key)) is not None:
         return sha256, kept, ""
-    raw = frame_source(light.file)
+    pixels, usable = calibrated_frame(light, cfa)
     note = ""
-    if raw.n_channels == 1:
-        tile = calibrate.Calibrated(raw, light.calibration, cfa).read(raw.bounds)
+    if len(pixels) == 1:
         if light.calibration.dark is not None:
-            note = calibrate.warn_of_negatives(calibrate.negative_share(tile.pixels))
-        measurement = stars.measure(tile.pixels[0], cfa, saturation_adu=light.file.meta.saturation_adu)
+            note = calibrate.warn_of_negatives(calibrate.negative_share(pixels))
+        measurement = stars.measure(pixels[0], cfa, saturation_adu=light.file.meta.saturation_adu)
+        if keep_planes:
+            light.plane = binned_plane(pixels, cfa)
     else:
-        tile = raw.read(raw.bounds)
-        measurement = stars.measure_cube(tile.pixels, saturation_adu=light.file.meta.saturation_adu)
-    if problem := _problem(tile, measurement):
+        measurement = stars.measure_cube(pixels, saturation_adu=light.file.meta.saturation_adu)
+    if problem := _problem(pixels, usable, measurement):
         return sha256, problem, note
     cache.store(key, measurement)
     return sha256, measurement, note
 
 
-def _problem(tile: Tile, measurement: Measurement) -> str:
+def _problem(pixels: F32, usable: float, measurement: Measurement) -> str:
     """Return what makes the pixels useless, or ""."""
-    usable = float(np.mean(tile.mask))
     if usable < _BLANK_SHARE:
         return f"{1 - usable:.0%} of the pixels are not numbers"
     if measurement.figures.saturated_share > _BLANK_SHARE:
         return f"{measurement.figures.saturated_share:.0%} of the pixels are saturated"
-    if not measurement.figures.noise_adu > 0 and float(np.ptp(tile.pixels)) == 0:
-        return f"every pixel is {float(tile.pixels.flat[0]):g} ADU: nothing was exposed"
+    if not measurement.figures.noise_adu > 0 and float(np.ptp(pixels)) == 0:
+        return f"every pixel is {float(pixels.flat[0]):g} ADU: nothing was exposed"
     return ""

@@ -17,7 +17,7 @@ from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.headers import Card
 from skyquilt.engine.light import Light
 from skyquilt.io.atomic import blocked, write_atomically
-from skyquilt.io.fits import ImageWriter, write_image
+from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
 from skyquilt.io.images import encode_png, write_png, write_tiff
 from skyquilt.steps.finish import Stretch, auto_stretch
 
@@ -89,7 +89,7 @@ def make_folder(folder: Path) -> None:
 
 def write_linear(path: Path, preview: Preview, cards: Sequence[Card]) -> None:
     """Write the linear values, float32; a mono image has two axes, a colour one three, planes last in FITS."""
-    with ImageWriter(path, preview.shape if preview.shape[0] > 1 else preview.shape[1:], np.float32, cards) as writer:
+    with ImageWriter(path, _on_disk(preview.shape), np.float32, cards) as writer:
         for y0, values in preview.rows():
             writer.write_rows(y0, values)
 
@@ -100,21 +100,24 @@ def write_maps(path: Path, canvas: Canvas, cards: Sequence[Card]) -> None:
 
     They are kept apart from the master, because PixInsight and Siril open extensions as separate images.
     """
-    height, width = canvas.shape[1:]
-    coverage = np.empty((height, width), dtype=np.float32)
-    variance = np.empty(canvas.shape, dtype=np.float32)
-    low, high = np.empty(canvas.shape, dtype=np.uint16), np.empty(canvas.shape, dtype=np.uint16)
-    for band in canvas.bands():
-        rows = slice(band.y0, band.y0 + band.coverage.shape[0])
-        coverage[rows], variance[:, rows] = band.coverage, band.variance
-        low[:, rows], high[:, rows] = band.rejected_low, band.rejected_high
+    shape = _on_disk(canvas.shape)
     unit: list[Card] = [("BUNIT", "s", "exposure that landed on each pixel")]
-    write_image(
-        path,
-        coverage,
-        [*unit, *cards],
-        [("VARIANCE", variance, []), ("REJ_LOW", low, []), ("REJ_HIGH", high, [])],
-    )
+    layout = [
+        ("VARIANCE", shape, np.float32, []),
+        ("REJ_LOW", shape, np.uint16, []),
+        ("REJ_HIGH", shape, np.uint16, []),
+    ]
+    with ImageWriter(path, canvas.shape[1:], np.float32, [*unit, *cards], layout) as writer:
+        for band in canvas.bands():
+            writer.write_rows(band.y0, band.coverage)
+            writer.write_rows(band.y0, band.variance, extension="VARIANCE")
+            writer.write_rows(band.y0, band.rejected_low, extension="REJ_LOW")
+            writer.write_rows(band.y0, band.rejected_high, extension="REJ_HIGH")
+
+
+def _on_disk(shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Return the axes of a file: two for a mono image, three for a colour one."""
+    return shape if shape[0] > 1 else shape[1:]
 
 
 def write_masters(folder: Path, masters: Sequence[Master], cards: Sequence[Card]) -> dict[str, Path]:

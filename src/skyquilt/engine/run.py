@@ -75,8 +75,8 @@ class GroupRun:
     @property
     def full_scale_adu(self) -> float:
         """The ADU that become 1 in the normalised unit: the largest value the frames can hold, 1 for floats."""
-        largest = max(light.file.meta.saturation_adu for light in self.lights)
-        return largest if np.isfinite(largest) else 1.0
+        known = [light.file.meta.saturation_adu for light in self.kept]
+        return max((value for value in known if np.isfinite(value)), default=1.0)
 
     def job(self, arrangement: Arrangement) -> IntegrationJob:
         """Return the integration of the frames that are in."""

@@ -151,7 +151,7 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             cfa=sampling.cfa,
             calibration=light.calibration,
             to_frame=to_frame,
-            method=sampling.method,
+            method=sampling.method if sampling.cfa else resample.DEFAULT_METHOD,
             kernel=sampling.kernel,
             window_px=sampling.window_px,
             normalisation=light.normalisation,

@@ -14,6 +14,7 @@ from skyquilt.engine.budget import check_disk, memory_budget, n_processors
 from skyquilt.engine.cache import MeasurementCache, clear_cache
 from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.canvas import Canvas
+from skyquilt.engine.frames import BINNING
 from skyquilt.engine.framing import frame_canvas, parse_framing
 from skyquilt.engine.integration import IntegrationJob, integrate_lights
 from skyquilt.engine.journal import Journal
@@ -30,6 +31,8 @@ from skyquilt.engine.sampling import FrameLostError, choose_sampling, is_rotated
 from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError
 from skyquilt.io.discover import discover
 from skyquilt.io.framelist import read_frame_list
+
+_PLANES_SHARE = 0.1
 
 __all__ = ["find_groups", "prepare_group", "stack_session"]
 
@@ -140,7 +143,16 @@ def prepare_group(
     if options.refresh_cache:
         clear_cache(scratch, "measurements")
     cache = MeasurementCache(scratch if options.use_cache and not options.dry_run else None)
-    measure_lights(lights, cfa, cache, listener, n_threads=n_threads, should_stop=options.should_stop)
+    planes_bytes = 4 * sum(light.meta.width * light.meta.height for light in group.lights) // BINNING**2
+    measure_lights(
+        lights,
+        cfa,
+        cache,
+        listener,
+        n_threads=n_threads,
+        should_stop=options.should_stop,
+        keep_planes=recipe.trails and not options.dry_run and planes_bytes < _PLANES_SHARE * budget,
+    )
     return GroupRun(
         session, group, folder, recipe, options, listener, list(strays), n_threads, budget, calibrator, lights
     )

@@ -41,7 +41,6 @@ __all__ = [
     "combine_ordered",
     "final_mean",
     "noise_variance",
-    "structure_variance",
     "sum_coverage",
 ]
 
@@ -75,7 +74,7 @@ def _limits(
     """Return the accepted interval of one frame: that of the pixel, or the noise model's where samples are few."""
     sky_variance, shot, sky_level = noise
     variance = noise_variance(centre, sky_variance, shot, sky_level)
-    scale = square_root(variance * (splat(1.0) + median_variance) + structure)
+    scale = square_root((variance + structure) * (splat(1.0) + median_variance))
     return pick(few, centre - splat(low) * scale, start), pick(few, centre + splat(high) * scale, end)
 
 
@@ -373,48 +372,8 @@ def combine_ordered(
 
 
 @exact_kernel
-def structure_variance(
-    centre: F32, counts: F32, width: int, height: int, jitter_px: float, blur_px2: float, out: F32
-) -> None:
-    """
-    Tell how far samples may stray because the sky has structure: registration jitter on slopes, seeing on stars.
-
-    Parameters
-    ----------
-    centre, counts : float32 (at least height * width,)
-        Median image and number of samples; pixels without samples count as equal to the pixel in hand.
-    jitter_px : float, px
-        Rms registration error per axis.
-    blur_px2 : float, px²
-        Rms variation of half the variance of the star profile.
-    out : float32
-        Variance, ADU²; written for all but the outermost pixels, which become 0.
-
-    Notes
-    -----
-    Definition, m the median image: ``(jitter |grad m|)² + (blur lap m)²``, where each component of the gradient is the
-    larger of its two one-sided differences and lap m = m(x-1) + m(x+1) + m(y-1) + m(y+1) - 4 m. Blurring an image by a
-    Gaussian of variance s² (px²) adds s²/2 lap m to it (heat equation), hence the second term.
-    """
-    for pixel in range(height * width):
-        out[pixel] = 0.0
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            here = y * width + x
-            middle = np.float64(centre[here])
-            left = np.float64(centre[here - 1]) - middle if counts[here - 1] > 0 else 0.0
-            right = np.float64(centre[here + 1]) - middle if counts[here + 1] > 0 else 0.0
-            above = np.float64(centre[here - width]) - middle if counts[here - width] > 0 else 0.0
-            below = np.float64(centre[here + width]) - middle if counts[here + width] > 0 else 0.0
-            across = max(abs(left), abs(right))
-            down = max(abs(above), abs(below))
-            curvature = left + right + above + below
-            out[here] = jitter_px * jitter_px * (across * across + down * down) + (blur_px2 * curvature) ** 2
-
-
-@exact_kernel
 def sum_coverage(weights: U8, shape: tuple[int, int, int, int], exposure_s: F64, total: F64) -> None:
-    """Add exposure x weight / 255 (mean over the weight channels) of every frame, in order; `total` is (n_pixels,), s."""
+    """Add exposure x weight / 255 (mean over the weight channels) of every frame to `total`, (n_pixels,), s."""
     n_frames, _, weight_channels, n_pixels = shape
     for row in range(n_frames):
         factor = exposure_s[row] / (255.0 * weight_channels)

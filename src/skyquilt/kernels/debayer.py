@@ -1,9 +1,9 @@
 """
 Debayering loops: from a mirrored piece of the colour filter array to interleaved red, green, blue, validity.
 
-Readable definitions: `kernels.debayer_definition`. Every loop computes all the filters for every pixel of a row and picks by
-parity, which the compiler turns into vector code (through row buffers: it does not vectorise the filters and the interleaving
-in one loop); nothing is contracted, so that a pixel does not depend on its box.
+Readable definitions: `kernels.debayer_definition`. Every loop computes all the filters for every pixel of a row and
+picks by parity, which the compiler turns into vector code (through row buffers: it does not vectorise the filters and
+the interleaving in one loop); nothing is contracted, so that a pixel does not depend on its box.
 
 Names shared by all of them:
 
@@ -28,12 +28,6 @@ REACH = {"bilinear": 1, "malvar": 2, "rcd": 7, "superpixel": 0, "cfa": 0}
 
 
 @exact_kernel
-def make_rows(width: int) -> tuple[F32, F32, F32]:
-    """Return three row buffers, float32 (width,)."""
-    return np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
-
-
-@exact_kernel
 def interleave_row(red: F32, green: F32, blue: F32, line: F32) -> None:
     """Fill `line`, float32 (4 n,), with red, green, blue, 1 of each of its n pixels."""
     for x in range(line.shape[0] // 4):
@@ -54,7 +48,8 @@ def debayer_bilinear(plane: F32, red_x: int, red_y: int, out: F32) -> None:
     """
     height, width, _ = out.shape
     quarter, half = np.float32(0.25), np.float32(0.5)
-    own, green, other = make_rows(width)
+    rows = np.empty((3, width), dtype=np.float32)
+    own, green, other = rows[0], rows[1], rows[2]
     for y in range(height):
         above, row, below = plane[y], plane[y + 1], plane[y + 2]
         is_red_row = (y & 1) == red_y
@@ -83,7 +78,8 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
     height, width, _ = out.shape
     eighth, half, three_halves = np.float32(0.125), np.float32(0.5), np.float32(1.5)
     two, four, five, six = np.float32(2), np.float32(4), np.float32(5), np.float32(6)
-    own, green, other = make_rows(width)
+    rows = np.empty((3, width), dtype=np.float32)
+    own, green, other = rows[0], rows[1], rows[2]
     for y in range(height):
         far_above, above, row = plane[y], plane[y + 1], plane[y + 2]
         below, far_below = plane[y + 3], plane[y + 4]
@@ -119,7 +115,8 @@ def debayer_superpixel(plane: F32, red_x: int, red_y: int, out: F32) -> None:
     """
     height, width, _ = out.shape
     half = np.float32(0.5)
-    red, green, blue = make_rows(width)
+    rows = np.empty((3, width), dtype=np.float32)
+    red, green, blue = rows[0], rows[1], rows[2]
     is_diagonal = red_x == red_y  # red on the main diagonal: the greens are on the other one
     for y in range(height):
         upper, lower = plane[2 * y], plane[2 * y + 1]

@@ -1,8 +1,8 @@
 """
 What each debayering method means, in plain NumPy: the definitions that the compiled loops must agree with.
 
-Each takes float32 (h, w) and a `Cfa` and returns float32 (3, h, w) (superpixel: half the size). Beyond the edges the image is
-mirrored about its outermost pixels, which keeps the parity of the colour filter array.
+Each takes float32 (h, w) and a `Cfa` and returns float32 (3, h, w) (superpixel: half the size). Beyond the edges the
+image is mirrored about its outermost pixels, which keeps the parity of the colour filter array.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from skyquilt.core import F32, Cfa, Mask
 __all__ = ["bilinear", "malvar", "rcd", "superpixel"]
 
 _MARGIN = 8  # even, so that the padded array keeps the pattern; more than any method's reach
-_TINY = np.float32(1e-20)  # keeps 0 / 0 out of the weights of a perfectly flat area
+_TINY: F32 = np.array(1e-20, dtype=np.float32)  # keeps 0 / 0 out of the weights of a perfectly flat area
 
 
 def _pad(pixels: F32) -> F32:
@@ -31,7 +31,7 @@ def _at(plane: F32, dx: int, dy: int) -> F32:
 
 
 def _sites(cfa: Cfa, shape: tuple[int, ...]) -> tuple[Mask, Mask]:
-    """Return where the red and the blue sites are, and which rows hold red sites."""
+    """Return which pixels are red or blue sites, and which lie in a row with red sites."""
     rows, columns = np.indices(shape) % 2
     is_colour = cfa.table[rows, columns] != 1
     return is_colour, rows == cfa.red_site[1]
@@ -104,7 +104,7 @@ def _green_estimate(c: F32, low_pass: F32, dx: int, dy: int) -> tuple[F32, F32]:
         + np.abs(_at(c, dx, dy) - _at(c, 3 * dx, 3 * dy))
         + np.abs(_at(c, 2 * dx, 2 * dy) - _at(c, 4 * dx, 4 * dy))
     )
-    return _at(c, dx, dy) + (low_pass - _at(low_pass, 2 * dx, 2 * dy)) / 2, gradient
+    return _at(c, dx, dy) + np.float32(0.5) * (low_pass - _at(low_pass, 2 * dx, 2 * dy)), gradient
 
 
 def rcd(pixels: F32, cfa: Cfa) -> F32:
@@ -114,9 +114,9 @@ def rcd(pixels: F32, cfa: Cfa) -> F32:
     Notes
     -----
     After the idea of Ratio Corrected Demosaicing (L. Sanz Rodriguez 2017): a directional discrimination from squared
-    high-pass filters, green from neighbours corrected by a low-pass image, red and blue from colour differences. Written
-    anew, with differences where RCD has ratios: a frame's pedestal then only adds to the result, and faint sky divides
-    by nothing small. Not linear in the pixels, but equivariant to scale and offset. Reach 7.
+    high-pass filters, green from neighbours corrected by a low-pass image, red and blue from colour differences. It has
+    differences where RCD has ratios: a frame's pedestal then only adds to the result, and faint sky divides by nothing
+    small. Not linear in the pixels, but equivariant to scale and offset. Reach 7.
     """
     c = _pad(pixels)
     is_colour, is_red_row = _sites(cfa, c.shape)
@@ -124,11 +124,12 @@ def rcd(pixels: F32, cfa: Cfa) -> F32:
     corners = (_at(c, -1, -1) + _at(c, 1, -1)) + (_at(c, -1, 1) + _at(c, 1, 1))
     low_pass = (4 * c + 2 * (beside + over) + corners) / 16
 
-    # 0: all detail is across rows, 1: all of it is across columns... of the two stories here and around, the clearer one
+    # The share of the detail that is met going down the column: the larger, the better to go along the row. The value
+    # here or the mean around, whichever is clearer.
     across_rows, across_columns = _high_pass(c, 0, 1), _high_pass(c, 1, 0)
     vertical = (_at(across_rows, 0, -1) + _at(across_rows, 0, 1)) + across_rows
     horizontal = (_at(across_columns, -1, 0) + _at(across_columns, 1, 0)) + across_columns
-    here = (vertical + _TINY) / ((vertical + horizontal) + 2 * _TINY)
+    here = (vertical + _TINY) / ((vertical + horizontal) + (_TINY + _TINY))
     around = ((_at(here, -1, -1) + _at(here, 1, -1)) + (_at(here, -1, 1) + _at(here, 1, 1))) / 4
     prefer_row = np.where(np.abs(here - np.float32(0.5)) < np.abs(around - np.float32(0.5)), around, here)
 

@@ -1,4 +1,9 @@
-"""The edge-directed debayering loop; the names are those of `kernels.debayer`, the definition `debayer_definition.rcd`."""
+"""
+The edge-directed debayering loop.
+
+The names are those of `kernels.debayer`, the definition is `debayer_definition.rcd`; each pass fills a plane, so that
+the compiler turns it into vector code.
+"""
 
 from __future__ import annotations
 

@@ -78,6 +78,18 @@ def _first_site(x: int, y: int, parity: int) -> int:
 
 
 @kernel
+def _is_saturated(pixels: F32, x: float, y: float, saturation: float) -> bool:
+    """Whether any of the 5x5 pixels around a point is saturated."""
+    h, w = pixels.shape
+    cx, cy = int(np.rint(x)), int(np.rint(y))
+    for i in range(max(cy - 2, 0), min(cy + 3, h)):
+        for j in range(max(cx - 2, 0), min(cx + 3, w)):
+            if pixels[i, j] >= saturation:
+                return True
+    return False
+
+
+@kernel
 def _solve(matrix: F64, vector: F64, n: int) -> bool:
     """Solve the first n equations in place by Cholesky; False if they are not positive definite."""
     for i in range(n):
@@ -168,9 +180,11 @@ def fit_stars(
             continue
         p, q, s = shape[k, 2] / det, -shape[k, 1] / det, shape[k, 0] / det
         sigmas = max(reach, _SMALLEST_RADIUS / np.sqrt(np.sqrt(det)))
+        drift = 1.0 + np.sqrt(np.sqrt(det))
+        if _is_saturated(pixels, x[k], y[k], saturation):  # the wings have to tell, and the peak may be a plateau
+            sigmas, drift = 2.0 * sigmas, 3.0 * drift
         radius_x, radius_y = sigmas * np.sqrt(shape[k, 0]) + 1.0, sigmas * np.sqrt(shape[k, 2]) + 1.0
         limit = min(0.5 * sigmas * sigmas, E_MAX)
-        drift = 1.0 + np.sqrt(np.sqrt(det))
         cx, cy, level = x[k], y[k], sky[k]
         amplitude = 0.0
         alive = True

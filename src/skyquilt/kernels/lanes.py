@@ -1,13 +1,15 @@
 """
 Vectors of pixels that lie side by side, as values that compiled loops compute with.
 
-A loop over the frames of one pixel is a chain of dependent steps; the same loop over `WIDTH` neighbouring pixels at once
-costs no more. The compiler finds such vectors only in simple loops, so they are written out: `F32Lanes` holds `WIDTH`
-float32, `F64Lanes` as many float64, `MaskLanes` as many truth values. They take the operators ``+ - * /``, the
-comparisons, ``& | ~``, and the functions below. Every operation rounds as IEEE 754 says, on every processor, and no lane
-ever looks at its neighbour (except `count_true`, `any_true` and `largest`): hence results do not depend on the tiling.
+A loop over the frames of one pixel is a chain of dependent steps; the same loop over `WIDTH` neighbouring pixels at
+once costs no more. The compiler finds such vectors only in simple loops, so they are written out: `F32Lanes` holds
+`WIDTH` float32, `F64Lanes` as many float64, `MaskLanes` as many truth values. They take the operators ``+ - * /``, the
+comparisons, ``& | ~``, and the functions below. Every operation rounds as IEEE 754 says, on every processor, and no
+lane ever looks at its neighbour (except `count_true`, `any_true` and `largest`): hence results do not depend on the
+tiling.
 
-Arrays are one-dimensional and contiguous; nothing checks an index.
+Arrays are one-dimensional and contiguous; nothing checks an index. The file is a catalogue of small operations: it
+stays whole.
 """
 
 from __future__ import annotations
@@ -74,9 +76,6 @@ class _LanesModel(compiler_extending.models.PrimitiveModel):  # type: ignore[mis
         super().__init__(manager, lanes, _STORED[lanes])
 
 
-# Operators -----------------------------------------------------------------------------------------------------------
-
-
 def _define(symbol: Callable[..., Any], kinds: Sequence[Any], result: Any, emit: Callable[..., Any]) -> None:
     """Teach the compiler one operator for one list of operand kinds."""
 
@@ -115,9 +114,6 @@ def _define_operators() -> None:
 _define_operators()
 
 
-# Memory --------------------------------------------------------------------------------------------------------------
-
-
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
@@ -141,7 +137,7 @@ def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
     return builder.call(function, arguments)
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # the compiler's decorators carry no types
+@intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
     """Return the float32 lanes at ``array[index:index + WIDTH]``."""
 
@@ -151,7 +147,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
     return F32Lanes(array, compiler_types.intp), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load_double(typing: Any, array: Any, index: Any) -> Any:
     """Return the float64 lanes at ``array[index:index + WIDTH]``."""
 
@@ -161,7 +157,7 @@ def load_double(typing: Any, array: Any, index: Any) -> Any:
     return F64Lanes(array, compiler_types.intp), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def load_bytes(typing: Any, array: Any, index: Any) -> Any:
     """Return the uint8 at ``array[index:index + WIDTH]`` as float32 lanes."""
 
@@ -172,7 +168,7 @@ def load_bytes(typing: Any, array: Any, index: Any) -> Any:
     return F32Lanes(array, compiler_types.intp), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
     """Write float32 lanes to ``array[index:index + WIDTH]``."""
 
@@ -184,7 +180,7 @@ def store(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
     return compiler_types.void(array, compiler_types.intp, F32Lanes), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def store_double(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
     """Write float64 lanes to ``array[index:index + WIDTH]``."""
 
@@ -196,7 +192,7 @@ def store_double(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
     return compiler_types.void(array, compiler_types.intp, F64Lanes), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def copy_bytes(typing: Any, source: Any, index: Any, target: Any, place: Any) -> Any:
     """Copy the uint8 at ``source[index:index + WIDTH]`` to ``target[place:place + WIDTH]``."""
 
@@ -204,9 +200,7 @@ def copy_bytes(typing: Any, source: Any, index: Any, target: Any, place: Any) ->
         loaded = _aligned_load(
             builder, _pointer(context, builder, signature.args[0], arguments[0], arguments[1]), _U8, 1
         )
-        _aligned_store(
-            builder, loaded, _pointer(context, builder, signature.args[2], arguments[2], arguments[3]), 1
-        )
+        _aligned_store(builder, loaded, _pointer(context, builder, signature.args[2], arguments[2], arguments[3]), 1)
         return context.get_dummy_value()
 
     return compiler_types.void(source, compiler_types.intp, target, compiler_types.intp), emit
@@ -227,7 +221,7 @@ def _gathered(context: Any, builder: Any, array_type: Any, array: Any, indices: 
     return total
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def lookup(typing: Any, table: Any, positions: Any) -> Any:
     """Return ``table[position]`` for every lane; positions are whole float32."""
 
@@ -237,7 +231,7 @@ def lookup(typing: Any, table: Any, positions: Any) -> Any:
     return F32Lanes(table, F32Lanes), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def gather_rows(typing: Any, column: Any, rows: Any) -> Any:
     """Return ``column[row * WIDTH + lane]`` for every lane; rows are whole float32."""
 
@@ -251,9 +245,6 @@ def gather_rows(typing: Any, column: Any, rows: Any) -> Any:
     return F32Lanes(column, F32Lanes), emit
 
 
-# Values --------------------------------------------------------------------------------------------------------------
-
-
 def _spread(builder: Any, value: Any) -> Any:
     """Put one number into every lane."""
     single = llvm_ir.Constant(llvm_ir.VectorType(value.type, WIDTH), llvm_ir.Undefined)
@@ -261,7 +252,7 @@ def _spread(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(first, single, llvm_ir.Constant(_I32, [0] * WIDTH))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def splat(typing: Any, value: Any) -> Any:
     """Return float32 lanes that all hold the number."""
 
@@ -271,7 +262,7 @@ def splat(typing: Any, value: Any) -> Any:
     return F32Lanes(compiler_types.float32), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def splat_double(typing: Any, value: Any) -> Any:
     """Return float64 lanes that all hold the number."""
 
@@ -281,7 +272,7 @@ def splat_double(typing: Any, value: Any) -> Any:
     return F64Lanes(compiler_types.float64), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def lane_numbers(typing: Any) -> Any:
     """Return 0, 1, 2, ... as float32 lanes."""
 
@@ -291,7 +282,7 @@ def lane_numbers(typing: Any) -> Any:
     return F32Lanes(), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def widen(typing: Any, lanes: Any) -> Any:
     """Return float32 lanes as float64."""
 
@@ -301,7 +292,7 @@ def widen(typing: Any, lanes: Any) -> Any:
     return F64Lanes(F32Lanes), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def narrow(typing: Any, lanes: Any) -> Any:
     """Return float64 lanes rounded to float32."""
 
@@ -334,7 +325,7 @@ magnitude = _unary("fabs", "Return the absolute value of every lane.")
 whole_part = _unary("trunc", "Return every lane rounded towards zero.")
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def smaller(typing: Any, a: Any, b: Any) -> Any:
     """Return ``a if a < b else b`` for every lane."""
 
@@ -345,7 +336,7 @@ def smaller(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def larger(typing: Any, a: Any, b: Any) -> Any:
     """Return ``a if a > b else b`` for every lane."""
 
@@ -356,7 +347,7 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     return a(a, b), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def pick(typing: Any, mask: Any, a: Any, b: Any) -> Any:
     """Return ``a`` where the mask is true, else ``b``."""
 
@@ -370,7 +361,7 @@ def _mask_bits(builder: Any, mask: Any) -> Any:
     return builder.bitcast(mask, llvm_ir.IntType(WIDTH))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def count_true(typing: Any, mask: Any) -> Any:
     """Return how many lanes are true, int64."""
 
@@ -381,7 +372,7 @@ def count_true(typing: Any, mask: Any) -> Any:
     return compiler_types.int64(MaskLanes), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def any_true(typing: Any, mask: Any) -> Any:
     """Return whether any lane is true."""
 
@@ -392,7 +383,7 @@ def any_true(typing: Any, mask: Any) -> Any:
     return compiler_types.boolean(MaskLanes), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def largest(typing: Any, lanes: Any) -> Any:
     """Return the largest of the lanes, float32; none may be NaN."""
 
@@ -402,16 +393,13 @@ def largest(typing: Any, lanes: Any) -> Any:
     return compiler_types.float32(F32Lanes), emit
 
 
-# Sorting -------------------------------------------------------------------------------------------------------------
-
-
 def row_network(n_rows: int, exchanges: Sequence[tuple[int, int]]) -> Any:
     """
     Return a compiled step that compares and exchanges rows of lanes, all in registers.
 
-    Called as ``step(array, first, first_step, second, second_step)``: rows 0 to n_rows / 2 - 1 lie at
-    ``first + j * first_step``, the others at ``second + j * second_step``. For each (i, j) of `exchanges`, in order, row
-    i becomes the lane-wise smaller of the two and row j the larger.
+    Called as ``step(array, first, first_step, second, second_step)``: row j < n_rows / 2 lies at
+    ``first + j * first_step``, the others at ``second + j * second_step``. For each (i, j) of `exchanges`, in order,
+    row i becomes the lane-wise smaller of the two and row j the larger.
     """
     half = n_rows // 2
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from skyquilt.core import F32, U8
@@ -16,10 +14,13 @@ from skyquilt.kernels.lanes import (
     load,
     load_bytes,
     magnitude,
+    narrow,
     pick,
     smaller,
     splat,
+    splat_double,
     store,
+    widen,
 )
 from skyquilt.kernels.reject_rules import (
     keep_esd,
@@ -62,9 +63,9 @@ def empty_block(n_rows: int) -> F32:
     """
     Return memory for the samples of a few neighbouring column groups: all +inf.
 
-    Each group has rows for `n_rows` samples and one spare row that stays +inf. Several groups are filled at once, because
-    one row of one group is but a cache line, and the next frame lies in another page of memory; as many as fit well into
-    the second-level cache.
+    Each group has rows for `n_rows` samples and one spare row that stays +inf. Several groups are filled at once,
+    because one row of one group is but a cache line, and the next frame lies in another page of memory; as many as fit
+    well into the second-level cache.
     """
     rows = padded_rows(n_rows) + 1
     return np.full(groups_at_once(rows) * rows * WIDTH, np.inf, dtype=np.float32)
@@ -85,7 +86,7 @@ def gather_groups(
     counts: F32,
     pixel: int,
 ) -> None:
-    """Put the proper samples of neighbouring groups of pixels into their blocks, +inf where there is none; count them."""
+    """Put the proper samples of neighbouring groups into their blocks, +inf where there is none; count them."""
     zero = splat(0.0)
     one = splat(1.0)
     infinity = splat(_INFINITY)
@@ -140,8 +141,8 @@ def find_intervals(
     block : float32
         From `empty_block(n_frames)`.
     centre, lowest, highest, counts : float32 (n_pixels rounded up to WIDTH,)
-        Written in place: median, accepted interval (NaN where the noise model decides) and number of proper samples. The
-        centre is 0 without samples; for the noise model it is the lower median, a sample of the pixel.
+        Written in place: median, accepted interval (NaN where the noise model decides) and number of proper samples.
+        The centre is 0 without samples; for the noise model it is the lower median, a sample of the pixel.
     """
     n_frames, n_channels, weight_channels, n_pixels = shape
     weight_channel = channel if weight_channels > 1 else 0
@@ -228,25 +229,27 @@ def _find_group(
     is_few = count < splat(few)
     start, end = undefined, undefined
     if rule != _NOISE_MODEL and any_true(~is_few):
-        for row in range(n_rows):
-            store(block, row * WIDTH, load(block, row * WIDTH) - middle)
-        if rule == _SIGMA:
-            start, end = keep_sigma(
-                block, n_rows, spare, count, low, high, max_iterations, reach_low, reach_high, correction
-            )
-        elif rule == _WINSORIZED:
-            start, end = keep_winsorized(block, n_rows, spare, count, low, high, max_iterations, widening)
-        elif rule == _MAD:
-            start, end = keep_mad(block, n_rows, spare, count, low, high, max_iterations, widening, correction)
-        elif rule == _LINEAR_FIT:
-            start, end = keep_linear_fit(block, n_rows, count, low, high, max_iterations)
+        if rule == _LINEAR_FIT:
+            start, end = keep_linear_fit(block, n_rows, middle, count, low, high, max_iterations)
         elif rule == _ESD:
-            start, end = keep_esd(block, n_rows, count, esd_fraction, critical)
+            start, end = keep_esd(block, n_rows, middle, count, esd_fraction, critical)
         else:
-            start, end = keep_percentile(middle, percentile_low, percentile_high)
+            for row in range(n_rows):
+                store(block, row * WIDTH, load(block, row * WIDTH) - middle)
+            if rule == _SIGMA:
+                start, end = keep_sigma(
+                    block, n_rows, spare, count, low, high, max_iterations, reach_low, reach_high, correction, widening
+                )
+            elif rule == _WINSORIZED:
+                start, end = keep_winsorized(block, n_rows, spare, count, low, high, max_iterations, widening)
+            elif rule == _MAD:
+                start, end = keep_mad(block, n_rows, spare, count, low, high, max_iterations, widening, correction)
+            else:
+                start, end = keep_percentile(middle, percentile_low, percentile_high)
+            start, end = middle + start, middle + end
         # the middle samples are never rejected, however tight the limits
-        start = smaller(middle + start, lower_median)
-        end = larger(middle + end, upper_median)
+        start = smaller(start, lower_median)
+        end = larger(end, upper_median)
     store(centre, pixel, pick(is_few, lower_median, middle))
     store(lowest, pixel, pick(is_few, undefined, start))
     store(highest, pixel, pick(is_few, undefined, end))
@@ -266,21 +269,21 @@ def accept_all(
     """
     Accept every proper sample; the twin of `find_intervals` for the rule "none", with the same arrays.
 
-    The centre is the first proper sample: any value of the right size serves as the origin of the sums.
+    The centre is the mean: it only serves as the origin of the sums, and saves the sorting.
     """
     n_frames, n_channels, weight_channels, n_pixels = shape
     weight_channel = channel if weight_channels > 1 else 0
     zero = splat(0.0)
     one = splat(1.0)
     for pixel in range(0, n_pixels, WIDTH):
-        count, first = zero, zero
+        count, total = zero, splat_double(0.0)
         for row in range(n_frames):
             value = load(values, (row * n_channels + channel) * n_pixels + pixel)
             weight = load_bytes(weights, (row * weight_channels + weight_channel) * n_pixels + pixel)
             usable = (weight >= splat(PROPER)) & (magnitude(value) < splat(_INFINITY))
-            first = pick(usable & (count < one), value, first)
+            total = total + widen(pick(usable, value, zero))
             count = count + pick(usable, one, zero)
-        store(centre, pixel, first)
+        store(centre, pixel, narrow(total / widen(larger(count, one))))
         store(lowest, pixel, splat(-_INFINITY))
         store(highest, pixel, splat(_INFINITY))
         store(counts, pixel, count)

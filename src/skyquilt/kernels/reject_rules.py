@@ -1,10 +1,11 @@
 """
 The rejection rules: the samples of a pixel in, the interval of accepted values out.
 
-Every rule looks at `WIDTH` pixels at once (see `kernels.lanes`). It is given a block whose columns hold the deviations of
-the samples from their median, ascending, +inf below the last sample, and returns the two ends of the accepted interval as
-deviations. The readable definition of each is the function of the same name in `skyquilt.steps.integrate.definitions`;
-both accept the same samples. Deviations are float32: what is lost by it is a 1e-6 part of the scale.
+Every rule looks at `WIDTH` pixels at once (see `kernels.lanes`). It is given a block whose columns hold the deviations
+of the samples from their median, ascending, +inf below the last sample, and returns the two ends of the accepted
+interval as deviations; those rules whose interval ends at samples (linear_fit, esd) are given and return values. The
+readable definition of each is the function of the same name in `skyquilt.steps.integrate.definitions`; both accept the
+same samples. Deviations are float32: what is lost by it is a 1e-6 part of the scale.
 """
 
 from __future__ import annotations
@@ -24,13 +25,11 @@ from skyquilt.kernels.lanes import (
     load,
     lookup,
     magnitude,
-    narrow,
     pick,
     smaller,
     splat,
     splat_double,
     square_root,
-    store,
     whole_part,
     widen,
 )
@@ -189,9 +188,10 @@ def keep_sigma(
     reach_low: F32,
     reach_high: F32,
     correction: F32,
+    widening: F32,
 ) -> Any:
     """Accept what lies near the mean of what is accepted; median and MAD make the start."""
-    scale = _robust_scale(block, n_rows, spare, count, correction)
+    scale = _robust_scale(block, n_rows, spare, count, correction) * lookup(widening, count)
     lowest = splat(0.0) - splat(low) * scale
     highest = splat(high) * scale
     kept, total, squares = _moments(block, n_rows, lowest, highest)
@@ -323,7 +323,9 @@ def keep_mad(
 
 
 @exact_inlined
-def keep_linear_fit(block: F32, n_rows: int, count: Any, low: float, high: float, max_iterations: int) -> Any:
+def keep_linear_fit(
+    block: F32, n_rows: int, centre: Any, count: Any, low: float, high: float, max_iterations: int
+) -> Any:
     """Accept from the first to the last sample that lies near the line fitted to the sorted samples."""
     zero = splat(0.0)
     one = splat(1.0)
@@ -334,7 +336,7 @@ def keep_linear_fit(block: F32, n_rows: int, count: Any, low: float, high: float
         total, moment = zero, zero
         for row in range(n_rows):
             place = splat(row)
-            a = pick((place >= first) & (place <= last), load(block, row * WIDTH), zero)
+            a = pick((place >= first) & (place <= last), load(block, row * WIDTH) - centre, zero)
             total = total + a
             moment = moment + (place - middle) * a
         mean = total / larger(kept, one)
@@ -342,14 +344,14 @@ def keep_linear_fit(block: F32, n_rows: int, count: Any, low: float, high: float
         spread = zero
         for row in range(n_rows):
             place = splat(row)
-            residual = magnitude(load(block, row * WIDTH) - (mean + slope * (place - middle)))
+            residual = magnitude(load(block, row * WIDTH) - centre - (mean + slope * (place - middle)))
             spread = spread + pick((place >= first) & (place <= last), residual, zero)
         spread = spread / larger(kept, one)
         floor, ceiling = zero - splat(low) * spread, splat(high) * spread
         new_first, new_last = splat(n_rows), zero - one
         for row in range(n_rows):
             place = splat(row)
-            residual = load(block, row * WIDTH) - (mean + slope * (place - middle))
+            residual = load(block, row * WIDTH) - centre - (mean + slope * (place - middle))
             good = (place >= first) & (place <= last) & (residual >= floor) & (residual <= ceiling)
             new_first = pick(good, smaller(new_first, place), new_first)
             new_last = pick(good, place, new_last)
@@ -364,16 +366,17 @@ def keep_linear_fit(block: F32, n_rows: int, count: Any, low: float, high: float
 
 
 @exact_inlined
-def keep_esd(block: F32, n_rows: int, count: Any, fraction: float, critical: F32) -> Any:
-    """Take away the most deviant sample again and again; the last one that was too deviant tells how many to leave out."""
+def keep_esd(block: F32, n_rows: int, centre: Any, count: Any, fraction: float, critical: F32) -> Any:
+    """Take away the most deviant sample again and again; leave out all up to the last that was too deviant."""
     zero = splat(0.0)
     one = splat(1.0)
+    origin = widen(centre)
     tiny = splat_double(1.0e-300)
     total = splat_double(0.0)
     squares = splat_double(0.0)
     for row in range(n_rows):
         # outliers leave these sums again, which float32 would not survive
-        a = widen(pick(splat(row) < count, load(block, row * WIDTH), zero))
+        a = widen(pick(splat(row) < count, load(block, row * WIDTH), centre)) - origin
         total = total + a
         squares = squares + a * a
     limit = whole_part(splat(fraction) * count)
@@ -388,8 +391,8 @@ def keep_esd(block: F32, n_rows: int, count: Any, fraction: float, critical: F32
         mean = total / number
         variance = (squares - total * mean) / (number - splat_double(1.0))
         deviation = square_root(larger(variance, tiny))
-        lowest = widen(gather_rows(block, first))
-        highest = widen(gather_rows(block, last))
+        lowest = widen(gather_rows(block, first)) - origin
+        highest = widen(gather_rows(block, last)) - origin
         upper = highest - mean >= mean - lowest
         extreme = larger(highest - mean, mean - lowest)
         removed = pick(upper, highest, lowest)

@@ -1,13 +1,14 @@
 """
 Sort the columns of a block: many pixels side by side, the samples of each below one another.
 
-A block is one-dimensional float32 memory that stands for rows of `WIDTH` lanes; row r of lane l is at ``r * WIDTH + l``.
-Definition: ``np.sort(block.reshape(-1, WIDTH), axis=0)``.
+A block is one-dimensional float32 memory that stands for rows of `WIDTH` lanes: lane l of row r is at
+``r * WIDTH + l``. Definition: ``np.sort(block.reshape(-1, WIDTH), axis=0)``.
 
-The network is the merge sort of Batcher (1968, AFIPS Spring Joint Computer Conference 32, 307) in its bitonic form with a
-reversed second half (its odd-even form for 16 rows and fewer), so that every exchange puts the smaller value into the lower row: rows beyond the last sample hold
-+inf, never move, and exchanges among them are left out. Three or four levels of exchanges are done at once on 16 rows
-held in registers, so that the rows travel between memory and registers 5 times for 64 samples instead of 21 times.
+The network is the merge sort of Batcher (1968, AFIPS Spring Joint Computer Conference 32, 307) in its bitonic form with
+a reversed second half (its odd-even form for 16 rows and fewer), so that every exchange puts the smaller value into the
+lower row: rows beyond the last sample hold +inf, never move, and exchanges among them are left out. Three or four
+levels of exchanges are done at once on 16 rows held in registers, so that the rows travel between memory and registers
+5 times for 64 samples instead of 21 times.
 """
 
 from __future__ import annotations
@@ -37,16 +38,15 @@ def _odd_even_sort(size: int) -> list[tuple[int, int]]:
         distance = block
         while distance > 0:
             for first in range(distance % block, size - distance, 2 * distance):
-                for i in range(first, min(first + distance, size - distance)):
-                    if i // (2 * block) == (i + distance) // (2 * block):
-                        pairs.append((i, i + distance))
+                rows = range(first, min(first + distance, size - distance))
+                pairs += [(i, i + distance) for i in rows if i // (2 * block) == (i + distance) // (2 * block)]
             distance //= 2
         block *= 2
     return pairs
 
 
-# Rows 8 to 15 of the merging step are given from the far end backwards: row 8 + j mirrors row j. After the exchange with
-# the mirror, the lower rows hold the smaller half; both halves then halve their distance three times.
+# Rows 8 to 15 of the merging step are given from the far end backwards: row 8 + j mirrors row j. After the exchange
+# with the mirror, the lower rows hold the smaller half; both halves then halve their distance three times.
 _MERGE = [(j, 8 + j) for j in range(8)] + _halving(0, 8, 3) + [(b, a) for a, b in _halving(8, 8, 3)]
 
 _sort4 = row_network(4, _odd_even_sort(4))

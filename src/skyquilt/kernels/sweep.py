@@ -60,7 +60,12 @@ _INFINITY = np.float32(np.inf)
 
 @exact_kernel
 def fill_thin(
-    values: F32, weights: U8, shape: tuple[int, int, int, int], frame_values: F32, frame_weights: U8, enough: int,
+    values: F32,
+    weights: U8,
+    shape: tuple[int, int, int, int],
+    frame_values: F32,
+    frame_weights: U8,
+    enough: int,
     counts: I64,
 ) -> bool:
     """
@@ -253,15 +258,13 @@ def add_frame(
         run_mean = load_double(sums, _RUNNING_MEAN * padded + pixel)
         run_squares = load_double(sums, _RUNNING_SQUARES * padded + pixel)
         if is_running:
-            start, end = _running_limits(
-                run_count, run_mean, run_squares, middle, reach_low, reach_high, start, end
-            )
+            start, end = _running_limits(run_count, run_mean, run_squares, middle, reach_low, reach_high, start, end)
         slack = square_root(local)
         start = smaller(start, middle - splat(low) * slack)
         end = larger(end, middle + splat(high) * slack)
         if any_true(few):
             spread = lookup(median_variances, smaller(count, last))
-            scale = square_root(own_variance * (splat(1.0) + spread) + local)
+            scale = square_root((own_variance + local) * (splat(1.0) + spread))
             start = pick(few, middle - splat(low) * scale, start)
             end = pick(few, middle + splat(high) * scale, end)
         too_low = present & (value < start)
@@ -297,9 +300,7 @@ def add_frame(
 
 
 @exact_kernel
-def sweep_result(
-    centre: F32, sums: F64, counters: F32, n_pixels: int, out: tuple[F32, F32, F32, F32, F32]
-) -> None:
+def sweep_result(centre: F32, sums: F64, counters: F32, n_pixels: int, out: tuple[F32, F32, F32, F32, F32]) -> None:
     """
     Turn the state of one channel into value, variance, used, rejected low and rejected high, as `combine_means` does.
 

@@ -15,7 +15,6 @@ place : (x0, y0, width, height, pitch)
 from __future__ import annotations
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 from skyquilt.core import F32, F64, U8
@@ -37,6 +36,7 @@ I32 = NDArray[np.int32]
 
 NODE_PX = 16
 N_PHASES = 1024
+# Seen through the kernel with its signs: bad pixels under lobes of opposite sign cancel, as their common error does.
 # A sample is a stopgap when more than this share of an error common to the bad pixels under its kernel would reach it.
 # One bad pixel in a debayered frame reaches its own sample whole and the samples next to it by about a half: these go.
 # What stays below a quarter is the far flank of the kernel, where a pixel mended from its neighbours is off by less
@@ -59,29 +59,25 @@ def on_edge(nodes: F64, i: int, j: int, axis: int, ty: float) -> float:
 @exact_kernel
 def find_footprint(nodes: F64, box: tuple[int, int, int, int]) -> tuple[float, float, float, float]:
     """
-    Return (x_min, y_min, x_max, y_max) of the frame positions of all pixels of the box; x_min > x_max if none is finite.
+    Return (x_min, y_min, x_max, y_max) of the frame positions of a box's pixels; x_min > x_max if none is finite.
 
     A bilinear patch takes its extremes at its corners: only the corners of each node cell within the box are looked at.
     """
     x0, y0, x1, y1 = box
-    low = np.full(2, np.inf)
-    high = np.full(2, -np.inf)
+    low_x, low_y, high_x, high_y = np.inf, np.inf, -np.inf, -np.inf
     for i in range(count_cells(y0, y1)):
         top = (y0 >> 4 << 4) + 16 * i
         for j in range(count_cells(x0, x1)):
             left = (x0 >> 4 << 4) + 16 * j
             for corner in range(4):
-                cx = max(left, x0) if corner & 1 == 0 else min(left + 16, x1) - 1
-                cy = max(top, y0) if corner & 2 == 0 else min(top + 16, y1) - 1
-                for axis in range(2):
-                    a = on_edge(nodes, i, j, axis, (cy - top) * 0.0625)
-                    b = on_edge(nodes, i, j + 1, axis, (cy - top) * 0.0625)
-                    value = a + (b - a) * 0.0625 * (cx - left)
-                    if value < low[axis]:
-                        low[axis] = value
-                    if value > high[axis]:
-                        high[axis] = value
-    return low[0], low[1], high[0], high[1]
+                tx = (max(left, x0) if corner & 1 == 0 else min(left + 16, x1) - 1) - left
+                ty = 0.0625 * ((max(top, y0) if corner & 2 == 0 else min(top + 16, y1) - 1) - top)
+                u, v = on_edge(nodes, i, j, 0, ty), on_edge(nodes, i, j, 1, ty)
+                u += (on_edge(nodes, i, j + 1, 0, ty) - u) * 0.0625 * tx
+                v += (on_edge(nodes, i, j + 1, 1, ty) - v) * 0.0625 * tx
+                low_x, high_x = u if u < low_x else low_x, u if u > high_x else high_x
+                low_y, high_y = v if v < low_y else low_y, v if v > high_y else high_y
+    return low_x, low_y, high_x, high_y
 
 
 @inlined
@@ -133,8 +129,8 @@ def locate_row(
     """
     _, _, width, height, pitch = place
     start, stride, lanes = np.int32(layout[0]), np.int32(layout[1]), np.int32(layout[2])
-    before, after, n_taps = np.int32(taps // 2 - 1), np.int32(taps // 2), np.int32(taps)
-    start -= before * stride + before * lanes
+    before, after, n_taps = taps // 2 - 1, taps // 2, np.int32(taps)
+    start -= np.int32(before) * (stride + lanes)
     right, bottom = np.float64(width), np.float64(height)
     offset, inverse_pitch = 0.5 * (pitch - 1), 1.0 / pitch
     ty = (y & 15) * 0.0625
@@ -166,12 +162,12 @@ def locate_row(
             # Written so that not-a-number fails the comparison.
             if not (fx >= -1.0 and fy >= -1.0 and fx <= right and fy <= bottom):
                 continue
-            ix, iy = np.int32(fx + 1.0) - 1, np.int32(fy + 1.0) - 1
-            px, py = np.int32((fx - ix) * 1024.0 + 0.5), np.int32((fy - iy) * 1024.0 + 0.5)
+            column, row = int(fx + 1.0) - 1, int(fy + 1.0) - 1
+            px, py = int((fx - column) * 1024.0 + 0.5), int((fy - row) * 1024.0 + 0.5)
             if snaps:
                 px, py = 1024 if px > 512 else 0, 1024 if py > 512 else 0
-            if is_within(ix, px, before, after, width) and is_within(iy, py, before, after, height):
-                where[at] = start + iy * stride + ix * lanes
+            if is_within(column, px, before, after, width) and is_within(row, py, before, after, height):
+                where[at] = start + row * stride + column * lanes
                 across[at] = px * n_taps
                 down[at] = py * n_taps
                 inside[at] = 1
@@ -187,7 +183,7 @@ def locate_row(
 
 
 @exact_kernel
-def normalise_row(found: F32, lanes: int, factor: float, surface: F32, inside: U8, out: F32) -> None:
+def normalise_row(found: F32, lanes: int, factor: np.float32, surface: F32, inside: U8, out: F32) -> None:
     """Fill one row of one channel: scale times what was found plus the surface; 0 where the sample is not inside."""
     for x in range(out.shape[0]):
         value = found[lanes * x] * factor + surface[x]

@@ -126,7 +126,9 @@ def calibrate_piece(
                 n_defects += flag
     is_bad = n_defects > 0 or is_saturated
     if is_bad:
-        bad[:, :] = False
+        for y in range(height):
+            for x in range(width):
+                bad[y, x] = False
         if is_saturated:
             flag_saturated(raw, saturation, bad, defects)
     for channel in range(raw.shape[0]):

@@ -1,12 +1,12 @@
 """
 Weighted sums over a square window of pixels, written as vector code.
 
-The compiler does not find these vectors by itself: the four lanes of a pixel and the pixels of a row lie side by side in
-memory, so that a row of taps is one load. Every function has a fixed order of operations, whatever the processor:
+The compiler does not find these vectors by itself: the four lanes of a pixel and the pixels of a row lie side by side
+in memory, so that a row of taps is one load. Every function has a fixed order of operations:
 ``sum over rows (fused multiply-add, top to bottom) -> times the column weights -> halves folded onto each other``.
 
-Called as ``window4x4(pixels, start, stride, table, across, down, out, at)``, all arrays one-dimensional float32: the taps
-begin at ``pixels[start]``, a row further down is `stride` floats on; the weights begin at ``table[across]`` and
+Called as ``window4x4(pixels, start, stride, table, across, down, out, at)``, all arrays one-dimensional float32: the
+taps begin at ``pixels[start]``, a row further down is `stride` floats on; the weights begin at ``table[across]`` and
 ``table[down]``; the sums are written to ``out[at:at + lanes]``. Nothing checks the indices.
 """
 
@@ -37,7 +37,7 @@ def _spread(builder: Any, vector: Any, picks: list[int]) -> Any:
 
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a * b + c, fused where the processor can."""
+    """Return a * b + c, fused where the processor can: a processor that cannot may differ in the last bit."""
     name = f"llvm.fmuladd.v{a.type.count}f32"
     signature = llvm_ir.FunctionType(a.type, [a.type] * 3)
     function = builder.module.globals.get(name) or llvm_ir.Function(builder.module, signature, name)
@@ -59,10 +59,7 @@ def _sum_window(builder: Any, taps: int, lanes: int, pixels: Any, stride: Any, a
                 llvm_ir.Constant(llvm_ir.VectorType(_FLOAT, 1), llvm_ir.Undefined), down_weights[row], _INDEX(0)
             )
             weight = _spread(builder, one, [0] * n)
-            if column is None:
-                column = builder.fmul(values, weight)
-            else:
-                column = _multiply_add(builder, values, weight, column)
+            column = builder.fmul(values, weight) if column is None else _multiply_add(builder, values, weight, column)
             row_pointer = builder.gep(row_pointer, [stride])
         weights = _load_vector(builder, builder.gep(across, [_INDEX(first)]), width)
         part = builder.fmul(column, _spread(builder, weights, [k // lanes for k in range(n)]))

@@ -68,8 +68,7 @@ def kernel_table(name: str) -> F32:
         weights = (offsets[None, :] == (phase[:, None] > 0.5)).astype(np.float64)
     weights[0] = offsets == 0
     weights[-1] = offsets == 1
-    table = weights.astype(np.float32)
-    return table
+    return weights.astype(np.float32)
 
 
 @cache
@@ -92,5 +91,4 @@ def gaussian_table(width_px: float) -> F32:
     offsets = np.arange(taps) - (taps // 2 - 1)
     phase = np.arange(N_PHASES + 1) / N_PHASES
     distance = offsets[None, :] - phase[:, None]
-    table = np.exp(-0.5 * (distance / width_px) ** 2).astype(np.float32)
-    return table
+    return np.exp(-0.5 * (distance / width_px) ** 2).astype(np.float32)

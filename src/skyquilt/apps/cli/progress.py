@@ -60,6 +60,7 @@ class Progress:
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
         self._task: Any = None
+        self._has_open_end = False
         self._phase, self._began, self._first, self._last_line = "", clock(), 0, clock()
         self.n_warnings = 0
 
@@ -101,6 +102,9 @@ class Progress:
             title = event.message
         self._console.detail(title)
         if self._bars:
+            if self._has_open_end:
+                self._bars.update(self._task, total=1, completed=1)
+            self._has_open_end = not event.total
             if title not in self._tasks:
                 self._tasks[title] = self._bars.add_task(title, total=event.total or None)
             self._task = self._tasks[title]
@@ -110,6 +114,7 @@ class Progress:
         if event.phase != self._phase:
             self._on_phase(Event("phase", event.phase, done=event.done, total=event.total))
         if self._bars:
+            self._has_open_end = not event.total
             self._bars.update(self._task, completed=event.done, total=event.total or None)
         elif self._mode == "lines" and self._clock() - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = self._clock()

@@ -124,7 +124,7 @@ def _choose(manifest: Manifest) -> str:
     text = f"{len(manifest.frames)} light frames were found"
     if not left_out:
         return f"{text} and all of them were stacked."
-    return f"{text}; {left_out} were left out, each with its reason below."
+    return f"{text}; {left_out} {'was' if left_out == 1 else 'were'} left out, each with its reason below."
 
 
 def _calibrate(manifest: Manifest) -> str:
@@ -192,7 +192,12 @@ def _combine(manifest: Manifest) -> str:
         sentences.append(f"Strays (satellites, cosmic rays, hot pixels) were rejected by the {rule} rule.")
     trails = sum(frame.n_trails or 0 for frame in manifest.frames)
     if trails:
-        sentences.append(f"{trails} trails were found and masked over their whole length.")
+        found = (
+            "1 trail was found and masked over its"
+            if trails == 1
+            else f"{trails} trails were found and masked over their"
+        )
+        sentences.append(f"{found} whole length.")
     how = str(manifest.recipe.get("combine", "mean"))
     sentences.append(f"The {how} of what remained is the stack.")
     if statistics:

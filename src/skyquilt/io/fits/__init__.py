@@ -5,10 +5,11 @@ from skyquilt.io.fits.decoded import set_decode_cache
 from skyquilt.io.fits.header import Card, Header
 from skyquilt.io.fits.opening import open_frame, read_header
 from skyquilt.io.fits.source import FitsSource, frame_source
-from skyquilt.io.fits.write import ImageWriter, write_image
+from skyquilt.io.fits.write import ExtensionLayout, ImageWriter, write_image
 
 __all__ = [
     "Card",
+    "ExtensionLayout",
     "FitsSource",
     "Header",
     "ImageWriter",

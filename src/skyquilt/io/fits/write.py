@@ -16,11 +16,12 @@ from skyquilt.io.fits.cards import CardToWrite, format_card, format_cards
 from skyquilt.io.fits.checksums import add_sums, encode_checksum, sum_words
 from skyquilt.io.fits.layout import BLOCK
 
-__all__ = ["ImageWriter", "write_image"]
+__all__ = ["ExtensionLayout", "ImageWriter", "write_image"]
 
 _OURS = frozenset({"SIMPLE", "XTENSION", "BITPIX", "NAXIS", "EXTEND", "PCOUNT", "GCOUNT", "BZERO", "BSCALE", "BLANK"})
 _PIECE = 1 << 22
 Extension = tuple[str, NDArray[Any], Sequence[CardToWrite]]
+ExtensionLayout = tuple[str, tuple[int, ...], DTypeLike, Sequence[CardToWrite]]
 
 
 class _Unit:
@@ -149,6 +150,8 @@ class ImageWriter:
     cards : sequence of (keyword, value, comment)
         In order. The structure of the file and its checksums are written here and must not be among them. No clock
         is read: DATE is there if the caller gives it.
+    extensions : sequence of (name, shape, dtype, cards)
+        Further images of the file, written as IMAGE extensions of that EXTNAME.
 
     Raises
     ------
@@ -163,11 +166,29 @@ class ImageWriter:
     ones' complement sum does not depend on the order. Memory: one block of rows and its big-endian copy.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike, cards: Sequence[CardToWrite]) -> None:
-        full, kind = _checked(shape, dtype)
-        lines = _cards_of(shape, kind, cards, None, has_extensions=False)
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: DTypeLike,
+        cards: Sequence[CardToWrite],
+        extensions: Sequence[ExtensionLayout] = (),
+    ) -> None:
+        parts: list[tuple[str | None, tuple[int, ...], DTypeLike, Sequence[CardToWrite]]] = [
+            (None, shape, dtype, cards),
+            *extensions,
+        ]
+        headed = []
+        for name, its_shape, its_dtype, its_cards in parts:
+            full, kind = _checked(its_shape, its_dtype)
+            lines = _cards_of(its_shape, kind, its_cards, name, has_extensions=bool(extensions))
+            headed.append((name, full, kind, lines))
         self._file = AtomicFile(Path(path))
-        self._unit = _Unit(self._file, 0, full, kind, lines)
+        self._units: dict[str | None, _Unit] = {}
+        start = 0
+        for name, full, kind, lines in headed:
+            self._units[name] = _Unit(self._file, start, full, kind, lines)
+            start = self._units[name].end
 
     def __enter__(self) -> ImageWriter:
         return self
@@ -180,7 +201,7 @@ class ImageWriter:
         else:
             self._file.abandon()
 
-    def write_rows(self, y0: int, block: NDArray[Any], plane: int | None = None) -> None:
+    def write_rows(self, y0: int, block: NDArray[Any], plane: int | None = None, extension: str | None = None) -> None:
         """
         Write the rows from `y0` on.
 
@@ -190,21 +211,25 @@ class ImageWriter:
         block : float32 or uint16 (c, h, x), or (h, x) for one plane
         plane : int or None
             Write one plane only: `block` is (h, x) or (1, h, x). None: all planes.
+        extension : str or None
+            Name of the extension; None: the primary image.
         """
-        if block.dtype != self._unit.dtype:
-            raise ValueError(f"the image is {self._unit.dtype}, the rows are {block.dtype}")
+        unit = self._units[extension]
+        if block.dtype != unit.dtype:
+            raise ValueError(f"the image is {unit.dtype}, the rows are {block.dtype}")
         planes = block[None] if block.ndim == 2 else block
         first = 0 if plane is None else plane
-        wanted = self._unit.shape[0] if plane is None else 1
+        wanted = unit.shape[0] if plane is None else 1
         if planes.ndim != 3 or planes.shape[0] != wanted:
             raise ValueError(f"the block is {block.shape}, {wanted} planes were expected")
         for k in range(wanted):
-            self._unit.write_rows(first + k, y0, planes[k])
+            unit.write_rows(first + k, y0, planes[k])
 
     def close(self) -> None:
         """Complete the file and let it appear under its name."""
         try:
-            self._unit.finish()
+            for unit in self._units.values():
+                unit.finish()
         except BaseException:
             self._file.abandon()
             raise
@@ -234,16 +259,7 @@ def write_image(
     NotEnoughDisk, OutputBlocked, ValueError
         As `ImageWriter`.
     """
-    parts = [(None, pixels, cards), *extensions]
-    headed = []
-    for name, array, its_cards in parts:
-        shape, dtype = _checked(array.shape, array.dtype)
-        headed.append((shape, dtype, _cards_of(array.shape, dtype, its_cards, name, has_extensions=bool(extensions))))
-    with AtomicFile(Path(path)) as file:
-        start = 0
-        for (shape, dtype, lines), (_, array, _) in zip(headed, parts, strict=True):
-            unit = _Unit(file, start, shape, dtype, lines)
-            for plane, rows in enumerate(array.reshape(shape)):
-                unit.write_rows(plane, 0, rows)
-            unit.finish()
-            start = unit.end
+    layout = [(name, array.shape, array.dtype, its_cards) for name, array, its_cards in extensions]
+    with ImageWriter(path, pixels.shape, pixels.dtype, cards, layout) as writer:
+        for name, array in [(None, pixels), *((name, array) for name, array, _ in extensions)]:
+            writer.write_rows(0, array, extension=name)

@@ -88,8 +88,9 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
     A row of a CFA has two colours and so two levels; its median would fall between them, hence even and odd columns
     apart. A pixel counts as saturated from 0.999 of `saturation_adu`: drivers stretch 12 and 14 bits to 16 (65520).
     """
-    n_finite = int(np.count_nonzero(np.isfinite(pixels)))
     height, width = pixels.shape
+    is_finite = bool(np.isfinite(pixels.sum(dtype=np.float64)))
+    n_finite = pixels.size if is_finite else int(np.count_nonzero(np.isfinite(pixels)))
     if n_finite == 0:
         return FrameProfile(np.zeros(height), np.zeros(height), np.zeros(width), 0.0, 0.0, 0.0, 0.0)
     values = np.ascontiguousarray(pixels)
@@ -103,7 +104,8 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
     rows = 0.5 * (even + odd)
     thin = max(1, height // (2 * COLUMN_ROWS))
     columns = 0.5 * (_median(values[0 :: 2 * thin]) + _median(values[1 :: 2 * thin]))
-    medians, sigmas, saturated = [], [], []
+    medians, sigmas, saturated = [], [], [0.0]
+    reaches_top = float(values.max()) >= 0.999 * saturation_adu
     stride = 2 * max(1, int(np.sqrt(pixels.size / (4 * SITE_SAMPLES))))
     for y in (0, 1):
         for x in (0, 1):
@@ -111,8 +113,9 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
             median = float(np.median(sample))
             medians.append(median)
             sigmas.append(1.4826 * float(np.median(np.abs(sample - np.float32(median)))))
-            site = values[y::2, x::2]
-            saturated.append(np.count_nonzero(site >= 0.999 * saturation_adu) / max(1, site.size))
+            if reaches_top:
+                site = values[y::2, x::2]
+                saturated.append(np.count_nonzero(site >= 0.999 * saturation_adu) / max(1, site.size))
     return FrameProfile(
         row_medians=rows,
         row_tails=high - rows,

@@ -115,7 +115,7 @@ class Debayered:
         """Return pixels and mask of a box within the bounds."""
         if self.method == "superpixel":
             tile = self.source.read(Box(2 * box.x0, 2 * box.y0, 2 * box.x1, 2 * box.y1))
-            usable = tile.mask.reshape(box.height, 2, box.width, 2).all(axis=(1, 3))
+            usable = np.asarray(tile.mask.reshape(box.height, 2, box.width, 2).all(axis=(1, 3)))
             return debayer(tile.pixels[0], self.cfa, self.method), usable
         reach = REACH[self.method]
         wanted = box.grow(reach)
@@ -144,5 +144,5 @@ def _erode(mask: Mask, reach: int) -> Mask:
     """Return where the whole square of that reach may be used; smaller than `mask` by the reach on every side."""
     for axis in (0, 1):
         windows = np.lib.stride_tricks.sliding_window_view(mask, 2 * reach + 1, axis=axis)
-        mask = windows.all(axis=-1)
+        mask = np.asarray(windows.all(axis=-1))
     return mask

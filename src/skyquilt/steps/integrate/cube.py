@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from skyquilt.core import F32, F64, I64, U8, U16, Box, SampleSource
+from skyquilt.core import F32, I64, U8, U16, Box, SampleSource
 from skyquilt.kernels.combine import (
     MAXIMUM,
     MEDIAN,
     MINIMUM,
     combine_means,
     combine_ordered,
-    structure_variance,
     sum_coverage,
 )
 from skyquilt.kernels.lanes import WIDTH
 from skyquilt.kernels.reject import RULE_NUMBERS, accept_all, empty_block, find_intervals
+from skyquilt.kernels.reject_structure import structure_variance
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, FrameTerms, IntegratedTile, IntegrateSettings
 
@@ -103,7 +103,7 @@ class Intervals:
     centre, lowest, highest, counts
         As `kernels.reject.find_intervals` gives them.
     structure
-        As `kernels.combine.structure_variance` gives it.
+        As `kernels.reject_structure.structure_variance` gives it.
     """
 
     centre: F32
@@ -122,11 +122,14 @@ class Intervals:
         )
 
 
-def find_cube_intervals(cube: Cube, settings: IntegrateSettings, few: int | None = None) -> Intervals:
+def find_cube_intervals(
+    cube: Cube, terms: FrameTerms, settings: IntegrateSettings, few: int | None = None
+) -> Intervals:
     """
     Return centre, accepted interval and local structure of every pixel of the cube, rim included.
 
-    Pixels with fewer than `few` samples are left to the noise model; None: as the rule says.
+    `terms` tells the mean sky noise (its frames need not be those of the cube). Pixels with fewer than `few` samples
+    are left to the noise model; None: as the rule says.
     """
     if few is None:
         few = FEW_SAMPLES if settings.rule == "auto" else 0
@@ -176,6 +179,8 @@ def find_cube_intervals(cube: Cube, settings: IntegrateSettings, few: int | None
                 cube.box.height,
                 float(settings.jitter_px),
                 float(settings.blur_px2),
+                float(np.mean(terms.sky_sigma[:, channel] ** 2)),
+                median_variances(n_frames),
                 structure,
             )
     return intervals
@@ -219,9 +224,9 @@ def integrate_cube(
     Notes
     -----
     Definition: for every pixel and channel the rule turns the proper samples (weight 2 and more), unweighted, into an
-    accepted interval (`steps.integrate.definitions`); it is widened to hold centre ± limit x local structure
-    (`kernels.combine.structure_variance`); what lies in it is combined (`kernels.combine.combine_means`). Where no frame
-    has a proper sample, the stopgaps (weight 1) are combined without rejection. The same bits for any tiling.
+    accepted interval (`steps.integrate.definitions`). It is widened to hold centre ± limit x local structure
+    (`kernels.reject_structure`), and what lies in it is combined (`kernels.combine.combine_means`). Where no frame has
+    a proper sample, the stopgaps (weight 1) are combined without rejection. The same bits for any tiling.
     """
     active = np.flatnonzero(terms.weight > 0)
     n_frames = len(active)
@@ -231,13 +236,13 @@ def integrate_cube(
         n_channels = sources[0].n_channels if sources else 1
         return empty_tile(box, n_channels, len(terms.weight))
     kept_terms = terms.take(active)
-    first = sources[active[0]]
+    first = sources[int(active[0])]
     scratch = CubeScratch() if scratch is None else scratch
     cube = Cube.empty(outer, n_frames, first.n_channels, first.weight_channels, scratch)
     for row, frame in enumerate(active):
-        sources[frame].sample(outer, *cube.frame(row))
+        sources[int(frame)].sample(outer, *cube.frame(row))
     cube.weights[-WIDTH:] = 0
-    tile = combine_cube(cube, box, kept_terms, find_cube_intervals(cube, settings), settings)
+    tile = combine_cube(cube, box, kept_terms, find_cube_intervals(cube, kept_terms, settings), settings)
     return tile if n_frames == len(terms.weight) else _spread_frames(tile, active, len(terms.weight))
 
 
@@ -354,9 +359,7 @@ def _spread_frames(tile: IntegratedTile, active: I64, n_frames: int) -> Integrat
     )
 
 
-def tile_bytes(
-    n_frames: int, n_channels: int, weight_channels: int, n_pixels: int, settings: IntegrateSettings
-) -> int:
+def tile_bytes(n_frames: int, n_channels: int, weight_channels: int, n_pixels: int, settings: IntegrateSettings) -> int:
     """Return the memory that `integrate_cube` takes for a square tile of `n_pixels`, bytes."""
     side = math.isqrt(max(1, n_pixels) - 1) + 1
     pixels = (side + 2) ** 2 if settings.needs_structure else n_pixels

@@ -2,8 +2,8 @@
 What the rejection rules mean: one short function each, in plain NumPy, for the samples of one pixel.
 
 The kernels in `kernels.reject_rules` accept the same samples a hundred times faster; the tests hold them to it. Every
-function takes the samples (float, in any order) and returns the interval (lowest, highest) of accepted values; what lies
-in it is accepted, whatever rule made it. `middle` widens an interval so that the middle samples are always accepted.
+function takes the samples (float, in any order) and returns the interval (lowest, highest) of accepted values; what
+lies in it is accepted, whatever rule made it. The middle sample, or the middle two, are always accepted.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def keep_sigma(samples: ArrayLike, low: float, high: float, max_iterations: int)
     Accept what lies near the mean of what is accepted.
 
     Median and MAD make the start, so that outliers do not inflate the scale that should reject them. Then mean and
-    standard deviation of the accepted samples give the next interval, applied to all samples, until nothing changes. The
-    interval reaches `limits.reach` standard deviations below and above the mean.
+    standard deviation of the accepted samples give the next interval, applied to all samples, until nothing changes.
+    The interval reaches `limits.reach` standard deviations below and above the mean.
     """
     x = np.asarray(samples, dtype=np.float64)
     below, above = reach(low, high, len(x))
     centre = float(np.median(x))
-    sigma = _robust_sigma(x, centre)
+    sigma = _robust_sigma(x, centre) * float(widenings("sigma", len(x))[len(x)])
     interval = (centre - low * sigma, centre + high * sigma)
     kept = _inside(x, interval)
     for _ in range(max_iterations):
@@ -92,8 +92,8 @@ def keep_winsorized(samples: ArrayLike, low: float, high: float, max_iterations:
     Accept what lies near the median, by the scale of samples that are drawn in.
 
     The scale starts as the standard deviation; samples beyond 1.5 of it about the median are drawn in to that distance,
-    and 1.134 times the standard deviation of the result is the new scale, until it changes by less than 0.05 %. What lies
-    beyond the limits is rejected, and all is done again with the rest. For n samples the limits widen by
+    and 1.134 times the standard deviation of the result is the new scale, until it changes by less than 0.05 %. What
+    lies beyond the limits is rejected, and all is done again with the rest. For n samples the limits widen by
     `limits.widenings`.
 
     Source: Huber 1981, Robust Statistics, as PixInsight's ImageIntegration uses it.
@@ -152,8 +152,8 @@ def keep_linear_fit(samples: ArrayLike, low: float, high: float, max_iterations:
     """
     Accept from the first to the last sample that lies near the line fitted to the sorted samples.
 
-    A line by least squares over the sample's rank, the mean absolute residual as the scale, until nothing is rejected any
-    more. It bears with a sky that drifts evenly through the session.
+    A line by least squares over the sample's rank, the mean absolute residual as the scale, until nothing is rejected
+    any more. It bears with a sky that drifts evenly through the session.
     """
     kept = np.sort(np.asarray(samples, dtype=np.float64))
     x = kept
@@ -174,8 +174,8 @@ def keep_esd(samples: ArrayLike, fraction: float, significance: float) -> Interv
     """
     Accept what the generalised extreme Studentised deviate test leaves.
 
-    The sample farthest from the mean is taken away, in standard deviations of what is left, `fraction` of the samples at
-    most; the last one whose deviate was above the critical value is rejected, and so are all before it.
+    The sample farthest from the mean is taken away, in standard deviations of what is left, `fraction` of the samples
+    at most; the last one whose deviate was above the critical value is rejected, and so are all before it.
 
     Source: Rosner 1983, Technometrics 25, 165, doi:10.1080/00401706.1983.10487848.
     """
@@ -209,13 +209,13 @@ def keep_noise_model(
     """
     Return the lower median of the samples, and the accepted interval of each frame: the scale is known beforehand.
 
-    Frame k accepts centre ± limit x sqrt(own_variance_k (1 + c_n) + structure variance), where c_n is the variance of the
-    centre of n samples in variances of one (`limits.median_variances`). The lower median decides between two: what lands
-    wrongly on a frame is light.
+    Frame k accepts centre ± limit x sqrt((own_variance_k + structure variance) (1 + c_n)), where c_n is the variance of
+    the centre of n samples in variances of one (`limits.median_variances`). The lower median decides between two: what
+    lands wrongly on a frame is light.
     """
     x = np.sort(np.asarray(samples, dtype=np.float64))
     centre = float(x[(len(x) - 1) // 2])
-    scale = np.sqrt(own_variance * (1 + float(median_variances(len(x))[len(x)])) + structure_variance)
+    scale = np.sqrt((own_variance + structure_variance) * (1 + float(median_variances(len(x))[len(x)])))
     return centre, centre - low * scale, centre + high * scale
 
 
@@ -238,16 +238,17 @@ def keep_samples(samples: ArrayLike, settings: IntegrateSettings) -> Interval:
     return -np.inf, np.inf
 
 
-def structure(image: F64, jitter_px: float, blur_px2: float) -> F64:
-    """Return the structure variance (y, x) of an image with samples everywhere, 0 on its rim."""
+def structure(image: F64, noise_variance: float, jitter_px: float, blur_px2: float) -> F64:
+    """Return the structure variance (y, x) of an image with samples and equal noise everywhere, 0 on its rim."""
     variance = np.zeros_like(image)
     here = image[1:-1, 1:-1]
     left, right = image[1:-1, :-2] - here, image[1:-1, 2:] - here
     above, below = image[:-2, 1:-1] - here, image[2:, 1:-1] - here
     across = np.maximum(np.abs(left), np.abs(right))
     down = np.maximum(np.abs(above), np.abs(below))
-    slope = jitter_px**2 * (across**2 + down**2)
-    variance[1:-1, 1:-1] = slope + (blur_px2 * (left + right + above + below)) ** 2
+    slope = np.maximum(0, across**2 + down**2 - 16 * noise_variance)
+    bend = np.maximum(0, (left + right + above + below) ** 2 - 80 * noise_variance)
+    variance[1:-1, 1:-1] = jitter_px**2 * slope + blur_px2**2 * bend
     return variance
 
 

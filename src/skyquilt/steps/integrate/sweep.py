@@ -80,6 +80,7 @@ class SweepState:
         cls,
         seeds: Sequence[SampleSource],
         box: Box,
+        terms: FrameTerms,
         settings: IntegrateSettings,
         others: Sequence[SampleSource] = (),
     ) -> SweepState:
@@ -90,6 +91,8 @@ class SweepState:
         ----------
         seeds : sequence of SampleSource
             At least one frame; 32 that are spread over the session serve best.
+        terms : FrameTerms
+            Of the seeds or of all frames: only the mean sky noise matters here.
         others : sequence of SampleSource
             Further frames for pixels with fewer than 8 proper samples, asked one after the other until none is left.
 
@@ -104,7 +107,7 @@ class SweepState:
                 "choose the mean, or the cube schedule",
             )
         cube = _seed_cube(seeds, others, box.grow(1) if settings.needs_structure else box)
-        outer = find_cube_intervals(cube, settings, few=FEW_SAMPLES)
+        outer = find_cube_intervals(cube, terms, settings, few=FEW_SAMPLES)
         n_channels = cube.shape[1]
         sums = np.zeros((n_channels, N_SUMS * outer.centre.shape[1]), dtype=np.float64)
         for channel in range(n_channels):
@@ -211,7 +214,13 @@ def _seed_cube(seeds: Sequence[SampleSource], others: Sequence[SampleSource], bo
             break
         other.sample(box, values_more, weights_more)
         fill_thin(
-            cube.values, cube.weights, cube.shape, values_more.reshape(-1), weights_more.reshape(-1), FEW_SAMPLES, counts
+            cube.values,
+            cube.weights,
+            cube.shape,
+            values_more.reshape(-1),
+            weights_more.reshape(-1),
+            FEW_SAMPLES,
+            counts,
         )
     return cube
 
@@ -243,20 +252,20 @@ def integrate_sweep(
 
     Notes
     -----
-    Definition (`steps.integrate.definitions.sweep`): the rule gives every pixel an interval from 32 frames spread over
-    the session (`seed_order`), further ones added where fewer than 8 samples land. Mean and standard deviation of the
-    seeds it accepts start the running ones. Then, in frame order, a sample is accepted inside of
-    mean - reach_low[n] s .. mean + reach_high[n] s of the n accepted before it (widened by the local structure about the
-    seeds' median), and changes mean and s by Welford's step. Pixels with fewer than 8 samples in all are left to the
-    noise model about their median, as in the cube; the rules "none", "percentile" and "noise_model" keep the seeds'
-    interval. The sums are those of the cube.
+    Definition (`steps.integrate.definitions.RunningPixel`): the rule gives every pixel an interval from 32 frames
+    spread over the session (`seed_order`), further ones added where fewer than 8 samples land. Mean and standard
+    deviation of the seeds it accepts start the running ones. Then, in frame order, a sample is accepted inside of
+    ``mean - reach_low[n] s .. mean + reach_high[n] s`` of the n accepted before it, widened by the local structure
+    about the seeds' median, and changes mean and s by Welford's step. Pixels with fewer than 8 samples in all are left
+    to the noise model about their median, as in the cube; the rules "none", "percentile" and "noise_model" keep the
+    seeds' interval. The sums are those of the cube.
     """
     active = [int(frame) for frame in np.flatnonzero(terms.weight > 0)]
     if not active or box.is_empty:
         return empty_tile(box, sources[0].n_channels if sources else 1, len(terms.weight))
     seeds, others = seed_order(len(active))
     state = SweepState.start(
-        [sources[active[k]] for k in seeds], box, settings, [sources[active[k]] for k in others]
+        [sources[active[k]] for k in seeds], box, terms.take(active), settings, [sources[active[k]] for k in others]
     )
     for frame in range(len(terms.weight)):
         state.add(sources[frame], terms.take([frame]))

@@ -139,7 +139,8 @@ class CanvasSampler:
         self._defects = _plane(calibration.defects, NO_DEFECTS)
         self._saturation = float(saturation_adu)
         scale = np.ones(self._n_channels) if normalisation is None else normalisation.scale
-        self._scale = tuple(float(scale[min(channel, len(scale) - 1)]) for channel in range(3))
+        last = len(scale) - 1
+        self._scale = (float(scale[0]), float(scale[min(1, last)]), float(scale[min(2, last)]))
         half_diagonal = 0.5 * float(np.hypot(self._width, self._height))
         self._feather = (float(feather_px), float(radial_feather) * half_diagonal)
         self._trails = np.array([[t.x0, t.y0, t.x1, t.y1, t.half_width] for t in trails]).reshape(-1, 5)
@@ -197,7 +198,7 @@ class CanvasSampler:
         needs_flags = self._method == "cfa" or lanes == 1
         flags = _scratch.take("flags", piece.height, piece.width, lanes) if needs_flags else _NO_FLAGS
         reach, pitch = self._reach, self._pitch
-        n_plane = (piece.height * pitch + 2 * reach) * (piece.width * pitch + 2 * reach)
+        plane_shape = piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach
         is_bad = self._prepare(
             raw,
             usable,
@@ -209,7 +210,9 @@ class CanvasSampler:
             (piece.x0, piece.y0, piece.x1, piece.y1),
             self._origin,
             INFLUENCE[self._method],
-            _scratch.take("work", raw.size + (3 if self._is_cube else 1) * n_plane),
+            np.empty(read_box.shape, dtype=np.bool_),
+            _scratch.take("calibrated", *raw.shape),
+            _scratch.take("planes", len(raw), *plane_shape),
             pixels,
             flags,
         )

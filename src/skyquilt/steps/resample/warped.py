@@ -7,7 +7,7 @@ import numpy as np
 from skyquilt.core import F32, F64, I64, Box, Mask, PixelSource, Tile, Transform
 from skyquilt.kernels.warp import NODE_PX
 from skyquilt.kernels.warp_table import KERNEL_TAPS, N_PHASES, kernel_table
-from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
+from skyquilt.steps.resample.nodes import NodeGrid
 
 __all__ = ["Warped"]
 

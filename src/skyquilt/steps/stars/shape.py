@@ -134,7 +134,9 @@ def measure_profile(
     table = table[table[:, fit.OK] > 0]
     if not len(table):
         return guess
-    return Profile(np.median(table[:, [fit.SXX, fit.SXY, fit.SYY]], axis=0), inverse_beta, len(table))
+    snr = table[:, fit.AMPLITUDE] / np.maximum(table[:, fit.AMPLITUDE_ERROR], 1e-9)
+    moments = [_weighted_median(table[:, column], snr) for column in (fit.SXX, fit.SXY, fit.SYY)]
+    return Profile(np.array(moments), inverse_beta, len(table))
 
 
 def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noise: float) -> float:
@@ -145,12 +147,29 @@ def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noi
     good = np.all([table[:, fit.OK] > 0 for table in tables], axis=0)
     if not good.any():
         return _USUAL_INVERSE_BETA
-    cost = 0.5 * ((trials - _USUAL_INVERSE_BETA) / _SPREAD_OF_INVERSE_BETA) ** 2
+    # mean squares, over the same number of pixels in every trial: a fit that shrinks must not win by seeing fewer
     variance = noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2
-    for k, table in enumerate(tables):
-        cost[k] += 0.5 * float(np.sum(table[good, fit.CHI2] * table[good, fit.N_USED] / variance))
-    k = min(max(int(np.argmin(cost)), 1), len(trials) - 2)
-    a, b, _ = np.polyfit(trials[k - 1 : k + 2], cost[k - 1 : k + 2], 2)
-    if not a > 0:
-        return float(trials[int(np.argmin(cost))])
-    return float(np.clip(-0.5 * b / a, 0.0, 0.5))
+    cost = 0.5 * np.stack([table[good, fit.CHI2] for table in tables]) * usual[good, fit.N_USED] / variance
+    k = min(max(int(np.argmin(cost.sum(axis=1))), 1), len(trials) - 2)
+    return _weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
+
+
+def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:
+    """Where the parabola through three costs is lowest, and one over its error; one entry a star, and the prior."""
+    x = at - at[1]
+    left, right = (cost[0] - cost[1]) / x[0], (cost[2] - cost[1]) / x[2]
+    curvature = (right - left) / (x[2] - x[0])
+    slope = left - curvature * x[0]
+    bent = curvature > 0
+    lowest = np.clip(at[1] - 0.5 * slope[bent] / curvature[bent], 0.0, _TRIALS[-1])
+    return (
+        np.append(lowest, _USUAL_INVERSE_BETA),
+        np.append(np.sqrt(2.0 * curvature[bent]), 1.0 / _SPREAD_OF_INVERSE_BETA),
+    )
+
+
+def _weighted_median(value: F64, weight: F64) -> float:
+    """Value with half of the weight on either side, interpolated; a blended star does not drag it along."""
+    order = np.argsort(value, kind="stable")
+    share = np.cumsum(weight[order]) - 0.5 * weight[order]
+    return float(np.interp(0.5 * weight.sum(), share, value[order]))

@@ -1,0 +1,155 @@
+"""The kernels accept exactly what the readable definitions accept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from skyquilt.core import F32, U8, Box
+from skyquilt.steps.integrate import FrameTerms, IntegrateSettings, integrate_cube
+from skyquilt.steps.integrate.definitions import combine_pixel, keep_noise_model, keep_samples, structure
+
+RULES = ["sigma", "winsorized", "mad", "linear_fit", "esd", "percentile", "none"]
+
+
+@dataclass
+class Samples:
+    """A frame that is there already, 0 beyond its edges."""
+
+    values: F32
+    weights: U8
+
+    @property
+    def n_channels(self) -> int:
+        return len(self.values)
+
+    @property
+    def weight_channels(self) -> int:
+        return len(self.weights)
+
+    def sample(self, box: Box, values: F32, weights: U8) -> None:
+        values[...] = 0
+        weights[...] = 0
+        own = Box.of_shape(*self.values.shape[1:])
+        common = box.intersect(own)
+        target, source = common.slices(box), common.slices(own)
+        values[:, *target] = self.values[:, *source]
+        weights[:, *target] = self.weights[:, *source]
+
+
+def noisy_frames(
+    n_frames: int, *, seed: int, missing: float = 0.0, outliers: float = 0.03, height: int = 9, width: int = 37
+) -> list[Samples]:
+    """Sky of 1000 ± 30 ADU with outliers on both sides; some samples missing, weights uneven."""
+    rng = np.random.default_rng(seed)
+    shape = (n_frames, 2, height, width)
+    values = rng.normal(1000, 30, shape)
+    values += np.where(rng.random(shape) < outliers, rng.choice([-400, 150, 3000, 40000], shape), 0)
+    weights = rng.integers(2, 256, (n_frames, 1, height, width))
+    weights[rng.random(weights.shape) < missing] = 0
+    return [Samples(v.astype(np.float32), w.astype(np.uint8)) for v, w in zip(values, weights, strict=True)]
+
+
+def plain_terms(n_frames: int, n_channels: int = 2, sigma: float = 30.0) -> FrameTerms:
+    flat = np.ones((n_frames, n_channels))
+    weight = np.linspace(0.5, 1.5, n_frames)
+    return FrameTerms(weight, np.full(n_frames, 10.0), flat * sigma, flat * 0.0, flat * 1000.0)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("n_frames", "missing"), [(1, 0), (2, 0), (3, 0.2), (6, 0), (13, 0.3), (40, 0), (57, 0.4), (130, 0.1)]
+)
+def test_a_rule_accepts_what_its_definition_accepts(rule: str, n_frames: int, missing: float) -> None:
+    frames = noisy_frames(n_frames, seed=n_frames, missing=missing)
+    terms = plain_terms(n_frames)
+    limit = 5.0 if rule == "linear_fit" else 2.5
+    settings = IntegrateSettings(rule=rule, low=limit + 0.2, high=limit, jitter_px=0, blur_px2=0)
+    tile = integrate_cube(frames, Box.of_shape(9, 37), terms, settings)
+    values = np.stack([frame.values for frame in frames])
+    weights = np.stack([frame.weights for frame in frames])
+    frame_rejected = np.zeros((n_frames, 2), dtype=np.int64)
+    for channel, y, x in np.ndindex(values.shape[1:]):
+        there = weights[:, 0, y, x] >= 2
+        samples = values[there, channel, y, x].astype(np.float64)
+        if len(samples) == 0:
+            assert np.isnan(tile.value[channel, y, x])
+            continue
+        lowest, highest = (float(np.float32(end)) for end in keep_samples(samples, settings))
+        w = terms.weight[there] * weights[there, 0, y, x] / 255
+        value, variance, kept = combine_pixel(samples, w, (lowest, highest), np.full(len(samples), 900.0))
+        assert tile.n_used[channel, y, x] == kept.sum()
+        assert tile.rejected_low[channel, y, x] == (samples < lowest).sum()
+        assert tile.rejected_high[channel, y, x] == (samples > highest).sum()
+        assert tile.value[channel, y, x] == pytest.approx(value, rel=1e-6)
+        assert tile.variance[channel, y, x] == pytest.approx(variance, rel=1e-4)
+        frame_rejected[there, 0] += samples < lowest
+        frame_rejected[there, 1] += samples > highest
+    assert np.array_equal(tile.frame_rejected, frame_rejected)
+    assert np.array_equal(tile.frame_samples, 2 * (weights >= 2).sum(axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize("n_frames", [2, 3, 4, 7, 20])
+def test_the_noise_model_accepts_what_its_definition_accepts(n_frames: int) -> None:
+    rng = np.random.default_rng(n_frames)
+    height, width = 16, 33
+    y, x = np.mgrid[:height, :width]
+    star = 20000 * np.exp(-((x - 15.3) ** 2 + (y - 7.6) ** 2) / 4)
+    frames = []
+    for _ in range(n_frames):
+        image = 1000 + star * rng.normal(1, 0.2) + rng.normal(0, 30, star.shape)
+        image[rng.random(image.shape) < 0.05] += 2000
+        frames.append(Samples(image[None].astype(np.float32), np.full((1, height, width), 255, np.uint8)))
+    sigma = rng.uniform(20, 40, (n_frames, 1))
+    shot = rng.uniform(0.5, 2, (n_frames, 1))
+    terms = FrameTerms(np.ones(n_frames), np.ones(n_frames), sigma, shot, np.full((n_frames, 1), 990.0))
+    settings = IntegrateSettings(rule="noise_model")
+    tile = integrate_cube(frames, Box(1, 1, width - 1, height - 1), terms, settings)
+    values = np.stack([frame.values[0] for frame in frames]).astype(np.float64)
+    centre = np.sort(values, axis=0)[(n_frames - 1) // 2]
+    spread = 1.0 if n_frames == 2 else np.pi / (2 * n_frames)
+    local = structure(centre, spread * float((sigma**2).mean()), settings.jitter_px, settings.blur_px2)
+    for j, i in np.ndindex(tile.value.shape[1:]):
+        samples = values[:, j + 1, i + 1]
+        own = sigma[:, 0] ** 2 + shot[:, 0] * max(0.0, centre[j + 1, i + 1] - 990)
+        middle, lowest, highest = keep_noise_model(samples, own, local[j + 1, i + 1], 3, 3)
+        assert middle == centre[j + 1, i + 1]
+        value, variance, kept = combine_pixel(samples, np.ones(n_frames), (lowest, highest), own)
+        assert tile.n_used[0, j, i] == kept.sum()
+        assert tile.rejected_low[0, j, i] == (samples < lowest).sum()
+        assert tile.value[0, j, i] == pytest.approx(value, rel=1e-6)
+        assert tile.variance[0, j, i] == pytest.approx(variance, rel=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["sigma", "winsorized", "mad", "esd"])
+def test_equal_samples_are_all_accepted(rule: str) -> None:
+    frames = [Samples(np.full((2, 9, 37), 1234.567, np.float32), np.full((1, 9, 37), 255, np.uint8)) for _ in range(15)]
+    tile = integrate_cube(frames, Box.of_shape(9, 37), plain_terms(15), IntegrateSettings(rule=rule))
+    assert (tile.n_used == 15).all()
+    assert np.array_equal(tile.value, frames[0].values)
+
+
+@pytest.mark.parametrize("rule", ["auto", "sigma", "winsorized", "mad"])
+@pytest.mark.parametrize("n_frames", [8, 11, 20, 60, 200])
+def test_gaussian_noise_loses_less_than_half_a_percent(rule: str, n_frames: int) -> None:
+    rows = max(8, 160000 // n_frames // 64)
+    frames = noisy_frames(n_frames, seed=5, outliers=0, height=rows, width=64)
+    tile = integrate_cube(frames, Box.of_shape(rows, 64), plain_terms(n_frames), IntegrateSettings(rule=rule))
+    assert tile.frame_rejected.sum() < 0.005 * tile.frame_samples.sum()
+
+
+@pytest.mark.parametrize("rule", ["auto", "winsorized", "mad"])
+@pytest.mark.parametrize("n_frames", [8, 12, 20, 60, 200])
+def test_one_outlier_in_twelve_leaves_no_trace(rule: str, n_frames: int) -> None:
+    rng = np.random.default_rng(n_frames)
+    frames = noisy_frames(n_frames, seed=6, outliers=0, height=20, width=64)
+    for index in (
+        rng.permuted(np.tile(np.arange(n_frames), (20, 64, 1)), axis=2)[..., : -(-n_frames // 12)].reshape(1280, -1).T
+    ):
+        for pixel, frame in enumerate(index):
+            frames[frame].values[:, pixel // 64, pixel % 64] += 10000
+    tile = integrate_cube(frames, Box.of_shape(20, 64), plain_terms(n_frames), IntegrateSettings(rule=rule))
+    assert abs(float(tile.value.mean()) - 1000) < 4 * 30 / np.sqrt(n_frames * tile.value.size)
+    assert (tile.rejected_high >= -(-n_frames // 12)).all()
