@@ -128,7 +128,8 @@ def test_few_samples_and_stopgaps_are_treated_as_in_the_cube() -> None:
     assert np.allclose(sweep.value, cube.value, rtol=1e-6, equal_nan=True)
     assert np.allclose(sweep.variance, cube.variance, rtol=1e-4, equal_nan=True)
     assert np.array_equal(sweep.coverage, cube.coverage)
-    assert np.array_equal(sweep.frame_samples, cube.frame_samples)
+    assert np.array_equal(sweep.frame_rejected, cube.frame_rejected)
+    assert np.array_equal(sweep.frame_samples + 2, cube.frame_samples)  # one stopgap in each of two channels
     assert np.isnan(sweep.value[:, 6, 6]).all()
 
 

@@ -6,24 +6,28 @@ A file that changed under the same name has another key; a damaged entry is meas
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import itertools
 import json
 import os
 import shutil
-import tempfile
 import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from skyquilt import __version__
 from skyquilt.core import Calibration, Figures, Measurement, Stars
 from skyquilt.io.atomic import blocked
 
 __all__ = ["CacheEntry", "MeasurementCache", "cache_status", "calibration_digest", "clear_cache", "file_sha256"]
 
-_VERSION = "1"
+_VERSION = f"1 {__version__}"
 _SCRATCH = ".skyquilt"
+_counter = itertools.count()
 _PARTS = {"measurements": "measurements", "stack": "journal", "transforms": "transforms"}
 
 
@@ -88,20 +92,36 @@ class MeasurementCache:
             "height": measurement.height,
         }
         arrays = {f"star_{field.name}": getattr(measurement.stars, field.name) for field in fields(Stars)}
+        content = io.BytesIO()
+        np.savez(
+            content,
+            facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+            background=measurement.background,
+            noise_adu=measurement.noise_adu,
+            **arrays,
+        )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(
-                    file,
-                    facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
-                    background=measurement.background,
-                    noise_adu=measurement.noise_adu,
-                    **arrays,
-                )
-            Path(name).replace(self._folder / f"{key}.npz")
+            _write_whole(self._folder / f"{key}.npz", content.getbuffer())
         except OSError as error:
             raise blocked(self._folder, error) from error
+
+
+def _write_whole(path: Path, content: memoryview) -> None:
+    """Write a file that appears at once, but need not outlive a power cut: a damaged entry is measured again."""
+    part = path.with_name(f".{path.stem}.{os.getpid()}-{next(_counter)}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        try:
+            while content:
+                content = content[os.write(descriptor, content) :]
+        finally:
+            os.close(descriptor)
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
 
 
 @dataclass(frozen=True, slots=True)

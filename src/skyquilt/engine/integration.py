@@ -56,13 +56,14 @@ class IntegrationJob:
         return list(self.canvas.tiles(*self.tile))
 
     def key(self) -> str:
-        """Return a digest of everything that decides the pixels and the tiling."""
+        """Return a digest of everything that decides the pixels; the tiling is the journal's own affair."""
         facts = [
             __version__,
             self.recipe.digest(),
             self.schedule,
             [self.canvas.x0, self.canvas.y0, self.canvas.x1, self.canvas.y1],
-            list(self.tile),
+            repr(self.sampling),
+            self.reference_sky_adu.tolist(),
             [_facts(light) for light in self.lights],
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -3,11 +3,12 @@ The canvas while it grows: finished tiles on disk, a journal of them, and the wa
 
 One file holds the tiles one after the other, a second one a line for each tile that is complete with the checksum of
 its bytes. A run that is killed at tile 37 finds 36 lines it can trust and goes on; bits are never guessed: a line that
-is cut short or a tile whose checksum differs is done again.
+is cut short or a tile whose checksum differs is done again. Both files only grow, so that no moment is a bad one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,9 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyquilt.core import F32, I64, U16, Box
+from skyquilt.errors import OutputBlocked
 from skyquilt.io.atomic import blocked
 
-__all__ = ["CanvasTile", "Journal", "tile_bytes_on_disk"]
+__all__ = ["CanvasTile", "Journal", "tile_bytes_on_disk", "unfinished_tile"]
+
+_LINES = "journal.jsonl"
+_TILES = "tiles.bin"
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +60,18 @@ def tile_bytes_on_disk(n_pixels: int, n_channels: int) -> int:
     return n_pixels * (n_channels * (4 + 4 + 2 + 2) + 4)
 
 
+def unfinished_tile(folder: Path, key: str) -> tuple[int, int] | None:
+    """Return (width, height) of the tiles that an earlier run with the same key left, or None."""
+    try:
+        with (folder / _LINES).open("rb") as file:
+            head = _entry(file.readline(1000))
+    except OSError:
+        return None
+    tile = head.get("tile") if head and head.get("key") == key else None
+    is_tile = isinstance(tile, list) and len(tile) == 2 and all(isinstance(side, int) and side > 0 for side in tile)
+    return (tile[0], tile[1]) if is_tile else None
+
+
 class Journal:
     """
     The store of finished tiles of one run.
@@ -63,52 +81,59 @@ class Journal:
     folder : Path
         Made if it is missing.
     key : str
-        Names everything that decides the pixels and the tiling. A journal of another key is thrown away.
+        Names everything that decides the pixels. A journal of another key or another tile is thrown away.
+    tile : (int, int)
+        Width and height of the tiles, px.
     n_channels, n_frames : int
+
+    Raises
+    ------
+    NotEnoughDisk, OutputBlocked
+        If the folder or its files cannot be made.
     """
 
-    def __init__(self, folder: Path, key: str, n_channels: int, n_frames: int) -> None:
+    def __init__(self, folder: Path, key: str, tile: tuple[int, int], n_channels: int, n_frames: int) -> None:
         self.folder = folder
         self._n_channels = n_channels
         self._n_frames = n_frames
         self._done: dict[Box, int] = {}
         self._lock = threading.Lock()
+        self._lines = self._data = -1
         try:
-            self._open(key)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lines = os.open(folder / _LINES, _FLAGS, 0o666)
+            self._data = os.open(folder / _TILES, _FLAGS, 0o666)
+            self._resume({"key": key, "tile": list(tile)})
         except OSError as error:
+            self.close()
             raise blocked(folder, error) from error
 
-    def _open(self, key: str) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        journal = self.folder / "journal.jsonl"
-        if not self._resume(journal, key):
-            journal.write_text(json.dumps({"key": key}) + "\n")
-            (self.folder / "tiles.bin").write_bytes(b"")
-            self._done = {}
-        self._data = os.open(self.folder / "tiles.bin", os.O_RDWR)
+    def _resume(self, head: dict[str, Any]) -> None:
+        """Take over the complete tiles of an earlier run with the same head line, or begin anew."""
+        text = (self.folder / _LINES).read_bytes()
+        first, *lines = text.split(b"\n")
+        if _entry(first) != head:
+            os.truncate(self._lines, 0)
+            os.truncate(self._data, 0)
+            self._next_line = self._append(0, json.dumps(head))
+            self._end = 0
+            return
+        n_bytes = os.fstat(self._data).st_size
+        for line in lines:
+            box, offset, checksum = _tile_entry(line) or (None, 0, 0)
+            if box is None or offset + self._size(box) > n_bytes:
+                continue
+            if _checksum(box, _read_all(self._data, self._size(box), offset)) == checksum:
+                self._done[box] = offset
+        # a line that was cut short stays, ended by the line break in front of the next one
+        self._next_line = len(text)
         self._end = max((offset + self._size(box) for box, offset in self._done.items()), default=0)
-        self._journal = journal.open("a", encoding="ascii")
 
-    def _resume(self, journal: Path, key: str) -> bool:
-        """Take over the complete tiles of an earlier run with the same key; the journal is cut after the last."""
-        if not journal.exists() or not (self.folder / "tiles.bin").exists():
-            return False
-        lines = journal.read_bytes().split(b"\n")
-        if _entry(lines[0]) != {"key": key}:
-            return False
-        kept = [lines[0]]
-        with (self.folder / "tiles.bin").open("rb") as data:
-            for line in lines[1:]:
-                entry = _entry(line)
-                if entry is None or set(entry) != {"box", "offset", "crc"}:
-                    continue
-                box = Box(*entry["box"])
-                data.seek(entry["offset"])
-                if zlib.crc32(data.read(self._size(box))) == entry["crc"]:
-                    self._done[box] = entry["offset"]
-                    kept.append(line)
-        journal.write_bytes(b"\n".join(kept) + b"\n")
-        return True
+    def _append(self, at: int, line: str) -> int:
+        """Write a line at an offset of the journal; return where the next one begins."""
+        text = ("\n" * (at > 0) + line).encode("ascii")
+        _write_all(self._lines, text, at)
+        return at + len(text)
 
     def _size(self, box: Box) -> int:
         return tile_bytes_on_disk(box.n_pixels, self._n_channels) + self._n_frames * 24
@@ -129,21 +154,33 @@ class Journal:
         """
         parts = (tile.value, tile.variance, tile.coverage, tile.rejected_low, tile.rejected_high, tile.frame_counts)
         block = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        box = tile.box
         with self._lock:
-            offset = self._end
+            entry = {"box": [box.x0, box.y0, box.x1, box.y1], "offset": self._end, "crc": _checksum(box, block)}
             try:
-                _write_all(self._data, block, offset)
-                entry = {"box": [tile.box.x0, tile.box.y0, tile.box.x1, tile.box.y1], "offset": offset}
-                self._journal.write(json.dumps({**entry, "crc": zlib.crc32(block)}) + "\n")
-                self._journal.flush()
+                _write_all(self._data, block, self._end)
+                self._next_line = self._append(self._next_line, json.dumps(entry))
             except OSError as error:
                 raise blocked(self.folder, error) from error
+            self._done[box] = self._end
             self._end += len(block)
-            self._done[tile.box] = offset
 
     def read(self, box: Box) -> CanvasTile:
-        """Return a finished tile."""
-        block = os.pread(self._data, self._size(box), self._done[box])
+        """
+        Return a finished tile.
+
+        Raises
+        ------
+        OutputBlocked
+            If somebody else cut the file short meanwhile, or the disk fails.
+        """
+        try:
+            with self._lock:
+                block = _read_all(self._data, self._size(box), self._done[box])
+        except OSError as error:
+            raise blocked(self.folder, error) from error
+        if len(block) != self._size(box):
+            raise OutputBlocked(f"the unfinished tiles in {self.folder} were cut short", "run again; they are remade")
         c, (h, w) = self._n_channels, box.shape
         at = 0
 
@@ -164,8 +201,12 @@ class Journal:
         )
 
     def close(self) -> None:
-        os.close(self._data)
-        self._journal.close()
+        """Let go of the files; what they hold stays for the next run."""
+        for descriptor in (self._lines, self._data):
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+        self._lines = self._data = -1
 
     def remove(self) -> None:
         """Throw the scratch away: the products are complete."""
@@ -173,18 +214,48 @@ class Journal:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _checksum(box: Box, block: bytes) -> int:
+    """Return the CRC-32 of a tile, its place included: a line that names another box does not fit its bytes."""
+    place = f"{box.x0} {box.y0} {box.x1} {box.y1}"
+    return zlib.crc32(block, zlib.crc32(place.encode("ascii")))
+
+
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """One line of the journal, or None if it is not whole."""
+    """Return one line of the journal, or None if it is not whole."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def _tile_entry(line: bytes) -> tuple[Box, int, int] | None:
+    """Return box, offset and checksum of a line, or None if it is no line of a tile."""
+    entry = _entry(line)
+    if entry is None or set(entry) != {"box", "offset", "crc"} or not isinstance(entry["box"], list):
+        return None
+    numbers = [*entry["box"], entry["offset"], entry["crc"]]
+    if len(numbers) != 6 or not all(type(number) is int for number in numbers):
+        return None
+    x0, y0, x1, y1, offset, checksum = numbers
+    return (Box(x0, y0, x1, y1), offset, checksum) if x0 < x1 and y0 < y1 and offset >= 0 else None
 
 
 def _write_all(descriptor: int, block: bytes, offset: int) -> None:
     view = memoryview(block)
     while view:
-        written = os.pwrite(descriptor, view, offset)
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(descriptor, view, offset)
+        else:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            written = os.write(descriptor, view)
         view = view[written:]
         offset += written
+
+
+def _read_all(descriptor: int, n_bytes: int, offset: int) -> bytes:
+    """Return the bytes from an offset on, fewer where the file ends."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, n_bytes, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.read(descriptor, n_bytes)

@@ -129,7 +129,8 @@ class IntegratedTile:
     frame_rejected : int64 (n_frames, 2)
         Samples of the frame rejected low and high, all channels together.
     frame_samples : int64 (n_frames,)
-        Samples of the frame that took part, before rejection.
+        Samples of the frame that took part, before rejection. A sweep counts the proper ones only: it learns at the end
+        where stopgaps are needed.
     """
 
     box: Box
