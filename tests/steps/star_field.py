@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import erf
+
 from skyquilt.core import Cfa, Measurement, Stars, Transform
 from skyquilt.core.measurement import Figures
 
@@ -112,8 +113,7 @@ def seen_twice(
         return star_list(
             np.concatenate([px[keep] + rng.normal(0, jitter, n_keep), false_x]),
             np.concatenate([py[keep] + rng.normal(0, jitter, n_keep), false_y]),
-            np.concatenate([flux[keep], rng.choice(flux, n_false)])
-            * np.exp(rng.normal(0.0, 0.15, n_keep + n_false)),
+            np.concatenate([flux[keep], rng.choice(flux, n_false)]) * np.exp(rng.normal(0.0, 0.15, n_keep + n_false)),
         )
 
     frame = degrade(*transform.inverse()(x, y))
@@ -126,9 +126,7 @@ def turned(angle_deg: float, *, scale: float = 1.0, dx: float = 0.0, dy: float =
     return centred.then(Transform.shift(540 + dx, 960 + dy))
 
 
-def error_over_frame(
-    truth: Transform, found: Transform, width: int = 1080, height: int = 1920
-) -> tuple[float, float]:
+def error_over_frame(truth: Transform, found: Transform, width: int = 1080, height: int = 1920) -> tuple[float, float]:
     """Root mean square per axis and largest error of a transform over the reference's frame, px."""
     gx, gy = np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 17))
     u, v = found(*truth.inverse()(gx, gy))

@@ -234,7 +234,7 @@ def test_adding_a_constant_adds_it() -> None:
         integrate_cube(frames, box, terms, IntegrateSettings()),
         integrate_cube(raised, box, higher, IntegrateSettings()),
     )
-    # the frames round differently after the step, so that a sample in ten thousand may fall on the other side of a limit
+    # the frames round differently after the step: a sample in ten thousand may fall on the other side of a limit
     assert (np.abs(high.value - low.value - 512) > 0.001).mean() < 1e-3
 
 

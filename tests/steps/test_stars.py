@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from star_field import CHANNELS, PIXEL_FWHM, isolated, pairs, render, scatter
+
 from skyquilt.core import CFA_NAMES, Cfa, Measurement
 from skyquilt.kernels.background import define_cell, measure_cells
 from skyquilt.steps.stars import measure, measure_cube
-from star_field import CHANNELS, PIXEL_FWHM, isolated, pairs, render, scatter
 
 SATURATION = 65535.0
 WIDTH, HEIGHT = 540, 640

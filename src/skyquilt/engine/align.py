@@ -48,14 +48,16 @@ def align_lights(
         If the named reference is not among the frames.
     """
     select_lights(lights, recipe, listener)
-    kept = [light for light in lights if light.is_in]
-    if not kept:
-        return _nothing_left(lights)
-    best = _choose_reference(kept, recipe, listener, known or {})
-    _take_registrations(kept, best, listener)
-    _normalise(kept, best.light, recipe, listener)
-    _weigh([light for light in kept if light.is_in], recipe)
-    return best.light
+    while kept := [light for light in lights if light.is_in]:
+        best = _choose_reference(kept, recipe, listener, known or {})
+        if _leave_out_glitches(kept, best, listener):
+            continue
+        best.light.is_reference = True
+        _take_registrations(kept, best, listener)
+        _normalise(kept, best.light, recipe, listener)
+        _weigh([light for light in kept if light.is_in], recipe)
+        return best.light
+    return _nothing_left(lights)
 
 
 def _nothing_left(lights: Sequence[Light]) -> Light:
@@ -112,8 +114,36 @@ def _choose_reference(kept: list[Light], recipe: Recipe, listener: Listener, kno
             f"no two of the {len(kept)} frames match: {reasons[0] if reasons else 'no stars in common'}",
             "are they frames of one target, in focus? See `skyquilt frames --scored`",
         )
-    best.light.is_reference = True
     return best
+
+
+def _leave_out_glitches(kept: list[Light], best: _Candidate, listener: Listener) -> bool:
+    """
+    Leave out frames with rows that were not read out properly; return whether the reference is one of them.
+
+    A step between rows that most frames show against the reference is the reference's own.
+    """
+    others = [
+        (kept[k], match)
+        for k, match in best.matches.items()
+        if isinstance(match, Registration) and kept[k] is not best.light
+    ]
+    found = [
+        (light, step)
+        for light, match in others
+        if (step := normalise.find_row_step(_measured(light), _measured(best.light), match))
+    ]
+    is_the_reference = len(found) > 1 and 2 * len(found) > len(others)
+    if is_the_reference:
+        found = [(best.light, found[0][1])]
+    for light, step in found:
+        reason = (
+            f"its rows from about {step.y} on are {abs(step.height_adu):.0f} ADU off those before, "
+            "with a sharp edge that the other frames do not have: a readout glitch"
+        )
+        light.leave_out("select", "glitch_rows", reason)
+        listener(Event("left_out", "select", f"{light.file.name}: {reason}"))
+    return is_the_reference
 
 
 def _reference_order(kept: list[Light], wanted: str) -> list[Light]:
@@ -163,6 +193,8 @@ def _with_known_transform(match: Registration | register.NoMatch, known: Transfo
 def _take_registrations(kept: list[Light], best: _Candidate, listener: Listener) -> None:
     for done, (index, match) in enumerate(best.matches.items(), start=1):
         light = kept[index]
+        if not light.is_in:
+            continue
         if isinstance(match, Registration):
             light.registration = match
         else:

@@ -22,7 +22,8 @@ def arrange_groups(
 
     A group is a stray when it shares its target with another group at least ten times its size and differs from it
     in a setting that a session does not change by intent: size, pattern or binning. Its frames are left out with the
-    difference as the reason. Filters are changed by intent: they always make groups of their own, unless `join`.
+    difference as the reason; so is a single frame that differs from a group of any size, since it makes no stack.
+    Filters are changed by intent: they always make groups of their own, unless `join`.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def arrange_groups(
     for group in groups:
         main = max((other for other in groups if other.target == group.target), key=lambda other: len(other.lights))
         difference = _difference(group, main)
-        if difference and len(group.lights) <= _STRAY_SHARE * len(main.lights):
+        if difference and len(group.lights) <= max(1, _STRAY_SHARE * len(main.lights)) < len(main.lights):
             left_out += [LeftOut(light.path, "stray", difference, "discover") for light in group.lights]
         else:
             kept.append(group)

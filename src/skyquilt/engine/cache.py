@@ -1,7 +1,8 @@
 """
 Measurements kept between runs, under a key made of the frame's content and of everything that changes the figures.
 
-A file that changed under the same name has another key; a damaged entry is measured again. No pickle: arrays and JSON.
+A file that changed under the same name has another key. An entry is arrays and JSON (no pickle) and ends with the
+SHA-256 of itself; a damaged one is measured again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import itertools
 import json
 import os
 import shutil
-import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -27,6 +27,7 @@ __all__ = ["CacheEntry", "MeasurementCache", "cache_status", "calibration_digest
 
 _VERSION = f"1 {__version__}"
 _SCRATCH = ".skyquilt"
+_DIGEST_BYTES = 32
 _counter = itertools.count()
 _PARTS = {"measurements": "measurements", "stack": "journal", "transforms": "transforms"}
 
@@ -67,7 +68,11 @@ class MeasurementCache:
         if self._folder is None:
             return None
         try:
-            with np.load(self._folder / f"{key}.npz", allow_pickle=False) as data:
+            content = (self._folder / f"{key}.npz").read_bytes()
+            arrays, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+            if hashlib.sha256(arrays).digest() != digest:
+                return None
+            with np.load(io.BytesIO(arrays), allow_pickle=False) as data:
                 facts = json.loads(bytes(data["facts"]))
                 return Measurement(
                     figures=Figures(**facts["figures"]),
@@ -78,7 +83,7 @@ class MeasurementCache:
                     width=facts["width"],
                     height=facts["height"],
                 )
-        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile):
+        except (OSError, KeyError, ValueError, TypeError):
             return None
 
     def store(self, key: str, measurement: Measurement) -> None:
@@ -100,6 +105,7 @@ class MeasurementCache:
             noise_adu=measurement.noise_adu,
             **arrays,
         )
+        content.write(hashlib.sha256(content.getbuffer()).digest())
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             _write_whole(self._folder / f"{key}.npz", content.getbuffer())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -213,30 +214,40 @@ class Calibrator:
         This is the last step before the integration, over the frames that take part: so a frame that is left out
         changes nothing, and measurements stay valid when frames are added.
         """
-        needy = [light.path in self._without_map and light.meta.n_planes == 1 for light in lights]
-        found = None
-        if self.recipe.cosmetic in ("auto", "lights") and sum(needy) > 1:
-            places = np.linspace(0, len(lights) - 1, min(len(lights), _SPREAD_LIGHTS)).round().astype(int)
-            found = calibrate.find_defects_in_lights(self._pixels_of([lights[k] for k in places]), cfa)
+        needy = [light for light in lights if light.path in self._without_map]
+        found = self._defects_of_lights(needy, cfa) if self.recipe.cosmetic in ("auto", "lights") else None
         shared: dict[int, tuple[Calibration, str]] = {}
-        for calibration, is_needy in zip(calibrations, needy, strict=True):
+        for light, calibration in zip(lights, calibrations, strict=True):
             if id(calibration) in shared:
                 continue
             full = calibration
-            if found is not None and is_needy and found.any():
+            if found is not None and light.path in self._without_map:
                 defects = found if calibration.defects is None else calibration.defects | found
                 full = replace(calibration, defects=defects)
                 self.n_defects = max(self.n_defects, int(defects.sum()))
             shared[id(calibration)] = (full, calibration_digest(full))
         return [shared[id(calibration)] for calibration in calibrations]
 
+    def _defects_of_lights(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Mask | None:
+        """Return the persistent hot and cold pixels of the lights, None where there are none."""
+        if len(lights) < 2:
+            return None
+        places = np.linspace(0, len(lights) - 1, min(len(lights), _SPREAD_LIGHTS)).round().astype(int)
+        pixels = self._pixels_of([lights[k] for k in places])
+        first = next(pixels, None)
+        if first is None:
+            return None
+        found = calibrate.find_defects_in_lights(chain([first], pixels), cfa)
+        return found if found.any() else None
+
     def _pixels_of(self, lights: Sequence[FrameFile]) -> Iterator[F32]:
+        """Yield the raw pixels of those that can be read; the integration tells of the others."""
         for light in lights:
             try:
                 source = frame_source(light)
                 yield source.read(source.bounds).pixels[0]
             except UnreadableFrame:
-                continue  # the measuring phase says so, with the reason
+                continue
 
     def _master(
         self, kind: str, files: Sequence[FrameFile], is_master: bool, bias: Master | None = None

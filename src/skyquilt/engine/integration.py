@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ import numpy as np
 from skyquilt import __version__
 from skyquilt.core import F64, Box, Event, Listener
 from skyquilt.engine.executors import run_in_order
-from skyquilt.engine.journal import CanvasTile, Journal
+from skyquilt.engine.journal import CanvasTile, Journal, unfinished_tile
 from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.sampling import Sampling, sampler_of
 from skyquilt.steps import integrate
 
-__all__ = ["IntegrationJob", "frame_terms", "integrate_lights", "integrate_settings"]
+__all__ = ["IntegrationJob", "frame_terms", "integrate_lights", "integrate_settings", "resumed_job"]
 
 _REPORTS = 200
 
@@ -69,9 +70,22 @@ class IntegrationJob:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
+def resumed_job(job: IntegrationJob, folder: Path) -> IntegrationJob:
+    """
+    Return the job with the tiles of an unfinished journal of the same pixels, so that they can be taken over.
+
+    Only if they are no larger than the plan's: the plan knows how much memory there is now.
+    """
+    tile = unfinished_tile(folder, job.key())
+    if tile is None or tile[0] * tile[1] > job.tile[0] * job.tile[1]:
+        return job
+    return replace(job, tile=tile)
+
+
 def _facts(light: Light) -> list[object]:
     """Everything of a light that decides its samples, as JSON."""
-    assert light.registration is not None and light.normalisation is not None
+    assert light.registration is not None and light.normalisation is not None and light.measurement is not None
+    meta = light.file.meta
     return [
         light.sha256,
         light.calibration_key,
@@ -79,6 +93,8 @@ def _facts(light: Light) -> list[object]:
         light.normalisation.scale.tolist(),
         light.normalisation.surface.tolist(),
         light.weight,
+        [meta.exposure_s, meta.gain_e_per_adu, meta.saturation_adu],
+        [light.measurement.noise_adu.tolist(), light.measurement.figures.background_adu],
         [[trail.x0, trail.y0, trail.x1, trail.y1, trail.half_width] for trail in light.trails],
     ]
 
@@ -142,7 +158,7 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     terms = frame_terms(job.lights, n_channels, job.reference_sky_adu)
     settings = integrate_settings(job.recipe)
     integrate_tile = integrate.integrate_cube if job.schedule == "cube" else integrate.integrate_sweep
-    journal = Journal(folder, job.key(), n_channels, len(samplers))
+    journal = Journal(folder, job.key(), job.tile, n_channels, len(samplers))
 
     def work(box: Box) -> CanvasTile:
         tile = integrate_tile(samplers, box, terms, settings)
@@ -164,11 +180,13 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     listener(Event("phase", "integrate", done=done, total=len(tiles)))
     every = max(1, len(tiles) // _REPORTS)
     try:
-        for tile in run_in_order(work, missing, n_threads=job.n_threads, should_stop=should_stop):
-            journal.write(tile)
-            done += 1
-            if done % every == 0 or done == len(tiles):
-                listener(Event("progress", "integrate", done=done, total=len(tiles)))
+        # closed before the journal is, so that no thread works on when a tile cannot be stored
+        with closing(run_in_order(work, missing, n_threads=job.n_threads, should_stop=should_stop)) as results:
+            for tile in results:
+                journal.write(tile)
+                done += 1
+                if done % every == 0 or done == len(tiles):
+                    listener(Event("progress", "integrate", done=done, total=len(tiles)))
     except BaseException:
         journal.close()
         raise

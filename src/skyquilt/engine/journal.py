@@ -69,7 +69,7 @@ def unfinished_tile(folder: Path, key: str) -> tuple[int, int] | None:
         return None
     tile = head.get("tile") if head and head.get("key") == key else None
     is_tile = isinstance(tile, list) and len(tile) == 2 and all(isinstance(side, int) and side > 0 for side in tile)
-    return (tile[0], tile[1]) if is_tile else None
+    return (tile[0], tile[1]) if tile and is_tile else None
 
 
 class Journal:

@@ -17,7 +17,8 @@ class Light:
     The working record of a light; each phase fills in its part.
 
     `plane` is the binned look of the frame, kept from the measuring to the search for trails if memory allows.
-    `left_out` ends the frame's way; it stays in the list, so that the manifest tells of it.
+    `left_out` ends the frame's way; it stays in the list, so that the manifest tells of it. `looked_with` keeps the
+    calibration of the measuring once the defects found in the lights were added for the integration.
     """
 
     file: FrameFile
@@ -35,6 +36,7 @@ class Light:
     samples: tuple[int, int, int] = (0, 0, 0)
     left_out: LeftOut | None = None
     notes: list[str] = field(default_factory=list)
+    looked_with: tuple[Calibration, str] | None = None
 
     @property
     def is_in(self) -> bool:
@@ -44,6 +46,20 @@ class Light:
         """Take the frame out of the run, with the reason."""
         self.left_out = LeftOut(self.file.path, code, reason, stage)
         return self.left_out
+
+    def complete_calibration(self, calibration: Calibration, key: str) -> None:
+        """Take the calibration of the integration in place of that of the measuring."""
+        self.looked_with = self.calibration, self.calibration_key
+        self.calibration, self.calibration_key = calibration, key
+
+    def begin_anew(self) -> None:
+        """Forget what was decided after the measuring, because another frame of the group was lost."""
+        if self.left_out is not None and self.left_out.stage in ("select", "register"):
+            self.left_out = None
+        if self.looked_with is not None:
+            (self.calibration, self.calibration_key), self.looked_with = self.looked_with, None
+        self.score = self.registration = self.normalisation = self.weight = None
+        self.trails, self.samples, self.is_reference = (), (0, 0, 0), False
 
 
 def record_of(light: Light) -> FrameRecord:

@@ -13,6 +13,7 @@ from skyquilt.engine.manifest import FrameRecord
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import RunOptions
 from skyquilt.engine.stack import find_groups, prepare_group
+from skyquilt.engine.warmup import compile_kernels
 from skyquilt.errors import NoUsableInput
 
 __all__ = ["list_frames"]
@@ -38,6 +39,8 @@ def list_frames(
     recipe, options = recipe or Recipe(), options or RunOptions()
     session, groups, strays = find_groups(root, recipe, listener, options.frame_list)
     records: list[FrameRecord] = []
+    if scored:
+        compile_kernels(listener)
     for group in groups:
         if not scored:
             for light in group.lights:

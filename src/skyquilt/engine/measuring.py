@@ -17,6 +17,7 @@ from skyquilt.steps import calibrate, stars
 __all__ = ["measure_lights"]
 
 _BLANK_SHARE = 0.5
+_LEAST_USABLE = 0.8  # what holds fewer numbers went through a program or a cable that spoilt it
 
 
 def measure_lights(
@@ -87,7 +88,7 @@ def _measure(
 
 def _problem(pixels: F32, usable: float, measurement: Measurement) -> str:
     """Return what makes the pixels useless, or ""."""
-    if usable < _BLANK_SHARE:
+    if usable < _LEAST_USABLE:
         return f"{1 - usable:.0%} of the pixels are not numbers"
     if measurement.figures.saturated_share > _BLANK_SHARE:
         return f"{measurement.figures.saturated_share:.0%} of the pixels are saturated"

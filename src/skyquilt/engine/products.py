@@ -17,7 +17,7 @@ from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.headers import Card
 from skyquilt.engine.light import Light
 from skyquilt.io.atomic import blocked, write_atomically
-from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
+from skyquilt.io.fits import ImageWriter, write_image
 from skyquilt.io.images import encode_png, write_png, write_tiff
 from skyquilt.steps.finish import Stretch, auto_stretch
 
@@ -102,7 +102,7 @@ def write_maps(path: Path, canvas: Canvas, cards: Sequence[Card]) -> None:
     """
     shape = _on_disk(canvas.shape)
     unit: list[Card] = [("BUNIT", "s", "exposure that landed on each pixel")]
-    layout = [
+    layout: list[ExtensionLayout] = [
         ("VARIANCE", shape, np.float32, []),
         ("REJ_LOW", shape, np.uint16, []),
         ("REJ_HIGH", shape, np.uint16, []),

@@ -16,7 +16,7 @@ from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.frames import BINNING
 from skyquilt.engine.framing import frame_canvas, parse_framing
-from skyquilt.engine.integration import IntegrationJob, integrate_lights
+from skyquilt.engine.integration import IntegrationJob, integrate_lights, resumed_job
 from skyquilt.engine.journal import Journal
 from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
@@ -28,9 +28,12 @@ from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
 from skyquilt.engine.run import SCRATCH, Arrangement, GroupRun
 from skyquilt.engine.sampling import FrameLostError, choose_sampling, is_rotated
-from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError
+from skyquilt.engine.warmup import compile_kernels
+from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UnreadableFrame
 from skyquilt.io.discover import discover
+from skyquilt.io.fits import frame_source
 from skyquilt.io.framelist import read_frame_list
+from skyquilt.steps.debayer import contradiction
 
 _PLANES_SHARE = 0.1
 
@@ -77,6 +80,7 @@ def stack_session(
     parse_framing(recipe.framing)
     known = load_transforms(options.load_transforms) if options.load_transforms else {}
     session, groups, strays = find_groups(root, recipe, listener, options.frame_list)
+    compile_kernels(listener)
     plans: list[Plan] = []
     stacks: list[StackResult] = []
     failures: list[GroupFailure] = []
@@ -87,7 +91,7 @@ def stack_session(
                 arrangement = _arrange(run, known)
                 plans.append(arrangement.plan)
                 if not options.dry_run:
-                    stacks.append(_stack_group(run, arrangement))
+                    stacks.append(_stack_group(run, arrangement, known))
             except Interrupted:
                 raise
             except SkyquiltError as error:
@@ -168,6 +172,7 @@ def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     reference = align_lights(run.lights, run.recipe, run.listener, known)
     if len(run.kept) < 2:
         raise NotRegistered(f"{run.group.name}: fewer than two frames can be stacked", "see the reasons above")
+    _check_pattern(run, reference)
     transforms = [light.registration.transform for light in run.kept if light.registration]
     meta = reference.file.meta
     rotated = is_rotated(transforms, meta.width, meta.height)
@@ -199,25 +204,42 @@ def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     return Arrangement(reference, sampling, plan.canvas, plan)
 
 
+def _check_pattern(run: GroupRun, reference: Light) -> None:
+    """Warn if the sky of the reference contradicts the colour filter array that the frames are said to have."""
+    cfa = reference.file.meta.cfa
+    if cfa is None:
+        return
+    try:
+        source = frame_source(reference.file)
+        problem = contradiction(source.read(source.bounds).pixels[0], cfa)
+    except UnreadableFrame:
+        return  # the integration leaves it out
+    note = f"{problem}; name the true one with --cfa"
+    if problem and note not in reference.notes:
+        reference.notes.append(note)
+        run.listener(Event("warning", "plan", f"{reference.file.name}: {note}"))
+
+
 def _in_cells(box: Box, cell: int) -> Box:
     """Return the canvas in canvas pixels: whole cells of the reference's pixels."""
     return Box(-(-box.x0 // cell), -(-box.y0 // cell), box.x1 // cell, box.y1 // cell)
 
 
-def _stack_group(run: GroupRun, arrangement: Arrangement) -> StackResult:
-    """Integrate and write."""
+def _stack_group(run: GroupRun, arrangement: Arrangement, known: dict[str, Transform]) -> StackResult:
+    """Integrate and write; when a frame is lost meanwhile, all is decided anew as if it had never been there."""
     check_disk(run.folder, arrangement.plan.scratch_bytes + arrangement.plan.output_bytes)
     with locked(run.scratch):
-        if run.recipe.trails and run.recipe.rejection != "none":
-            mask_trails(
-                run.kept,
-                arrangement.reference,
-                arrangement.sampling.cfa,
-                run.listener,
-                n_threads=run.n_threads,
-                should_stop=run.options.should_stop,
-            )
-        job, journal = _integrate(run, arrangement)
+        while True:
+            try:
+                job, journal = _integrate(run, arrangement)
+                break
+            except FrameLostError as lost:
+                code = "changed" if lost.light.file.path.exists() else "vanished"
+                lost.light.leave_out("integrate", code, lost.error.message)
+                run.listener(Event("left_out", "integrate", f"{lost.light.file.name}: {lost.error.message}"))
+                for light in run.lights:
+                    light.begin_anew()
+            arrangement = _arrange(run, known)
         try:
             scale = 1.0 if run.recipe.unit == "adu" else 1.0 / run.full_scale_adu
             canvas = Canvas(job, journal, scale)
@@ -232,15 +254,19 @@ def _stack_group(run: GroupRun, arrangement: Arrangement) -> StackResult:
 
 
 def _integrate(run: GroupRun, arrangement: Arrangement) -> tuple[IntegrationJob, Journal]:
-    """Integrate; a frame that vanishes meanwhile is left out, and the integration begins anew without it."""
-    while True:
-        job = run.job(arrangement)
-        try:
-            return job, integrate_lights(job, run.scratch / "journal", run.listener, run.options.should_stop)
-        except FrameLostError as lost:
-            lost.light.leave_out("integrate", "vanished", lost.error.message)
-            run.listener(Event("left_out", "integrate", f"{lost.light.file.name}: {lost.error.message}"))
-            if len(run.kept) < 2:
-                raise NotRegistered(
-                    f"{run.group.name}: fewer than two frames are left", "were the files moved?"
-                ) from lost
+    """Find trails and hot pixels, then integrate the frames that are in."""
+    kept, cfa = run.kept, arrangement.sampling.cfa
+    if run.recipe.trails and run.recipe.rejection != "none":
+        mask_trails(
+            kept,
+            arrangement.reference,
+            cfa,
+            run.listener,
+            n_threads=run.n_threads,
+            should_stop=run.options.should_stop,
+        )
+    completed = run.calibrator.complete([light.file for light in kept], [light.calibration for light in kept], cfa)
+    for light, (calibration, key) in zip(kept, completed, strict=True):
+        light.complete_calibration(calibration, key)
+    job = resumed_job(run.job(arrangement), run.scratch / "journal")
+    return job, integrate_lights(job, run.scratch / "journal", run.listener, run.options.should_stop)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numba
 from llvmlite import binding as _binding
@@ -13,8 +14,11 @@ from numba import types as compiler_types
 from numba.extending import intrinsic
 
 __all__ = [
+    "cache_folder_of",
     "compiler_extending",
     "compiler_types",
+    "compiler_version",
+    "exact_called",
     "exact_inlined",
     "exact_kernel",
     "inlined",
@@ -25,6 +29,9 @@ __all__ = [
 ]
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+# functions that only compiled code calls need no entry for the interpreter, which takes a tenth of the time to compile
+_INNER = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def kernel(function: Function) -> Function:
@@ -57,7 +64,12 @@ def inlined(function: Function) -> Function:
 
 def exact_inlined(function: Function) -> Function:
     """Compile a small function, without contraction, that the optimiser puts into the loops that call it."""
-    return cast(Function, numba.njit(nogil=True, error_model="numpy", forceinline=True)(function))
+    return cast(Function, numba.njit(forceinline=True, **_INNER)(function))
+
+
+def exact_called(function: Function) -> Function:
+    """Compile a part of a kernel, without contraction, that stays a function of its own: it keeps compilation short."""
+    return cast(Function, numba.njit(**_INNER)(function))
 
 
 def vector_floats() -> int:
@@ -66,3 +78,13 @@ def vector_floats() -> int:
         return 16 if _binding.get_host_cpu_features().get("avx512f") else 8
     except RuntimeError:  # the compiler cannot tell on some processors
         return 8
+
+
+def compiler_version() -> str:
+    """Return what a compiled kernel depends on besides its source: the compiler and the processor."""
+    return f"numba {numba.__version__} on {_binding.get_host_cpu_name()}"
+
+
+def cache_folder_of(function: Callable[..., object]) -> Path:
+    """Return the folder where the compiler keeps a kernel between runs."""
+    return Path(cast(Any, function).stats.cache_path)

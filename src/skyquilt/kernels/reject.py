@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from skyquilt.core import F32, U8
@@ -105,13 +107,112 @@ def gather_groups(
             store(counts, pixel + group * WIDTH, count + pick(usable, one, zero))
 
 
-@exact_kernel
+def _interval_kernel(rule: int) -> Callable[..., None]:
+    """Return the kernel of one rule: only the rules that are used are compiled, the others are cut out as dead code."""
+
+    @exact_kernel
+    def find_intervals_by_rule(
+        values: F32,
+        weights: U8,
+        shape: tuple[int, int, int, int],
+        channel: int,
+        few: int,
+        limits: tuple[float, float, float, float, float],
+        max_iterations: int,
+        tables: tuple[F32, F32, F32, F32, F32],
+        block: F32,
+        centre: F32,
+        lowest: F32,
+        highest: F32,
+        counts: F32,
+    ) -> None:
+        n_frames, n_channels, weight_channels, n_pixels = shape
+        weight_channel = channel if weight_channels > 1 else 0
+        # arrays are taken out of their tuples here, once: each time costs two atomic reference counts
+        low, high, percentile_low, percentile_high, esd_fraction = limits
+        reach_low, reach_high, correction, widening, critical = tables
+        spare = padded_rows(n_frames)
+        group_size = (spare + 1) * WIDTH
+        most_groups = len(block) // group_size
+        zero = splat(0.0)
+        undefined = splat(np.float32(np.nan))
+        for strip in range(0, n_pixels, most_groups * WIDTH):
+            n_groups = min(most_groups, (n_pixels - strip + WIDTH - 1) // WIDTH)
+            gather_groups(
+                values,
+                weights,
+                n_frames,
+                channel * n_pixels + strip,
+                n_channels * n_pixels,
+                weight_channel * n_pixels + strip,
+                weight_channels * n_pixels,
+                block,
+                n_groups,
+                group_size,
+                counts,
+                strip,
+            )
+            for group in range(n_groups):
+                pixel = strip + group * WIDTH
+                columns = block[group * group_size : (group + 1) * group_size]
+                count = load(counts, pixel)
+                sort_columns(columns, n_frames)
+                below, above = median_rows(zero, count)
+                some = count > zero
+                lower_median = pick(some, gather_rows(columns, below), zero)
+                upper_median = pick(some, gather_rows(columns, above), zero)
+                middle = splat(0.5) * (lower_median + upper_median)
+                is_few = count < splat(few)
+                start, end = undefined, undefined
+                if any_true(~is_few):
+                    if rule == _LINEAR_FIT:
+                        start, end = keep_linear_fit(columns, n_frames, middle, count, low, high, max_iterations)
+                    if rule == _ESD:
+                        start, end = keep_esd(columns, n_frames, middle, count, esd_fraction, critical)
+                    if rule == _PERCENTILE:
+                        start, end = keep_percentile(middle, percentile_low, percentile_high)
+                    if rule == _SIGMA:
+                        start, end = keep_sigma(
+                            columns,
+                            n_frames,
+                            spare,
+                            middle,
+                            count,
+                            low,
+                            high,
+                            max_iterations,
+                            reach_low,
+                            reach_high,
+                            correction,
+                            widening,
+                        )
+                    if rule == _WINSORIZED:
+                        start, end = keep_winsorized(
+                            columns, n_frames, middle, count, low, high, max_iterations, widening
+                        )
+                    if rule == _MAD:
+                        start, end = keep_mad(
+                            columns, n_frames, spare, middle, count, low, high, max_iterations, widening, correction
+                        )
+                    # the middle samples are never rejected, however tight the limits
+                    start = smaller(start, lower_median)
+                    end = larger(end, upper_median)
+                store(centre, pixel, pick(is_few, lower_median, middle))
+                store(lowest, pixel, pick(is_few, undefined, start))
+                store(highest, pixel, pick(is_few, undefined, end))
+
+    return find_intervals_by_rule
+
+
+_KERNELS = {name: _interval_kernel(number) for name, number in RULE_NUMBERS.items()}
+
+
 def find_intervals(
+    rule: str,
     values: F32,
     weights: U8,
     shape: tuple[int, int, int, int],
     channel: int,
-    rule: int,
     few: int,
     limits: tuple[float, float, float, float, float],
     max_iterations: int,
@@ -127,132 +228,38 @@ def find_intervals(
 
     Parameters
     ----------
+    rule : str
+        One of `RULE_NUMBERS`.
     values : float32 (n_frames * n_channels * n_pixels + WIDTH,)
     weights : uint8 (n_frames * weight_channels * n_pixels + WIDTH,)
     shape : (n_frames, n_channels, weight_channels, n_pixels)
-    rule : int
-        One of `RULE_NUMBERS`.
     few : int
         Pixels with fewer proper samples are left to the noise model, whatever the rule.
     limits : (low, high, percentile_low, percentile_high, esd_fraction)
     tables : five float32 (n_frames + 1,), indexed by a number of samples
-        Reach below and above (in standard deviations), correction of the MAD, widening of winsorized and MAD limits,
-        critical value of the extreme deviate.
+        Reach below and above (in standard deviations), correction of the MAD, widening of the limits, critical value of
+        the extreme deviate.
     block : float32
         From `empty_block(n_frames)`.
     centre, lowest, highest, counts : float32 (n_pixels rounded up to WIDTH,)
         Written in place: median, accepted interval (NaN where the noise model decides) and number of proper samples.
         The centre is 0 without samples; for the noise model it is the lower median, a sample of the pixel.
     """
-    n_frames, n_channels, weight_channels, n_pixels = shape
-    weight_channel = channel if weight_channels > 1 else 0
-    # arrays are taken out of their tuples here, once: each time costs two atomic reference counts
-    low, high, percentile_low, percentile_high, esd_fraction = limits
-    reach_low, reach_high, correction, widening, critical = tables
-    group_size = (padded_rows(n_frames) + 1) * WIDTH
-    most_groups = len(block) // group_size
-    for pixel in range(0, n_pixels, most_groups * WIDTH):
-        n_groups = min(most_groups, (n_pixels - pixel + WIDTH - 1) // WIDTH)
-        gather_groups(
-            values,
-            weights,
-            n_frames,
-            channel * n_pixels + pixel,
-            n_channels * n_pixels,
-            weight_channel * n_pixels + pixel,
-            weight_channels * n_pixels,
-            block,
-            n_groups,
-            group_size,
-            counts,
-            pixel,
-        )
-        for group in range(n_groups):
-            _find_group(
-                block[group * group_size : (group + 1) * group_size],
-                n_frames,
-                pixel + group * WIDTH,
-                rule,
-                few,
-                low,
-                high,
-                percentile_low,
-                percentile_high,
-                esd_fraction,
-                max_iterations,
-                reach_low,
-                reach_high,
-                correction,
-                widening,
-                critical,
-                centre,
-                lowest,
-                highest,
-                counts,
-            )
-
-
-@exact_inlined
-def _find_group(
-    block: F32,
-    n_rows: int,
-    pixel: int,
-    rule: int,
-    few: int,
-    low: float,
-    high: float,
-    percentile_low: float,
-    percentile_high: float,
-    esd_fraction: float,
-    max_iterations: int,
-    reach_low: F32,
-    reach_high: F32,
-    correction: F32,
-    widening: F32,
-    critical: F32,
-    centre: F32,
-    lowest: F32,
-    highest: F32,
-    counts: F32,
-) -> None:
-    """Sort one group of columns and apply the rule."""
-    spare = len(block) // WIDTH - 1
-    zero = splat(0.0)
-    undefined = splat(np.float32(np.nan))
-    count = load(counts, pixel)
-    sort_columns(block, n_rows)
-    below, above = median_rows(zero, count)
-    some = count > zero
-    lower_median = pick(some, gather_rows(block, below), zero)
-    upper_median = pick(some, gather_rows(block, above), zero)
-    middle = splat(0.5) * (lower_median + upper_median)
-    is_few = count < splat(few)
-    start, end = undefined, undefined
-    if rule != _NOISE_MODEL and any_true(~is_few):
-        if rule == _LINEAR_FIT:
-            start, end = keep_linear_fit(block, n_rows, middle, count, low, high, max_iterations)
-        elif rule == _ESD:
-            start, end = keep_esd(block, n_rows, middle, count, esd_fraction, critical)
-        else:
-            for row in range(n_rows):
-                store(block, row * WIDTH, load(block, row * WIDTH) - middle)
-            if rule == _SIGMA:
-                start, end = keep_sigma(
-                    block, n_rows, spare, count, low, high, max_iterations, reach_low, reach_high, correction, widening
-                )
-            elif rule == _WINSORIZED:
-                start, end = keep_winsorized(block, n_rows, spare, count, low, high, max_iterations, widening)
-            elif rule == _MAD:
-                start, end = keep_mad(block, n_rows, spare, count, low, high, max_iterations, widening, correction)
-            else:
-                start, end = keep_percentile(middle, percentile_low, percentile_high)
-            start, end = middle + start, middle + end
-        # the middle samples are never rejected, however tight the limits
-        start = smaller(start, lower_median)
-        end = larger(end, upper_median)
-    store(centre, pixel, pick(is_few, lower_median, middle))
-    store(lowest, pixel, pick(is_few, undefined, start))
-    store(highest, pixel, pick(is_few, undefined, end))
+    _KERNELS[rule](
+        values,
+        weights,
+        shape,
+        channel,
+        few,
+        limits,
+        max_iterations,
+        tables,
+        block,
+        centre,
+        lowest,
+        highest,
+        counts,
+    )
 
 
 @exact_kernel

@@ -1,11 +1,11 @@
 """
 The rejection rules: the samples of a pixel in, the interval of accepted values out.
 
-Every rule looks at `WIDTH` pixels at once (see `kernels.lanes`). It is given a block whose columns hold the deviations
-of the samples from their median, ascending, +inf below the last sample, and returns the two ends of the accepted
-interval as deviations; those rules whose interval ends at samples (linear_fit, esd) are given and return values. The
-readable definition of each is the function of the same name in `skyquilt.steps.integrate.definitions`; both accept the
-same samples. Deviations are float32: what is lost by it is a 1e-6 part of the scale.
+Every rule looks at `WIDTH` pixels at once (see `kernels.lanes`). It is given a block whose columns hold the samples,
+ascending, +inf below the last one, and `middle`, their median; it returns the two ends of the accepted interval, and
+may change the block. The readable definition of each is the function of the same name in
+`skyquilt.steps.integrate.definitions`; both accept the same samples. The arithmetic is float32 on deviations from the
+median: what is lost by it is a 1e-6 part of the scale.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from skyquilt.core import F32
-from skyquilt.kernels.backend import exact_inlined
+from skyquilt.kernels.backend import exact_called, exact_inlined
 from skyquilt.kernels.lanes import (
     WIDTH,
     any_true,
@@ -30,6 +30,7 @@ from skyquilt.kernels.lanes import (
     splat,
     splat_double,
     square_root,
+    store,
     whole_part,
     widen,
 )
@@ -84,7 +85,7 @@ def _window_radius(block: F32, n_rows: int, size: int) -> Any:
     return radius
 
 
-@exact_inlined
+@exact_called
 def _window_radius_mixed(block: F32, n_rows: int, spare: int, first: Any, count: Any, size: Any, centre: Any) -> Any:
     """Return the `size`-th smallest absolute deviation from `centre` where the columns differ in what they hold."""
     radius = splat(_INFINITY)
@@ -100,7 +101,7 @@ def _window_radius_mixed(block: F32, n_rows: int, spare: int, first: Any, count:
     return radius
 
 
-@exact_inlined
+@exact_called
 def _median_deviation(block: F32, n_rows: int, spare: int, first: Any, count: Any, centre: Any, plain: bool) -> Any:
     """Return the median of the absolute deviations; `plain` says that first and centre are zero everywhere."""
     most = largest(count)
@@ -118,7 +119,7 @@ def _median_deviation(block: F32, n_rows: int, spare: int, first: Any, count: An
     return radius
 
 
-@exact_inlined
+@exact_called
 def _robust_scale(block: F32, n_rows: int, spare: int, count: Any, correction: F32) -> Any:
     """Return the sigma that the median absolute deviation stands for, or the mean one where that is zero."""
     zero = splat(0.0)
@@ -168,6 +169,13 @@ def _moments(block: F32, n_rows: int, low: Any, high: Any) -> Any:
 
 
 @exact_inlined
+def _centre_columns(block: F32, n_rows: int, centre: Any) -> None:
+    """Turn the samples into deviations, in place; +inf stays."""
+    for row in range(n_rows):
+        store(block, row * WIDTH, load(block, row * WIDTH) - centre)
+
+
+@exact_inlined
 def _deviation(count: Any, total: Any, squares: Any) -> Any:
     """Return mean and standard deviation (n - 1) of summed samples; 0 and 0 for none."""
     one = splat(1.0)
@@ -176,11 +184,12 @@ def _deviation(count: Any, total: Any, squares: Any) -> Any:
     return mean, square_root(larger(variance, splat(0.0)))
 
 
-@exact_inlined
+@exact_called
 def keep_sigma(
     block: F32,
     n_rows: int,
     spare: int,
+    middle: Any,
     count: Any,
     low: float,
     high: float,
@@ -191,6 +200,7 @@ def keep_sigma(
     widening: F32,
 ) -> Any:
     """Accept what lies near the mean of what is accepted; median and MAD make the start."""
+    _centre_columns(block, n_rows, middle)
     scale = _robust_scale(block, n_rows, spare, count, correction) * lookup(widening, count)
     lowest = splat(0.0) - splat(low) * scale
     highest = splat(high) * scale
@@ -208,7 +218,7 @@ def keep_sigma(
             kept, total, squares = new_kept, new_total, new_squares
             if not any_true(changed):
                 iteration = max_iterations
-    return lowest, highest
+    return middle + lowest, middle + highest
 
 
 @exact_inlined
@@ -239,11 +249,11 @@ def _clamped_deviation(block: F32, n_rows: int, low: Any, high: Any, count: Any,
     return deviation
 
 
-@exact_inlined
+@exact_called
 def keep_winsorized(
     block: F32,
     n_rows: int,
-    spare: int,
+    middle: Any,
     count: Any,
     low: float,
     high: float,
@@ -251,6 +261,7 @@ def keep_winsorized(
     widening: F32,
 ) -> Any:
     """Accept what lies near the median, by the scale of samples that are drawn in to 1.5 sigma until it settles."""
+    _centre_columns(block, n_rows, middle)
     zero = splat(0.0)
     lowest, highest = zero - splat(_INFINITY), splat(3.0e38)
     first, kept = zero, count
@@ -280,14 +291,15 @@ def keep_winsorized(
         kept = pick(changed, inside, kept)
         if not any_true(changed):
             break
-    return lowest, highest
+    return middle + lowest, middle + highest
 
 
-@exact_inlined
+@exact_called
 def keep_mad(
     block: F32,
     n_rows: int,
     spare: int,
+    middle: Any,
     count: Any,
     low: float,
     high: float,
@@ -296,6 +308,7 @@ def keep_mad(
     correction: F32,
 ) -> Any:
     """Accept what lies near the median of what is accepted, by its median absolute deviation."""
+    _centre_columns(block, n_rows, middle)
     zero = splat(0.0)
     lowest, highest = zero - splat(_INFINITY), splat(3.0e38)
     first, kept = zero, count
@@ -319,12 +332,12 @@ def keep_mad(
         kept = pick(changed, inside, kept)
         if not any_true(changed):
             break
-    return lowest, highest
+    return middle + lowest, middle + highest
 
 
-@exact_inlined
+@exact_called
 def keep_linear_fit(
-    block: F32, n_rows: int, centre: Any, count: Any, low: float, high: float, max_iterations: int
+    block: F32, n_rows: int, middle: Any, count: Any, low: float, high: float, max_iterations: int
 ) -> Any:
     """Accept from the first to the last sample that lies near the line fitted to the sorted samples."""
     zero = splat(0.0)
@@ -332,26 +345,26 @@ def keep_linear_fit(
     first, last = zero, count - one
     for _ in range(max_iterations):
         kept = last - first + one
-        middle = splat(0.5) * (first + last)
+        pivot = splat(0.5) * (first + last)
         total, moment = zero, zero
         for row in range(n_rows):
             place = splat(row)
-            a = pick((place >= first) & (place <= last), load(block, row * WIDTH) - centre, zero)
+            a = pick((place >= first) & (place <= last), load(block, row * WIDTH) - middle, zero)
             total = total + a
-            moment = moment + (place - middle) * a
+            moment = moment + (place - pivot) * a
         mean = total / larger(kept, one)
         slope = pick(kept > one, splat(12.0) * moment / larger(kept * (kept * kept - one), one), zero)
         spread = zero
         for row in range(n_rows):
             place = splat(row)
-            residual = magnitude(load(block, row * WIDTH) - centre - (mean + slope * (place - middle)))
+            residual = magnitude(load(block, row * WIDTH) - middle - (mean + slope * (place - pivot)))
             spread = spread + pick((place >= first) & (place <= last), residual, zero)
         spread = spread / larger(kept, one)
         floor, ceiling = zero - splat(low) * spread, splat(high) * spread
         new_first, new_last = splat(n_rows), zero - one
         for row in range(n_rows):
             place = splat(row)
-            residual = load(block, row * WIDTH) - centre - (mean + slope * (place - middle))
+            residual = load(block, row * WIDTH) - middle - (mean + slope * (place - pivot))
             good = (place >= first) & (place <= last) & (residual >= floor) & (residual <= ceiling)
             new_first = pick(good, smaller(new_first, place), new_first)
             new_last = pick(good, place, new_last)
@@ -365,18 +378,18 @@ def keep_linear_fit(
     return gather_rows(block, rows[0]), gather_rows(block, rows[1])
 
 
-@exact_inlined
-def keep_esd(block: F32, n_rows: int, centre: Any, count: Any, fraction: float, critical: F32) -> Any:
+@exact_called
+def keep_esd(block: F32, n_rows: int, middle: Any, count: Any, fraction: float, critical: F32) -> Any:
     """Take away the most deviant sample again and again; leave out all up to the last that was too deviant."""
     zero = splat(0.0)
     one = splat(1.0)
-    origin = widen(centre)
+    origin = widen(middle)
     tiny = splat_double(1.0e-300)
     total = splat_double(0.0)
     squares = splat_double(0.0)
     for row in range(n_rows):
         # outliers leave these sums again, which float32 would not survive
-        a = widen(pick(splat(row) < count, load(block, row * WIDTH), centre)) - origin
+        a = widen(pick(splat(row) < count, load(block, row * WIDTH), middle)) - origin
         total = total + a
         squares = squares + a * a
     limit = whole_part(splat(fraction) * count)
@@ -408,7 +421,7 @@ def keep_esd(block: F32, n_rows: int, centre: Any, count: Any, fraction: float, 
 
 
 @exact_inlined
-def keep_percentile(centre: Any, low: float, high: float) -> Any:
+def keep_percentile(middle: Any, low: float, high: float) -> Any:
     """Accept what lies within a share of the median."""
-    level = magnitude(centre)
-    return splat(0.0) - splat(low) * level, splat(high) * level
+    level = magnitude(middle)
+    return middle - splat(low) * level, middle + splat(high) * level

@@ -156,15 +156,19 @@ class Stacked:
         n_pixels = float(np.mean(self.truth.scenario.channel_of == channel)) * block**2
         return 1.0 / float(np.sqrt(n_pixels * total))
 
-    def sky_mask(self, far_px: float = 25.0, light_adu: float = 0.5) -> Mask:
-        """Return where the reference shows sky alone: no light of stars or nebula, `far_px` from the edges."""
+    def sky_mask(self, far_px: int = 25, light_adu: float = 0.5, reach_px: int = 8) -> Mask:
+        """
+        Return where the reference shows sky alone, bool (y, x): `far_px` from its edges, and from the light of stars
+        and nebula farther than resampling reaches.
+        """
+        from scipy.ndimage import binary_dilation
+
         light = np.max([self.light(c) for c in range(self.value.shape[0])], axis=0)
-        dark = light < light_adu
-        edge = int(np.ceil(far_px))
+        dark: Mask = ~binary_dilation(light > light_adu, np.ones((3, 3)), iterations=reach_px)
+        height, width = dark.shape
         inside = np.zeros_like(dark)
-        inside[edge:-edge, edge:-edge] = True
-        mask: Mask = dark & inside
-        return mask
+        inside[far_px : height - far_px, far_px : width - far_px] = True
+        return dark & inside
 
     def sky_noise(self, channel: int, mask: Mask, block: int = 8) -> float:
         """

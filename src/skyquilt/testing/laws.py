@@ -229,7 +229,13 @@ def fit_fwhm(image: NDArray[np.floating], x: float, y: float, half_size: int = 9
         return np.asarray(p[5] * means + p[6])
 
     start = np.array([x, y, np.log(1.6), np.log(1.5), 0.3, 1.1, 0.0])
-    fit = least_squares(lambda p: (model(p) - (part - level) / scale).ravel(), start, loss="soft_l1", f_scale=0.02)
+
+    def misfit(p: F64) -> F64:
+        return (model(p) - (part - level) / scale).ravel()
+
+    # squares first: from afar a soft loss takes a sharp star for an outlier
+    near = least_squares(misfit, start).x
+    fit = least_squares(misfit, near, loss="soft_l1", f_scale=0.02)
     if not fit.success or np.hypot(fit.x[0] - x, fit.x[1] - y) > 0.5 * half_size:
         return np.nan, np.nan
     minor, major = np.sort(np.exp(fit.x[2:4]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ def run_in_order(
     *,
     n_threads: int,
     should_stop: Callable[[], bool] = _never,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """
     Yield ``function(item)`` for every item, in the order of the items, with at most `n_threads` at work.
 

@@ -18,7 +18,7 @@ from skyquilt.kernels.combine import (
     sum_coverage,
 )
 from skyquilt.kernels.lanes import WIDTH
-from skyquilt.kernels.reject import RULE_NUMBERS, accept_all, empty_block, find_intervals
+from skyquilt.kernels.reject import accept_all, empty_block, find_intervals
 from skyquilt.kernels.reject_structure import structure_variance
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, FrameTerms, IntegratedTile, IntegrateSettings
@@ -145,11 +145,11 @@ def find_cube_intervals(
             continue
         rule = "sigma" if settings.rule == "auto" else settings.rule
         find_intervals(
+            rule,
             cube.values,
             cube.weights,
             cube.shape,
             channel,
-            RULE_NUMBERS[rule],
             few,
             (
                 float(settings.low),

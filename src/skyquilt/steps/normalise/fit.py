@@ -7,7 +7,7 @@ import numpy as np
 from skyquilt.core import F32, F64, I64, Mask, Measurement, Normalisation, Registration
 from skyquilt.kernels.robust_fit import fit_robust
 
-__all__ = ["MODES", "fit_normalisation", "flux_ratio"]
+__all__ = ["MODES", "cell_centres", "fit_normalisation", "flux_ratio", "level_at"]
 
 MODES = ("none", "additive", "multiplicative", "both")
 _BRIGHT_SNR = 10.0
@@ -75,11 +75,11 @@ def fit_normalisation(
     radius = max(reference.width, reference.height) / 2.0
     surface = np.zeros((n_channels, (1, 3, 6)[surface_order]))
     if mode in ("additive", "both"):
-        x, y = _cell_centres(reference)
+        x, y = cell_centres(reference)
         fx, fy = registration.transform.inverse()(x, y)
         u, v = (x - centre[0]) / radius, (y - centre[1]) / radius
         for channel in range(n_channels):
-            level = _level_at(frame.background[channel], frame, fx, fy)
+            level = level_at(frame.background[channel], frame, fx, fy)
             target = reference.background[channel].astype(np.float64)
             if scale_each_channel and mode == "both":
                 scale[channel] = _sky_ratio(level, target, known)
@@ -138,8 +138,8 @@ def _robust_mean(value: F64, variance: F64) -> float:
     return mean
 
 
-def _cell_centres(measurement: Measurement) -> tuple[F64, F64]:
-    """Centres of the cells of the sky map, (gy, gx) each; those at the edge are cut by the frame."""
+def cell_centres(measurement: Measurement) -> tuple[F64, F64]:
+    """Return the centres (x, y) of the cells of the sky map, (gy, gx) each; those at the edge are cut by the frame."""
     _, gy, gx = measurement.background.shape
     x = _centres(gx, measurement.cell_px, measurement.width)
     y = _centres(gy, measurement.cell_px, measurement.height)
@@ -152,8 +152,8 @@ def _centres(n: int, cell_px: int, size: int) -> F64:
     return centres
 
 
-def _level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
-    """Sky of a map at frame positions, bilinear between cells; NaN off the frame or beside an unknown cell."""
+def level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
+    """Return the sky of a map at frame positions, bilinear between cells; NaN off the frame or by an unknown cell."""
     gy, gx = grid.shape
     across, down = (
         _centres(gx, measurement.cell_px, measurement.width),

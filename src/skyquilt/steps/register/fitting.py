@@ -19,7 +19,7 @@ _CUT = 5.5
 _ROUNDS = 12
 _OUTLIER = 6.0
 _GOOD_ENOUGH_PX = 0.003  # no model is richer for the sake of less
-_MARGIN = 8.0  # of the information criterion: what a richer model must gain before it is believed
+_MARGIN = 12.0  # of the information criterion: what a richer model must gain before it is believed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +99,7 @@ def choose_fit(fits: list[Fit], sigma: F64) -> Fit:
     -----
     Definition: least N ln(sum of rho / N) + p ln N over the same pairs, rho = min(r² / sigma², 36 s²) per axis, where s
     is the scale of the best-fitting model: Schwarz's criterion with outliers cut off. A model with more parameters has
-    to be better by 8.
+    to be better by 12.
     """
     fits = [fit for fit in fits if len(sigma) >= _FREE_CHOICE.get(fit.model, 0)] or fits[:1]
     floor = min(fit.scale for fit in fits)

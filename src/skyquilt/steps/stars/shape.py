@@ -12,11 +12,11 @@ from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect_surroundings import guess_shapes, local_levels
 from skyquilt.steps.stars.peaks import Peaks, Plane
 
-__all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile"]
+__all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile", "weighted_median"]
 
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _USUAL_INVERSE_BETA = 0.25  # Moffat beta 4: atmosphere and optics of small telescopes
-_SPREAD_OF_INVERSE_BETA = 0.12
+_SPREAD_OF_INVERSE_BETA = 0.06
 _TRIALS = (0.0, 0.12, 0.38, 0.5)
 _MOST_STARS = 60
 _BEST_STARS = 24
@@ -135,7 +135,7 @@ def measure_profile(
     if not len(table):
         return guess
     snr = table[:, fit.AMPLITUDE] / np.maximum(table[:, fit.AMPLITUDE_ERROR], 1e-9)
-    moments = [_weighted_median(table[:, column], snr) for column in (fit.SXX, fit.SXY, fit.SYY)]
+    moments = [weighted_median(table[:, column], snr) for column in (fit.SXX, fit.SXY, fit.SYY)]
     return Profile(np.array(moments), inverse_beta, len(table))
 
 
@@ -148,10 +148,12 @@ def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noi
     if not good.any():
         return _USUAL_INVERSE_BETA
     # mean squares, over the same number of pixels in every trial: a fit that shrinks must not win by seeing fewer
-    variance = noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2
-    cost = 0.5 * np.stack([table[good, fit.CHI2] for table in tables]) * usual[good, fit.N_USED] / variance
+    squares = np.stack([table[good, fit.CHI2] for table in tables])
+    # real stars are no Moffat functions: what even the best trial leaves is the error of the model
+    variance = np.maximum(noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2, squares.min(axis=0))
+    cost = 0.5 * squares * usual[good, fit.N_USED] / variance
     k = min(max(int(np.argmin(cost.sum(axis=1))), 1), len(trials) - 2)
-    return _weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
+    return weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
 
 
 def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:
@@ -168,7 +170,7 @@ def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:
     )
 
 
-def _weighted_median(value: F64, weight: F64) -> float:
+def weighted_median(value: F64, weight: F64) -> float:
     """Value with half of the weight on either side, interpolated; a blended star does not drag it along."""
     order = np.argsort(value, kind="stable")
     share = np.cumsum(weight[order]) - 0.5 * weight[order]

@@ -1,0 +1,147 @@
+"""
+Compile the kernels once a machine, in two processes side by side, before the first run.
+
+The compiler keeps its results on disk; a marker beside them says for which sources and processor they were made.
+Without this, the first run would compile one kernel after the other, each at the moment when it is first called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import skyquilt.kernels
+from skyquilt.core import (
+    F32,
+    Box,
+    Calibration,
+    Cfa,
+    Event,
+    Listener,
+    Mask,
+    Normalisation,
+    Tile,
+    Transform,
+)
+from skyquilt.kernels.backend import cache_folder_of, compiler_version
+from skyquilt.kernels.calibrate import calibrate_box
+from skyquilt.steps import calibrate, integrate, quality, register, resample, stars, trails
+
+__all__ = ["compile_kernels", "is_compiled"]
+
+_SIDE = 128
+_PATTERN = "RGGB"
+
+
+def _marker() -> Path:
+    """Return the file whose presence says that the kernels of these sources are compiled for this processor."""
+    digest = hashlib.sha256(compiler_version().encode())
+    for source in sorted(Path(skyquilt.kernels.__path__[0]).glob("*.py")):
+        facts = source.stat()
+        digest.update(f"{source.name} {facts.st_size} {facts.st_mtime_ns}".encode())
+    return cache_folder_of(calibrate_box) / f"skyquilt-{digest.hexdigest()[:16]}.compiled"
+
+
+def is_compiled() -> bool:
+    """Return whether the kernels were compiled before."""
+    return _marker().exists()
+
+
+def compile_kernels(listener: Listener) -> None:
+    """Compile the kernels if they are not yet, telling so; a part that fails is compiled when it is first used."""
+    if is_compiled():
+        return
+    listener(Event("notice", "compile", "compiling the kernels for this machine: once, some seconds"))
+    code = "import sys; from skyquilt.engine.warmup import run_part; run_part(sys.argv[1])"
+    nothing = subprocess.DEVNULL
+    parts = [
+        subprocess.Popen([sys.executable, "-c", code, part], stdin=nothing, stdout=nothing, stderr=nothing)
+        for part in _PARTS
+    ]
+    if sum(part.wait() for part in parts) == 0:
+        _marker().touch()
+
+
+class _Plane:
+    """A raw frame in memory."""
+
+    n_channels = 1
+    bounds = Box(0, 0, _SIDE, _SIDE)
+
+    def __init__(self, pixels: F32) -> None:
+        self._pixels = pixels
+
+    def read(self, box: Box) -> Tile:
+        pixels = np.zeros((1, *box.shape), dtype=np.float32)
+        mask: Mask = np.zeros(box.shape, dtype=np.bool_)
+        inside = box.intersect(self.bounds)
+        rows, columns = inside.slices(box)
+        pixels[0, rows, columns] = self._pixels[inside.slices(self.bounds)]
+        mask[rows, columns] = True
+        return Tile(pixels, mask, box)
+
+
+def _frame(seed: int) -> F32:
+    """Return a small frame of stars on noise."""
+    random = np.random.default_rng(seed)
+    places = np.random.default_rng(0)
+    y, x = np.mgrid[0:_SIDE, 0:_SIDE]
+    frame = random.normal(1000.0, 10.0, (_SIDE, _SIDE))
+    for cx, cy, flux in zip(
+        places.uniform(8, 120, 40), places.uniform(8, 120, 40), places.uniform(3, 30, 40), strict=True
+    ):
+        frame += 100.0 * flux * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 5.0)
+    return frame.astype(np.float32)
+
+
+def _compile_the_look_at_frames() -> None:
+    """Stars, registration, trails: the kernels that look at single frames."""
+    cfa = Cfa(_PATTERN)
+    frames = [_frame(seed) for seed in range(3)]
+    measured = [stars.measure(frame, cfa, saturation_adu=65535.0) for frame in frames]
+    stars.measure(frames[0], None, saturation_adu=65535.0)
+    reference = register.Reference(measured[0].stars, _SIDE, _SIDE)
+    for measurement in measured:
+        register.match(measurement.stars, reference)
+    planes = [trails.bin_plane(frame, cfa, 4) for frame in frames]
+    same = [Transform.identity()] * 3
+    terms = [Normalisation(np.ones(3), np.zeros((3, 3)), (64.0, 64.0), 64.0, 1.0)] * 3
+    first = trails.first_result(planes, same, terms, (_SIDE, _SIDE), 4)
+    trails.find_trails(planes[0], first, same[0], terms[0], factor=4, fwhm_px=3.0, noise_adu=10.0)
+
+
+def _compile_the_integration() -> None:
+    """Calibration, debayering, warping, rejection: the kernels that every sample passes."""
+    cfa = Cfa(_PATTERN)
+    frames = [_frame(seed) for seed in range(9)]
+    calibrate.frame_profile(frames[0])
+    defects = calibrate.find_defects(frames[0], cfa)
+    calibrate.find_defects_in_lights(frames[:4], cfa)
+    calibration = Calibration(np.zeros_like(frames[0]), np.ones_like(frames[0]), defects)
+    calibrate.calibrate_frame(frames[0].copy(), calibration, cfa)
+    samplers = [
+        resample.CanvasSampler(_Plane(frame), cfa=cfa, calibration=calibration, to_frame=Transform.shift(0.3, 0.2))
+        for frame in frames
+    ]
+    ones = np.ones((9, 3))
+    terms = integrate.FrameTerms(np.ones(9), np.ones(9), 10.0 * ones, 0.1 * ones, 1000.0 * ones)
+    for n in (3, 9):
+        part = terms.take(list(range(n)))
+        integrate.integrate_cube(samplers[:n], Box(8, 8, 72, 40), part, integrate.IntegrateSettings())
+    quality.background_noise(frames[0], 1)
+
+
+_PARTS: dict[str, Callable[[], None]] = {
+    "frames": _compile_the_look_at_frames,
+    "integration": _compile_the_integration,
+}
+
+
+def run_part(name: str) -> None:
+    """Compile one part; what a child process does."""
+    _PARTS[name]()

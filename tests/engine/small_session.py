@@ -1,0 +1,100 @@
+"""A session small enough to be stacked dozens of times, and the figures by which two stacks are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skyquilt import stack
+from skyquilt.core import F32, Box, Cfa
+from skyquilt.engine import Recipe
+from skyquilt.engine.planning import make_plan
+from skyquilt.engine.result import StackResult
+from skyquilt.engine.sampling import choose_sampling
+from skyquilt.errors import NotEnoughMemory
+from skyquilt.io.fits import data_hash, frame_source, open_frame
+from skyquilt.testing.sky import Scenario
+
+HELD = 200_000_000
+"""What the program is said to hold in tests that choose budgets, so that plans do not depend on the test runner."""
+
+SMALL = Scenario(
+    device="generic",
+    n_frames=10,
+    width=240,
+    height=200,
+    seed=5,
+    rotation_deg=(0.0, 3.0),
+    n_dark=4,
+    n_flat=4,
+    n_bias=4,
+    n_hot_pixels=20,
+    n_trails=2,
+    n_faint_stars=200,
+    vignetting=0.1,
+)
+"""Rotation, calibration frames, hot pixels and trails on 48 000 pixels."""
+
+TINY = Scenario(device="generic", n_frames=6, width=160, height=120, seed=5, n_bias=3, n_trails=1, n_faint_stars=120)
+"""For what is done a hundred times."""
+
+
+def stack_one(folder: Path, out: Path, **settings: Any) -> StackResult:
+    """Stack a folder that holds one group."""
+    result = stack(folder, out, **settings)
+    assert len(result.stacks) == 1, [str(failure.error) for failure in result.failures]
+    return result.stacks[0]
+
+
+def product_hashes(folder: Path) -> dict[str, str]:
+    """Return the hash of the pixels of every FITS file below a folder."""
+    hashes = {path.relative_to(folder).as_posix(): data_hash(path) for path in sorted(folder.rglob("*.fits"))}
+    assert any(name.endswith("master_linear.fits") for name in hashes), f"no product in {folder}"
+    return hashes
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Return the files that a finished run should not leave: scratch, locks, half products."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return [name for name in names if name.endswith((".part", ".bin", ".jsonl", "/lock"))]
+
+
+def read_pixels(path: Path) -> F32:
+    """Return the pixels of a product, float32 (channel, y, x)."""
+    source = frame_source(open_frame(path))
+    pixels: F32 = source.read(source.bounds).pixels
+    mask = source.read(source.bounds).mask
+    pixels = pixels.copy()
+    pixels[:, ~mask] = np.nan
+    return pixels
+
+
+def budgets_of_three_tiles(scenario: Scenario, schedule: str, n_threads: int) -> dict[int, tuple[int, int]]:
+    """Return three budgets that lead to three different tiles, when the program holds `HELD`."""
+    found: dict[tuple[int, int], int] = {}
+    for budget in _ladder():
+        try:
+            plan = make_plan(
+                "small",
+                scenario.n_frames,
+                scenario.width * scenario.height,
+                choose_sampling(Recipe(), Cfa(scenario.cfa or "RGGB"), 1, is_rotated=True),
+                Box(0, 0, scenario.width, scenario.height),
+                Recipe(schedule=schedule),
+                budget=budget,
+                n_threads=n_threads,
+                calibration_table=[],
+            )
+        except NotEnoughMemory:
+            continue
+        found.setdefault(plan.tile, budget)
+    tiles = sorted(found, key=lambda tile: tile[0] * tile[1])
+    assert len(tiles) >= 3, f"only {tiles}"
+    return {found[tile]: tile for tile in (tiles[0], tiles[len(tiles) // 2], tiles[-1])}
+
+
+def _ladder() -> Iterable[int]:
+    return range(HELD + 65_000_000, HELD + 400_000_000, 500_000)
