@@ -16,7 +16,7 @@ from skyquilt import stack
 from skyquilt.core import Box
 from skyquilt.engine import RunOptions
 from skyquilt.testing.laws import RawGuard
-from skyquilt.testing.sky import Scenario, fits_bytes, make_session
+from skyquilt.testing.sky import Scenario, make_session
 
 SCHEDULES = ("cube", "sweep")
 
@@ -154,11 +154,14 @@ def test_a_constant_added_to_every_frame_is_added_to_the_result(tmp_path: Path, 
     settings = {"schedule": schedule, "unit": "adu", "threads": 2}
     a = stack_one(tmp_path / "plain", tmp_path / "out_a", **settings)
     b = stack_one(tmp_path / "lifted", tmp_path / "out_b", **settings)
-    difference = read_pixels(b.outputs["master_linear"]) - read_pixels(a.outputs["master_linear"])
-    rounding = 4 * np.spacing(np.nanmax(read_pixels(b.outputs["master_linear"])))
-    print(np.nanmax(np.abs(difference - constant)), rounding, np.nanmax(read_pixels(b.outputs["master_linear"])))
-    assert np.isfinite(difference).mean() > 0.95
-    assert np.nanmax(np.abs(difference - constant)) < 0.01
+    low, high = (read_pixels(result.outputs["master_linear"]) for result in (a, b))
+    assert np.array_equal(np.isnan(low), np.isnan(high))
+    assert np.isfinite(low).mean() > 0.95
+    error = np.abs((high - low)[np.isfinite(low)] - constant)
+    step = np.spacing(np.nanmedian(high))
+    assert np.quantile(error, 0.999) < 8 * step, f"{np.quantile(error, 0.999) / step:.0f} steps of float32"
+    # the rounding of pixels moves the transforms by 1e-5 px, which the flanks of stars show
+    assert error.max() < 1e-5 * np.nanmax(high), f"{error.max():.3f} ADU of {np.nanmax(high):.0f}"
 
 
 def _copy_with_constant(source: Path, target: Path, constant: int) -> None:

@@ -98,7 +98,7 @@ def test_stars_drawn_out_by_bad_tracking_are_still_found() -> None:
 
 
 def test_a_satellite_trail_does_not_fill_the_list() -> None:
-    x, y, _, image = field(7, 80)
+    _x, _y, _, image = field(7, 80)
     along = np.arange(-40, 760, 0.25)
     column, line = np.clip(np.rint(along), 0, WIDTH - 1), np.rint(0.6 * along + 150)
     inside = (along >= 0) & (along < WIDTH) & (line >= 1) & (line < HEIGHT - 1)
@@ -230,7 +230,7 @@ def test_the_fast_sky_agrees_with_its_definition(kind: str) -> None:
 
 
 def test_a_cube_is_measured_on_its_green_plane() -> None:
-    x, y, flux, green = field(16, 60, cfa=None)
+    _x, _y, _flux, green = field(16, 60, cfa=None)
     noise = np.random.default_rng(17).normal(0, 30, (2, HEIGHT, WIDTH))
     cube = np.stack([noise[0] + 500, green, noise[1] + 700]).astype(np.float32)
     measured = measure_cube(cube, saturation_adu=SATURATION)
@@ -249,7 +249,7 @@ def test_measuring_twice_gives_the_same_bits() -> None:
 
 
 def test_a_constant_added_to_the_frame_changes_no_star() -> None:
-    x, y, _, image = field(19, 80)
+    _x, _y, _, image = field(19, 80)
     low = measure(image, Cfa("RGGB"), saturation_adu=1e9)
     high = measure(image + np.float32(2048.0), Cfa("RGGB"), saturation_adu=1e9)
     assert abs(len(low.stars) - len(high.stars)) <= 1

@@ -12,7 +12,7 @@ import numpy as np
 from skyquilt.core import Event, Listener, Measurement, Registration, Transform
 from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
-from skyquilt.errors import NotRegistered, UsageError
+from skyquilt.errors import NotRegistered, NoUsableInput, UsageError
 from skyquilt.steps import normalise, quality, register
 
 __all__ = ["align_lights", "load_transforms", "select_lights"]
@@ -42,6 +42,8 @@ def align_lights(
 
     Raises
     ------
+    NoUsableInput
+        If no frame can be used.
     NotRegistered
         If no two frames match.
     UsageError
@@ -62,7 +64,7 @@ def align_lights(
 
 def _nothing_left(lights: Sequence[Light]) -> Light:
     reasons = sorted({light.left_out.reason for light in lights if light.left_out})
-    raise NotRegistered(
+    raise NoUsableInput(
         f"none of the {len(lights)} frames can be used: {'; '.join(reasons[:3])}",
         "look at the frames with `skyquilt frames --scored`; check focus, clouds and the limits that you set",
     )

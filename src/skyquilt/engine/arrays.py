@@ -15,6 +15,7 @@ import numpy as np
 from skyquilt.core import F32, U8, Box, Calibration, Cfa, FrameFile, Mask, Measurement, Registration, SampleSource
 from skyquilt.engine.budget import n_processors
 from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.integration import cube_scratch
 from skyquilt.errors import SkyquiltError, UnreadableFrame
 from skyquilt.io.fits import frame_source, open_frame, write_image
 from skyquilt.steps import debayer as debayering
@@ -269,7 +270,7 @@ def stack_arrays(
     coverage = np.empty(bounds.shape, dtype=np.float32)
 
     def work(box: Box) -> integrate.IntegratedTile:
-        return integrate.integrate_cube(samplers, box, terms, settings)
+        return integrate.integrate_cube(samplers, box, terms, settings, cube_scratch())
 
     rejected = landed = 0
     for tile in run_in_order(work, bounds.tiles(256, 64), n_threads=n_processors()):

@@ -28,6 +28,7 @@ from skyquilt.core import (
 )
 from skyquilt.engine.cache import calibration_digest
 from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.integration import cube_scratch
 from skyquilt.engine.manifest import MasterRecord
 from skyquilt.engine.recipe import Recipe
 from skyquilt.errors import SkyquiltError, UnreadableFrame, UsageError
@@ -338,7 +339,7 @@ class Calibrator:
         master = np.empty(bounds.shape, dtype=np.float32)
 
         def work(box: Box) -> integrate.IntegratedTile:
-            return integrate.integrate_cube(samplers, box, terms, settings)
+            return integrate.integrate_cube(samplers, box, terms, settings, cube_scratch())
 
         tiles = bounds.tiles(bounds.width, _BAND_ROWS)
         for tile in run_in_order(work, tiles, n_threads=self.n_threads, should_stop=self.should_stop):

@@ -100,5 +100,5 @@ class Canvas:
         """Return int64 (n_frames, 3): samples of every frame that landed, that were rejected low, high."""
         total = np.zeros((len(self._job.lights), 3), dtype=np.int64)
         for box in self._job.tiles():
-            total += self._journal.read(box).frame_counts
+            total += self._journal.read_counts(box)
         return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,17 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt import __version__
-from skyquilt.core import F64, Box, Event, Listener
+from skyquilt.core import F32, F64, I64, Box, Event, Listener
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.journal import CanvasTile, Journal, unfinished_tile
 from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
-from skyquilt.engine.sampling import Sampling, sampler_of
+from skyquilt.engine.sampling import Sampling, sample_variances, sampler_of
 from skyquilt.steps import integrate
 
-__all__ = ["IntegrationJob", "frame_terms", "integrate_lights", "integrate_settings", "resumed_job"]
+__all__ = ["IntegrationJob", "cube_scratch", "frame_terms", "integrate_lights", "integrate_settings", "resumed_job"]
 
 _REPORTS = 200
+_memory = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ def _facts(light: Light) -> list[object]:
     ]
 
 
+def cube_scratch() -> integrate.CubeScratch:
+    """Return the memory that the calling thread uses again for tile after tile."""
+    scratch: integrate.CubeScratch | None = getattr(_memory, "scratch", None)
+    if scratch is None:
+        scratch = _memory.scratch = integrate.CubeScratch()
+    return scratch
+
+
 def integrate_settings(recipe: Recipe) -> integrate.IntegrateSettings:
     """Return the part of the recipe that the integration takes."""
     return integrate.IntegrateSettings(
@@ -142,6 +152,13 @@ def _per_channel(values: F64, n_channels: int) -> F64:
     return np.full(n_channels, array[1] if len(array) == 3 else array[0])
 
 
+def _smoothing(job: IntegrationJob) -> F32:
+    """Return the variance of a sample over that of a raw pixel, float32 (n_channels, 1, 1)."""
+    meta = job.lights[0].file.meta
+    shares = sample_variances(job.sampling, meta.n_planes)
+    return np.asarray(shares, dtype=np.float32)[:, None, None]
+
+
 def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, should_stop: Callable[[], bool]) -> Journal:
     """
     Integrate every tile that is not done yet; return the complete journal.
@@ -157,20 +174,25 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     samplers = [sampler_of(light, job.sampling, job.recipe) for light in job.lights]
     terms = frame_terms(job.lights, n_channels, job.reference_sky_adu)
     settings = integrate_settings(job.recipe)
-    integrate_tile = integrate.integrate_cube if job.schedule == "cube" else integrate.integrate_sweep
     journal = Journal(folder, job.key(), job.tile, n_channels, len(samplers))
+    smoothing = _smoothing(job)
 
-    def work(box: Box) -> CanvasTile:
-        tile = integrate_tile(samplers, box, terms, settings)
-        return CanvasTile(
+    def work(box: Box) -> tuple[CanvasTile, I64]:
+        if job.schedule == "cube":
+            tile = integrate.integrate_cube(samplers, box, terms, settings, cube_scratch())
+        else:
+            tile = integrate.integrate_sweep(samplers, box, terms, settings)
+        canvas_tile = CanvasTile(
             box,
             tile.value,
-            tile.variance,
+            # the noise model speaks of raw pixels, the scatter of many samples of the samples themselves
+            np.where(tile.n_used < integrate.FEW_SAMPLES, tile.variance * smoothing, tile.variance),
             tile.coverage,
             tile.rejected_low,
             tile.rejected_high,
-            np.stack([tile.frame_samples, tile.frame_rejected[:, 0], tile.frame_rejected[:, 1]], axis=1),
         )
+        counts = np.stack([tile.frame_samples, tile.frame_rejected[:, 0], tile.frame_rejected[:, 1]], axis=1)
+        return canvas_tile, counts
 
     tiles = job.tiles()
     missing = [box for box in tiles if box not in journal.done]
@@ -182,8 +204,8 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     try:
         # closed before the journal is, so that no thread works on when a tile cannot be stored
         with closing(run_in_order(work, missing, n_threads=job.n_threads, should_stop=should_stop)) as results:
-            for tile in results:
-                journal.write(tile)
+            for tile, counts in results:
+                journal.write(tile, counts)
                 done += 1
                 if done % every == 0 or done == len(tiles):
                     listener(Event("progress", "integrate", done=done, total=len(tiles)))

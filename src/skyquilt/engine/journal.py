@@ -42,8 +42,6 @@ class CanvasTile:
     value, variance : float32 (channel, y, x)
     coverage : float32 (y, x), seconds
     rejected_low, rejected_high : uint16 (channel, y, x)
-    frame_counts : int64 (n_frames, 3)
-        Samples of every frame in this tile: that landed, that were rejected low, high.
     """
 
     box: Box
@@ -52,11 +50,10 @@ class CanvasTile:
     coverage: F32
     rejected_low: U16
     rejected_high: U16
-    frame_counts: I64
 
 
 def tile_bytes_on_disk(n_pixels: int, n_channels: int) -> int:
-    """Return the scratch bytes of that many canvas pixels, the frame counts left out."""
+    """Return the scratch bytes of that many canvas pixels; the packed frame counts come on top, 1 to 4 bytes each."""
     return n_pixels * (n_channels * (4 + 4 + 2 + 2) + 4)
 
 
@@ -96,7 +93,7 @@ class Journal:
         self.folder = folder
         self._n_channels = n_channels
         self._n_frames = n_frames
-        self._done: dict[Box, int] = {}
+        self._done: dict[Box, tuple[int, int]] = {}
         self._lock = threading.Lock()
         self._lines = self._data = -1
         try:
@@ -120,14 +117,17 @@ class Journal:
             return
         n_bytes = os.fstat(self._data).st_size
         for line in lines:
-            box, offset, checksum = _tile_entry(line) or (None, 0, 0)
-            if box is None or offset + self._size(box) > n_bytes:
+            entry = _tile_entry(line)
+            if entry is None:
                 continue
-            if _checksum(box, _read_all(self._data, self._size(box), offset)) == checksum:
-                self._done[box] = offset
+            box, offset, size, checksum = entry
+            if offset + size > n_bytes or size < self._n_pixel_bytes(box):
+                continue
+            if _checksum(box, _read_all(self._data, size, offset)) == checksum:
+                self._done[box] = (offset, size)
         # a line that was cut short stays, ended by the line break in front of the next one
         self._next_line = len(text)
-        self._end = max((offset + self._size(box) for box, offset in self._done.items()), default=0)
+        self._end = max((offset + size for offset, size in self._done.values()), default=0)
 
     def _append(self, at: int, line: str) -> int:
         """Write a line at an offset of the journal; return where the next one begins."""
@@ -135,34 +135,43 @@ class Journal:
         _write_all(self._lines, text, at)
         return at + len(text)
 
-    def _size(self, box: Box) -> int:
-        return tile_bytes_on_disk(box.n_pixels, self._n_channels) + self._n_frames * 24
+    def _n_pixel_bytes(self, box: Box) -> int:
+        return tile_bytes_on_disk(box.n_pixels, self._n_channels)
 
     @property
     def done(self) -> frozenset[Box]:
         """Boxes of the tiles that are complete."""
         return frozenset(self._done)
 
-    def write(self, tile: CanvasTile) -> None:
+    def write(self, tile: CanvasTile, frame_counts: I64) -> None:
         """
         Keep one finished tile.
+
+        Parameters
+        ----------
+        tile : CanvasTile
+        frame_counts : int64 (n_frames, 3)
+            Samples of every frame in this tile: that landed, that were rejected low, high.
 
         Raises
         ------
         NotEnoughDisk, OutputBlocked
             If the bytes cannot be stored; what was stored before stays good.
         """
-        parts = (tile.value, tile.variance, tile.coverage, tile.rejected_low, tile.rejected_high, tile.frame_counts)
-        block = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        parts = (tile.value, tile.variance, tile.coverage, tile.rejected_low, tile.rejected_high)
+        # small numbers, many of them alike: packed, thousands of frames take less than the pixels
+        counts = zlib.compress(np.ascontiguousarray(frame_counts.T, dtype="<u4").tobytes(), 1)
+        block = b"".join([*(np.ascontiguousarray(part).tobytes() for part in parts), counts])
         box = tile.box
         with self._lock:
-            entry = {"box": [box.x0, box.y0, box.x1, box.y1], "offset": self._end, "crc": _checksum(box, block)}
+            place = {"box": [box.x0, box.y0, box.x1, box.y1], "offset": self._end, "size": len(block)}
+            entry = {**place, "crc": _checksum(box, block)}
             try:
                 _write_all(self._data, block, self._end)
                 self._next_line = self._append(self._next_line, json.dumps(entry))
             except OSError as error:
                 raise blocked(self.folder, error) from error
-            self._done[box] = self._end
+            self._done[box] = (self._end, len(block))
             self._end += len(block)
 
     def read(self, box: Box) -> CanvasTile:
@@ -174,13 +183,7 @@ class Journal:
         OutputBlocked
             If somebody else cut the file short meanwhile, or the disk fails.
         """
-        try:
-            with self._lock:
-                block = _read_all(self._data, self._size(box), self._done[box])
-        except OSError as error:
-            raise blocked(self.folder, error) from error
-        if len(block) != self._size(box):
-            raise OutputBlocked(f"the unfinished tiles in {self.folder} were cut short", "run again; they are remade")
+        block = self._read(box, 0, self._n_pixel_bytes(box))
         c, (h, w) = self._n_channels, box.shape
         at = 0
 
@@ -197,8 +200,25 @@ class Journal:
             coverage=take(np.float32, h, w),
             rejected_low=take(np.uint16, c, h, w),
             rejected_high=take(np.uint16, c, h, w),
-            frame_counts=take(np.int64, self._n_frames, 3),
         )
+
+    def read_counts(self, box: Box) -> I64:
+        """Return the frame counts of a finished tile, as `write` got them."""
+        skipped = self._n_pixel_bytes(box)
+        packed = self._read(box, skipped, self._done[box][1] - skipped)
+        counts: NDArray[Any] = np.frombuffer(zlib.decompress(packed), "<u4").reshape(3, self._n_frames)
+        return np.ascontiguousarray(counts.T, dtype=np.int64)
+
+    def _read(self, box: Box, skipped: int, n_bytes: int) -> bytes:
+        """Return some bytes of a finished tile."""
+        try:
+            with self._lock:
+                block = _read_all(self._data, n_bytes, self._done[box][0] + skipped)
+        except OSError as error:
+            raise blocked(self.folder, error) from error
+        if len(block) != n_bytes:
+            raise OutputBlocked(f"the unfinished tiles in {self.folder} were cut short", "run again; they are remade")
+        return block
 
     def close(self) -> None:
         """Let go of the files; what they hold stays for the next run."""
@@ -229,16 +249,16 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _tile_entry(line: bytes) -> tuple[Box, int, int] | None:
-    """Return box, offset and checksum of a line, or None if it is no line of a tile."""
+def _tile_entry(line: bytes) -> tuple[Box, int, int, int] | None:
+    """Return box, offset, size and checksum of a line, or None if it is no line of a tile."""
     entry = _entry(line)
-    if entry is None or set(entry) != {"box", "offset", "crc"} or not isinstance(entry["box"], list):
+    if entry is None or set(entry) != {"box", "offset", "size", "crc"} or not isinstance(entry["box"], list):
         return None
-    numbers = [*entry["box"], entry["offset"], entry["crc"]]
-    if len(numbers) != 6 or not all(type(number) is int for number in numbers):
+    numbers = [*entry["box"], entry["offset"], entry["size"], entry["crc"]]
+    if len(numbers) != 7 or not all(type(number) is int for number in numbers):
         return None
-    x0, y0, x1, y1, offset, checksum = numbers
-    return (Box(x0, y0, x1, y1), offset, checksum) if x0 < x1 and y0 < y1 and offset >= 0 else None
+    x0, y0, x1, y1, offset, size, checksum = numbers
+    return (Box(x0, y0, x1, y1), offset, size, checksum) if x0 < x1 and y0 < y1 and offset >= 0 else None
 
 
 def _write_all(descriptor: int, block: bytes, offset: int) -> None:

@@ -42,7 +42,7 @@ def measure_lights(
         except UnreadableFrame as error:
             return None, error, ""
         except OSError as error:
-            return None, UnreadableFrame(f"cannot be read: {error.strerror or error}"), ""
+            return None, UnreadableFrame(f"{light.file.name} cannot be read: {error.strerror or error}"), ""
 
     waiting = [light for light in lights if light.is_in]
     listener(Event("phase", "measure", total=len(waiting)))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, U8, Box, Cfa, SampleSource, Transform
+from skyquilt.core import F32, F64, U8, Box, Cfa, SampleSource, Transform
 from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
 from skyquilt.steps import calibrate, resample
 
-__all__ = ["FrameLostError", "Sampling", "choose_sampling", "is_rotated", "sampler_of"]
+__all__ = ["FrameLostError", "Sampling", "choose_sampling", "is_rotated", "sample_variances", "sampler_of"]
 
 _MOSAIC_METHODS = ("none", "bayer-first")
 _MOST_ROTATION_PX = 0.75
@@ -161,3 +161,12 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             trails=light.trails,
         )
     return _Watched(light, source)
+
+
+def sample_variances(sampling: Sampling, n_planes: int) -> F64:
+    """Return the variance of a sample of sky over that of a raw pixel of its colour, float64 (n_channels,)."""
+    if sampling.keeps_mosaic:
+        return np.ones(1)
+    return resample.sample_variances(
+        sampling.cfa, n_planes, sampling.method, sampling.kernel, sampling.window_px, sampling.cell
+    )

@@ -23,6 +23,7 @@ from skyquilt.engine.lock import locked
 from skyquilt.engine.masking import mask_trails
 from skyquilt.engine.measuring import measure_lights
 from skyquilt.engine.planning import make_plan
+from skyquilt.engine.products import make_folder
 from skyquilt.engine.publish import publish
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
@@ -87,6 +88,8 @@ def stack_session(
     with threadpool_limits(1):
         for group in groups:
             try:
+                if not options.dry_run:
+                    make_folder(out / group.name)
                 run = prepare_group(session, group, out / group.name, recipe, options, listener, strays)
                 arrangement = _arrange(run, known)
                 plans.append(arrangement.plan)
@@ -165,7 +168,7 @@ def prepare_group(
 def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     """Select, register, normalise and weigh; then choose sampling, canvas and plan."""
     if len(run.lights) < 2:
-        raise NotRegistered(
+        raise NoUsableInput(
             f"{run.group.name}: a stack needs two frames at least, there is one",
             "add frames, or use the single frame as it is",
         )

@@ -41,6 +41,7 @@ __all__ = [
     "combine_ordered",
     "final_mean",
     "noise_variance",
+    "staging_bytes",
     "sum_coverage",
 ]
 
@@ -51,6 +52,11 @@ MEDIAN, MINIMUM, MAXIMUM = range(3)
 
 _STAGED_FROM = 96
 _INFINITY = np.float32(np.inf)
+
+
+def staging_bytes(n_frames: int) -> int:
+    """Return the memory that `combine_means` takes for itself, bytes."""
+    return groups_at_once(n_frames) * n_frames * WIDTH * 5 if n_frames > _STAGED_FROM else 0
 
 
 @exact_inlined

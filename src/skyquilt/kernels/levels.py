@@ -11,7 +11,7 @@ __all__ = ["row_levels", "row_levels_slowly"]
 
 
 @inlined
-def _count_up_to(row: F32, value: np.float32) -> int:
+def _count_up_to(row: F32, value: np.float32) -> np.int32:
     """Count the values of a row that are not above `value`."""
     count = np.int32(0)
     for k in range(len(row)):

@@ -7,14 +7,14 @@ It reads the products from their folder, as anybody would, and knows nothing of 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skyquilt.core import F32, F64, Box, Mask, Transform
-from skyquilt.testing.laws import fit_fwhm, measure_star_fluxes
+from skyquilt.core import F32, F64, I64, Box, Mask, Transform
+from skyquilt.testing.laws import fit_fwhm, measure_star_fluxes, trail_residue
 from skyquilt.testing.sky import StarTruth, Truth
 from skyquilt.testing.sky.drawing import draw_blobs, draw_stars
 
@@ -86,10 +86,11 @@ class Stacked:
         """
         truth, frame = self.truth, self.truth.frames[self.reference]
         clear = frame.transparency if transparency is None else transparency
-        image = np.zeros(self.value.shape[1:], dtype=np.float32)
+        image: F32 = np.zeros(self.coverage.shape, dtype=np.float32)
         one_colour = np.zeros((2, 2), dtype=np.int64)
         blobs = np.ascontiguousarray(truth.blobs[:, [0, 1, 2, 3, 4, 5 + channel]])
-        draw_blobs(image, one_colour, blobs, frame.from_plane.inverse(), clear, Box.of_shape(image.shape[0], image.shape[1]))
+        box = Box.of_shape(truth.scenario.height, truth.scenario.width)
+        draw_blobs(image, one_colour, blobs, frame.from_plane.inverse(), clear, box)
         stars = truth.stars_near(self.reference, _BORDER_PX)
         flux = np.ascontiguousarray(stars.flux[:, channel : channel + 1]) * (clear / frame.transparency)
         draw_stars(image, one_colour, stars.x, stars.y, flux, self.frames_fwhm_px(), truth.scenario.moffat_beta)
@@ -187,6 +188,50 @@ class Stacked:
         difference = difference[np.isfinite(difference)]
         middle = np.median(difference)
         return float(_SIGMA_PER_MAD * np.median(np.abs(difference - middle)) / np.sqrt(1.5))
+
+    def sky_residuals(self, channel: int, mask: Mask) -> F32:
+        """
+        Return the stack minus the true light and a plane of sky, float32 (y, x), ADU.
+
+        Parameters
+        ----------
+        mask : bool (y, x)
+            Sky, to which the plane is fitted.
+        """
+        residual = self.value[channel] - self.light(channel)
+        y, x = np.nonzero(mask & np.isfinite(residual))
+        design = np.stack([np.ones(len(x)), x, y], axis=1)
+        level = np.linalg.lstsq(design, residual[y, x].astype(np.float64), rcond=None)[0]
+        down, across = np.indices(residual.shape)
+        return np.asarray(residual - (level[0] + level[1] * across + level[2] * down), dtype=np.float32)
+
+    def places(self, index: int, x: F64, y: F64, mask: Mask) -> tuple[I64, I64]:
+        """Return (x, y) of the pixels of the reference nearest to places of frame `index`, those within the mask."""
+        found_x, found_y = (np.rint(found).astype(np.int64) for found in self.to_reference(index)(x, y))
+        height, width = mask.shape
+        inside = (found_x >= 0) & (found_x < width) & (found_y >= 0) & (found_y < height)
+        found_x, found_y = found_x[inside], found_y[inside]
+        usable = mask[found_y, found_x]
+        return found_x[usable], found_y[usable]
+
+    def trail_residues(self, mask: Mask) -> F64:
+        """
+        Return what every trail of the session left in the stack, float64 (n_trails, n_channels), in sigmas of its sky.
+
+        Along the trail's way over the sky, within 3 px, compared with what lies beside it (`laws.trail_residue`).
+        """
+        rows = []
+        for index in self.frames:
+            for trail in self.truth.frames[index].trails:
+                ends_x, ends_y = np.array([trail.x0, trail.x1]), np.array([trail.y0, trail.y1])
+                x, y = self.to_reference(index)(ends_x, ends_y)
+                line = replace(trail, x0=float(x[0]), y0=float(y[0]), x1=float(x[1]), y1=float(y[1]))
+                row = []
+                for channel in range(self.value.shape[0]):
+                    image = np.where(mask, self.value[channel], np.nan)
+                    row.append(trail_residue(image, self.light(channel), line) / self.sky_noise(channel, mask, 1))
+                rows.append(row)
+        return np.array(rows)
 
     def variance_ratio(self, channel: int, mask: Mask) -> float:
         """Return the measured variance of the sky's pixels over that of the variance map: 1 where the map is right."""

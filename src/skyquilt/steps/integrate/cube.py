@@ -15,6 +15,7 @@ from skyquilt.kernels.combine import (
     MINIMUM,
     combine_means,
     combine_ordered,
+    staging_bytes,
     sum_coverage,
 )
 from skyquilt.kernels.lanes import WIDTH
@@ -365,5 +366,5 @@ def tile_bytes(n_frames: int, n_channels: int, weight_channels: int, n_pixels: i
     pixels = (side + 2) ** 2 if settings.needs_structure else n_pixels
     samples = n_frames * pixels * (4 * n_channels + weight_channels)
     planes = pixels * (n_channels * (10 * 4 + 2 * 4 + 3 * 2) + 8 + 4 + 1)
-    block = 4 * WIDTH * (2 * n_frames + 8)
-    return samples + planes + block
+    blocks = empty_block(n_frames).nbytes + staging_bytes(n_frames)
+    return samples + planes + blocks

@@ -2,6 +2,7 @@
 
 from skyquilt.steps.resample.mosaic import MosaicSampler
 from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
+from skyquilt.steps.resample.sample_noise import sample_variances
 from skyquilt.steps.resample.sampler import (
     DEFAULT_KERNEL,
     DEFAULT_METHOD,
@@ -23,4 +24,5 @@ __all__ = [
     "NodeGrid",
     "PixelMap",
     "Warped",
+    "sample_variances",
 ]

@@ -48,6 +48,8 @@ def sample_variances(cfa: Cfa | None, n_planes: int, method: str, kernel: str, w
 
     Notes
     -----
+    Samples count by the squares of their weights, as they do in the variance of a weighted mean.
+
     Measured to some 2 % on a frame of noise that is turned by 20 degrees, so the mean over all places of the pattern
     and phases of the kernel. Frames that do not move against the reference have a variance up to twice as large at
     those of their samples that are raw pixels.
@@ -68,6 +70,7 @@ def sample_variances(cfa: Cfa | None, n_planes: int, method: str, kernel: str, w
     values = np.empty((sampler.n_channels, side, side), dtype=np.float32)
     weights = np.empty((sampler.weight_channels, side, side), dtype=np.uint8)
     sampler.sample(Box.of_shape(side, side), values, weights)
-    is_whole = np.all(weights == 255, axis=0)
-    variances: F64 = np.var(values[:, is_whole].astype(np.float64), axis=1) / _SIGMA_ADU**2
+    deviation = (values.astype(np.float64) - _SKY_ADU) / _SIGMA_ADU
+    squares = weights.astype(np.float64) ** 2
+    variances: F64 = np.sum(squares * deviation**2, axis=(1, 2)) / np.sum(squares, axis=(1, 2))
     return variances

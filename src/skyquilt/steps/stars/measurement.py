@@ -7,7 +7,8 @@ import numpy as np
 from skyquilt.core import F32, F64, I64, Cfa, Figures, Measurement, Stars
 from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect import halve
-from skyquilt.kernels.detect_surroundings import aperture_sums, count_at_least, mark_duplicates
+from skyquilt.kernels.detect_surroundings import count_at_least, mark_duplicates
+from skyquilt.steps.stars.flux import measure_flux
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
 from skyquilt.steps.stars.shape import (
     FWHM_PER_SIGMA,
@@ -16,7 +17,6 @@ from skyquilt.steps.stars.shape import (
     fwhm_of,
     local_sky,
     measure_profile,
-    weighted_median,
 )
 from skyquilt.steps.stars.sky import Sky, measure_sky
 
@@ -34,12 +34,6 @@ _LEAST_SNR = 4.5
 _FIGURE_SNR = 20.0
 _FIGURE_STARS = 300
 _SMALLEST_FRAME = 32
-_APERTURE_FWHM = 2.0  # radius of the wide aperture
-_APERTURE_LEAST = 6.0  # px
-_APERTURE_STARS = 80
-_APERTURE_ERROR = 0.01
-_NEIGHBOUR_SHARE = 0.05
-_USUAL_CORRECTION = 0.05  # how far from 1 the correction usually lies
 _POSITION_FLOOR = 0.006  # of the FWHM: pixel-to-pixel response, profile not quite the model
 
 
@@ -70,7 +64,8 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
     elliptical Moffat function; it is fitted to every candidate for position and flux, and once more with a free shape
     for FWHM and eccentricity. Where stars are wide or few, the same is done on a plane of half the resolution.
     FWHM is that of the image as it is sampled, the pixel's own width included. `flux` is what falls within
-    two FWHM (6 px at least): the profile's, corrected by an aperture on the bright stars that stand alone.
+    two FWHM (5 px at least): from the profile for faint stars, from an
+    aperture for bright ones where the profile does not hold (`flux.measure_flux`).
     """
     if pixels.ndim != 2:
         raise ValueError(f"a frame to measure is (y, x), not of shape {pixels.shape}; a cube goes to measure_cube")
@@ -191,58 +186,22 @@ def _fit_all(
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
     mark_duplicates(x, y, np.argsort(y, kind="stable"), 0.7 * profile.fwhm, drop)
     table, fwhm, level = table[~drop], fwhm[~drop], level[~drop]
-    correction = _aperture_correction(pixels, parity, table, level, profile, flux_per_height, noise, saturation)
-    return _stars_of(table, fwhm, profile, flux_per_height * correction)
+    flux, flux_error = measure_flux(pixels, parity, table, level, profile, flux_per_height, noise, saturation)
+    order = np.argsort(-flux, kind="stable")
+    return _stars_of(table[order], fwhm[order], flux[order], flux_error[order], profile)
 
 
-def _aperture_correction(
-    pixels: F32,
-    parity: int,
-    table: F64,
-    level: F64,
-    profile: Profile,
-    flux_per_height: float,
-    noise: float,
-    saturation: float,
-) -> float:
-    """
-    Flux in a wide aperture over that of the fitted profile, from the bright stars that stand alone.
-
-    Where the stars are not what the profile says (trailed, out of focus, a halo), the fit misses a share of the light
-    that differs from frame to frame; the transparency of a frame must not.
-    """
-    radius = max(_APERTURE_FWHM * FWHM_PER_SIGMA * profile.largest_sigma, _APERTURE_LEAST)
-    bright = np.flatnonzero(table[:, fit.SATURATED] == 0)[:_APERTURE_STARS]
-    x, y = table[:, fit.X], table[:, fit.Y]
-    distance = np.hypot(x[bright][:, None] - x, y[bright][:, None] - y)
-    distance[np.arange(len(bright)), bright] = np.inf
-    near = distance < radius + profile.fwhm
-    neighbours = (near * table[:, fit.AMPLITUDE]).sum(axis=1)
-    alone = bright[neighbours < _NEIGHBOUR_SHARE * table[bright, fit.AMPLITUDE]]
-    sums = np.empty(len(alone))
-    aperture_sums(pixels, parity, x[alone], y[alone], level[alone], radius, saturation, sums)
-    flux = table[alone, fit.AMPLITUDE] * flux_per_height * (profile.fwhm / FWHM_PER_SIGMA) ** 2
-    known = np.isfinite(sums) & (sums > 0.3 * flux) & (sums < 3.0 * flux)
-    ratio = np.append(sums[known] / flux[known], 1.0)
-    error = noise * np.sqrt(np.pi * radius**2 * (1 if parity < 0 else 2)) / flux[known]
-    error = np.append(np.hypot(error, _APERTURE_ERROR), _USUAL_CORRECTION)
-    middle = weighted_median(ratio, 1.0 / error)
-    near_middle = np.abs(ratio - middle) < 3.0 * error
-    return float(np.average(ratio[near_middle], weights=error[near_middle] ** -2.0)) if near_middle.any() else middle
-
-
-def _stars_of(table: F64, fwhm: F64, profile: Profile, flux_per_height: float) -> Stars:
+def _stars_of(table: F64, fwhm: F64, flux: F64, flux_error: F64, profile: Profile) -> Stars:
     xx, xy, yy = table[:, fit.SXX], table[:, fit.SXY], table[:, fit.SYY]
     mean, half_difference = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.clip((mean - half_difference) / (mean + half_difference), 0.0, 1.0)
-    area = flux_per_height * (profile.fwhm / FWHM_PER_SIGMA) ** 2
     return Stars(
         x=table[:, fit.X].copy(),
         y=table[:, fit.Y].copy(),
         position_error=np.hypot(table[:, fit.POSITION_ERROR], _POSITION_FLOOR * profile.fwhm),
-        flux=table[:, fit.AMPLITUDE] * area,
-        flux_error=table[:, fit.AMPLITUDE_ERROR] * area,
+        flux=flux,
+        flux_error=flux_error,
         peak=table[:, fit.MAXIMUM].copy(),
         fwhm=fwhm,
         eccentricity=np.sqrt(1.0 - share),

@@ -149,11 +149,14 @@ def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noi
         return _USUAL_INVERSE_BETA
     # mean squares, over the same number of pixels in every trial: a fit that shrinks must not win by seeing fewer
     squares = np.stack([table[good, fit.CHI2] for table in tables])
-    # real stars are no Moffat functions: what even the best trial leaves is the error of the model
-    variance = np.maximum(noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2, squares.min(axis=0))
-    cost = 0.5 * squares * usual[good, fit.N_USED] / variance
+    known = noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2
+    cost = 0.5 * squares * usual[good, fit.N_USED] / known
     k = min(max(int(np.argmin(cost.sum(axis=1))), 1), len(trials) - 2)
-    return weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
+    best = weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
+    # Where stars are no Moffat functions (undersampled, trailed), wings and FWHM trade places from frame to frame:
+    # the more the best trial misses, the closer to the usual profile.
+    trust = 1.0 / max(1.0, float(np.median(squares.min(axis=0) / known)))
+    return trust * best + (1.0 - trust) * _USUAL_INVERSE_BETA
 
 
 def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:

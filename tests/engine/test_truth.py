@@ -1,0 +1,202 @@
+"""What the pipeline promises, shown on sessions whose truth is known: from files to products, with default settings."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import skyquilt
+from skyquilt.testing.judge import Stacked, read_stacked
+from skyquilt.testing.sky import Scenario, make_session
+
+COLOURS = ("red", "green", "blue")
+CLEAN = Scenario(
+    target="none",
+    tycho=False,
+    nebula=False,
+    width=540,
+    height=540,
+    n_frames=20,
+    n_faint_stars=120,
+    zero_point=23.0,
+    n_hot_pixels=0,
+    n_cold_pixels=0,
+    n_cosmics_per_frame=0,
+)
+# many stars that stand out but do not saturate, little noise: for fluxes and widths
+STARRY = replace(
+    CLEAN, width=800, height=800, n_faint_stars=320, zero_point=24.5, gain_e_per_adu=4.0, read_noise_e=2.0, n_frames=16
+)
+
+
+def stack(folder: Path, scenario: Scenario, **settings) -> Stacked:
+    """Write the session, stack it and read the products."""
+    truth = make_session(folder / "session", scenario)
+    result = skyquilt.stack(folder / "session", folder / "out", quicklook=False, **settings)
+    return read_stacked(result.stacks[0].folder, truth)
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory):
+    """Return a function that stacks a scenario, once for all tests."""
+    known: dict[str, Stacked] = {}
+
+    def stack_once(scenario: Scenario, **settings) -> Stacked:
+        key = repr((scenario, sorted(settings.items())))
+        if key not in known:
+            known[key] = stack(tmp_path_factory.mktemp("sky"), scenario, **settings)
+        return known[key]
+
+    return stack_once
+
+
+ROADS = {
+    "an alt-azimuth mount turns by 80 degrees": replace(CLEAN, rotation_deg=(0.0, 80.0)),
+    "a meridian flip": replace(CLEAN, meridian_flip=True, n_frames=10),
+    "wide dithers": replace(CLEAN, dither_px=40.0, dither_every=1, n_frames=10),
+    "a lens that distorts": replace(CLEAN, distortion_px=2.0, rotation_deg=(0.0, 40.0), n_faint_stars=300, n_frames=10),
+    "ten stars": replace(CLEAN, n_faint_stars=10, zero_point=25.0, rotation_deg=(0.0, 80.0), n_frames=6),
+    "five thousand stars": replace(
+        CLEAN, width=1080, height=1080, n_faint_stars=5000, rotation_deg=(170.0, 190.0), n_frames=3
+    ),
+}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_frames_are_registered_to_a_twentieth_of_a_pixel(stacks, road):
+    stacked = stacks(ROADS[road])
+    assert len(stacked.frames) == stacked.truth.scenario.n_frames
+    errors = stacked.registration_errors()
+    assert errors.max() <= 0.05, f"rms over each frame: {np.round(errors, 4)} px"
+
+
+@pytest.mark.parametrize("fwhm_px", [2.9, 3.6])
+def test_star_fluxes_are_true_to_a_thousandth(stacks, fwhm_px):
+    stacked = stacks(replace(STARRY, fwhm_px=fwhm_px))
+    stars = stacked.stars(apart_px=26.0, margin_px=26.0, peak_adu=(1500.0, 40000.0))
+    for channel, colour in enumerate(COLOURS):
+        ratios = stacked.flux_ratios(stars, channel)
+        ratios = ratios[np.isfinite(ratios)]
+        error = 1.2533 * 1.4826 * np.median(np.abs(ratios - np.median(ratios))) / np.sqrt(len(ratios))
+        assert len(ratios) >= 40
+        assert error < 0.0007, f"{colour}: this session tells the flux to {error:.2%} only"
+        assert abs(np.median(ratios) - 1.0) < 0.001 + error, f"{colour}: bias {np.median(ratios) - 1.0:+.3%}"
+
+
+@pytest.mark.parametrize("fwhm_px", [2.9, 3.6])
+def test_stars_stay_as_sharp_as_in_the_frames(stacks, fwhm_px):
+    stacked = stacks(replace(STARRY, fwhm_px=fwhm_px))
+    stars = stacked.stars(apart_px=26.0, margin_px=26.0, peak_adu=(3000.0, 40000.0))
+    ratio = stacked.fwhm_ratio(stars, 1)
+    assert abs(ratio - 1.0) < 0.05, f"FWHM of the stack over that of the frames: {ratio:.3f}"
+    statistics = stacked.manifest["statistics"]
+    assert statistics["fwhm_px"] == pytest.approx(statistics["frames_fwhm_px"], rel=0.05)
+
+
+def test_the_sky_is_as_quiet_as_the_photons_allow(stacks):
+    stacked = stacks(replace(CLEAN, width=1100, height=1100, n_frames=8))
+    mask = stacked.sky_mask()
+    for channel, colour in enumerate(COLOURS):
+        ratio = stacked.sky_noise(channel, mask) / stacked.optimum_noise(channel)
+        assert ratio < 1.03, f"{colour}: noise of 8x8 means is {ratio:.3f} of the optimum"
+        # blocks that are large against the reach of the resampling have the optimum's noise, no less: nothing is lost
+        ratio = stacked.sky_noise(channel, mask, 24) / stacked.optimum_noise(channel, 24)
+        assert 0.85 < ratio < 1.10, f"{colour}: noise of 24x24 means is {ratio:.3f} of the optimum"
+
+
+@pytest.mark.parametrize("n_frames", [3, 5, 7, 20, 60])
+def test_a_trail_leaves_nothing(stacks, n_frames):
+    size = {"width": 400, "height": 300} if n_frames == 60 else {}
+    scenario = replace(CLEAN, n_frames=n_frames, n_trails=1, trail_frames=(n_frames // 2,), **size)
+    stacked = stacks(replace(scenario, trail_adu=10_000.0))
+    residues = stacked.trail_residues(stacked.sky_mask(far_px=4))
+    assert residues.shape == (1, 3)
+    assert np.abs(residues).max() < 1.0, f"10,000 ADU left {np.round(residues, 2)} sigma"
+
+
+@pytest.mark.parametrize("n_frames", [3, 5, 8, 20, 60])
+def test_clean_frames_lose_few_samples(stacks, n_frames):
+    stacked = stacks(replace(CLEAN, n_frames=n_frames, width=400, height=300))
+    assert stacked.rejected < 0.005, f"{stacked.rejected:.3%} of good samples were rejected"
+
+
+def test_bright_stars_lose_few_samples(stacks):
+    assert stacks(replace(STARRY, fwhm_px=2.9)).rejected < 0.005
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        replace(CLEAN, device="generic", n_dark=10, gain_e_per_adu=0.25, exposure_s=10.0, sky_adu=1000.0, n_frames=10),
+        replace(CLEAN, dither_px=20.0, dither_every=1, n_frames=10),
+    ],
+    ids=["with darks", "without darks, dithered"],
+)
+def test_hot_pixels_and_particles_are_gone(stacks, scenario):
+    stacked = stacks(replace(scenario, n_hot_pixels=80, n_cosmics_per_frame=20))
+    mask = stacked.sky_mask(far_px=12)
+    truth = stacked.truth
+    for channel, colour in enumerate(COLOURS):
+        residual = stacked.sky_residuals(channel, mask) / stacked.sky_noise(channel, mask, 1)
+        hot, hits = [], []
+        for index in stacked.frames:
+            for values, where in ((hot, truth.hot_pixels), (hits, truth.frames[index].cosmics)):
+                x, y = stacked.places(index, where[:, 0].astype(float), where[:, 1].astype(float), mask)
+                values.append(residual[y, x])
+        for name, values in (("hot pixels", np.concatenate(hot)), ("particles", np.concatenate(hits))):
+            assert len(values) > 100
+            assert abs(values.mean()) < 0.5, f"{colour} {name}: mean {values.mean():.2f} sigma"
+            assert np.mean(np.abs(values) > 4.5) < 0.02, f"{colour} {name}: up to {np.abs(values).max():.1f} sigma"
+
+
+def test_the_corners_of_a_turning_field_are_clean(stacks):
+    stacked = stacks(ROADS["an alt-azimuth mount turns by 80 degrees"])
+    covered = stacked.coverage > 0
+    assert not np.isnan(stacked.value[:, covered]).any()
+    mask = stacked.sky_mask(far_px=0)
+    exposure_s = stacked.truth.scenario.exposure_s
+    for channel, colour in enumerate(COLOURS):
+        residual = stacked.sky_residuals(channel, mask)
+        middle = mask & (stacked.coverage > 0.95 * len(stacked.frames) * exposure_s)
+        one_frame = residual[middle].std() * np.sqrt(stacked.coverage[middle].mean() / exposure_s)
+        for low, high in ((1, 4), (4, 10), (10, 15), (15, 20)):
+            here = mask & (stacked.coverage >= low * exposure_s) & (stacked.coverage < high * exposure_s)
+            assert here.sum() > 500
+            expected = one_frame * np.sqrt(np.mean(exposure_s / stacked.coverage[here]))
+            where = f"{colour}, {low} to {high} frames"
+            assert abs(residual[here].mean()) < 0.1 * expected, where
+            assert residual[here].std() == pytest.approx(expected, rel=0.1), where
+            claimed = np.sqrt(stacked.variance[channel][here].mean())
+            assert claimed == pytest.approx(residual[here].std(), rel=0.2), where
+
+
+@pytest.mark.parametrize("road", ["an alt-azimuth mount turns by 80 degrees", "a meridian flip", "wide dithers"])
+def test_coverage_is_the_exposure_of_the_frames_that_lie_there(stacks, road):
+    stacked = stacks(ROADS[road])
+    # a sample counts where the four pixels around it lie in the frame; 0.1 px on either side are left to registration
+    surely, perhaps = stacked.times_covered(1.1), stacked.times_covered(0.9)
+    known = surely == perhaps
+    assert known.mean() > 0.97
+    unsaturated = stacked.sky_mask(far_px=0, light_adu=20_000.0)
+    np.testing.assert_allclose(stacked.coverage[known & unsaturated], surely[known & unsaturated], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_frames", [5, 20])
+def test_the_variance_map_tells_the_noise_of_the_pixels(stacks, n_frames):
+    stacked = stacks(replace(CLEAN, n_frames=n_frames))
+    mask = stacked.sky_mask()
+    for channel, colour in enumerate(COLOURS):
+        ratio = np.sqrt(stacked.variance_ratio(channel, mask))
+        assert ratio == pytest.approx(1.0, abs=0.2), f"{colour}: noise over the square root of the map is {ratio:.2f}"
+
+
+def test_the_sweep_is_as_quiet_as_the_cube(stacks):
+    scenario = replace(CLEAN, n_frames=60, width=400, height=300)
+    cube, sweep = stacks(scenario), stacks(scenario, schedule="sweep")
+    assert (cube.manifest["schedule"], sweep.manifest["schedule"]) == ("cube", "sweep")
+    mask = cube.sky_mask(far_px=10)
+    for channel in range(3):
+        for block in (1, 8):
+            ratio = sweep.sky_noise(channel, mask, block) / cube.sky_noise(channel, mask, block)
+            assert ratio == pytest.approx(1.0, abs=0.02)
