@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_session import HELD, SMALL, TINY
+from small_session import SMALL, TINY, steady
 
-from skyquilt.engine import budget, planning
 from skyquilt.testing.sky import make_session
 
 
@@ -26,8 +26,7 @@ def tiny_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def steady_memory(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Say that the program holds `HELD` bytes, so that a budget leads to the same plan on every machine."""
-    for module in (budget, planning):
-        monkeypatch.setattr(module, "resident_memory", lambda: HELD)
-    return HELD
+def steady_memory() -> Iterator[None]:
+    """Plans do not depend on what the test runner holds."""
+    with steady():
+        yield

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from skyquilt import stack
 from skyquilt.core import F32, Box, Cfa
-from skyquilt.engine import Recipe
+from skyquilt.engine import Recipe, budget, planning
 from skyquilt.engine.planning import make_plan
 from skyquilt.engine.result import StackResult
 from skyquilt.engine.sampling import choose_sampling
@@ -38,8 +40,23 @@ SMALL = Scenario(
 )
 """Rotation, calibration frames, hot pixels and trails on 48 000 pixels."""
 
-TINY = Scenario(device="generic", n_frames=6, width=160, height=120, seed=5, n_bias=3, n_trails=1, n_faint_stars=120)
+TINY = Scenario(device="generic", n_frames=6, width=160, height=120, seed=5, n_dark=3, n_trails=1, n_faint_stars=120)
 """For what is done a hundred times."""
+
+
+@contextmanager
+def steady(tile: tuple[int, int] | None = None) -> Iterator[None]:
+    """
+    Say that the program holds `HELD` bytes, so that a budget leads to the same plan on every machine.
+
+    With `tile` every plan has that tile.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if tile:
+            patch.setattr(planning, "_TILES", (tile,))
+        for module in (budget, planning):
+            patch.setattr(module, "resident_memory", lambda: HELD)
+        yield
 
 
 def stack_one(folder: Path, out: Path, **settings: Any) -> StackResult:
@@ -75,22 +92,24 @@ def read_pixels(path: Path) -> F32:
 def budgets_of_three_tiles(scenario: Scenario, schedule: str, n_threads: int) -> dict[int, tuple[int, int]]:
     """Return three budgets that lead to three different tiles, when the program holds `HELD`."""
     found: dict[tuple[int, int], int] = {}
-    for budget in _ladder():
-        try:
-            plan = make_plan(
-                "small",
-                scenario.n_frames,
-                scenario.width * scenario.height,
-                choose_sampling(Recipe(), Cfa(scenario.cfa or "RGGB"), 1, is_rotated=True),
-                Box(0, 0, scenario.width, scenario.height),
-                Recipe(schedule=schedule),
-                budget=budget,
-                n_threads=n_threads,
-                calibration_table=[],
-            )
-        except NotEnoughMemory:
-            continue
-        found.setdefault(plan.tile, budget)
+    sampling = choose_sampling(Recipe(), Cfa(scenario.cfa or "RGGB"), 1, is_rotated=True)
+    with steady():
+        for amount in _ladder():
+            try:
+                plan = make_plan(
+                    "small",
+                    scenario.n_frames,
+                    scenario.width * scenario.height,
+                    sampling,
+                    Box(0, 0, scenario.width, scenario.height),
+                    Recipe(schedule=schedule),
+                    budget=amount,
+                    n_threads=n_threads,
+                    calibration_table=[],
+                )
+            except NotEnoughMemory:
+                continue
+            found.setdefault(plan.tile, amount)
     tiles = sorted(found, key=lambda tile: tile[0] * tile[1])
     assert len(tiles) >= 3, f"only {tiles}"
     return {found[tile]: tile for tile in (tiles[0], tiles[len(tiles) // 2], tiles[-1])}

@@ -50,7 +50,7 @@ def test_threads_and_repetition_leave_every_bit_of_every_product(
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_three_memory_budgets_cut_other_tiles_with_the_same_bits(
-    small_session: Path, tmp_path: Path, reference: dict[str, dict[str, str]], schedule: str, steady_memory: int
+    small_session: Path, tmp_path: Path, reference: dict[str, dict[str, str]], schedule: str, steady_memory: None
 ) -> None:
     for budget, tile in budgets_of_three_tiles(SMALL, schedule, 4).items():
         out = tmp_path / str(budget)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import skyquilt
+from skyquilt.engine.budget import resident_memory
 from skyquilt.testing.judge import Stacked, read_stacked
 from skyquilt.testing.sky import Scenario, make_session
 
@@ -56,7 +57,8 @@ ROADS = {
     "a meridian flip": replace(CLEAN, meridian_flip=True, n_frames=10),
     "wide dithers": replace(CLEAN, dither_px=40.0, dither_every=1, n_frames=10),
     "a lens that distorts": replace(CLEAN, distortion_px=2.0, rotation_deg=(0.0, 40.0), n_faint_stars=300, n_frames=10),
-    "ten stars": replace(CLEAN, n_faint_stars=10, zero_point=25.0, rotation_deg=(0.0, 80.0), n_frames=6),
+    # bright ones: ten faint stars tell the place of a frame no better than their photons do
+    "ten stars": replace(CLEAN, n_faint_stars=10, zero_point=26.0, rotation_deg=(0.0, 80.0), n_frames=6),
     "five thousand stars": replace(
         CLEAN, width=1080, height=1080, n_faint_stars=5000, rotation_deg=(170.0, 190.0), n_frames=3
     ),
@@ -174,10 +176,10 @@ def test_the_corners_of_a_turning_field_are_clean(stacks):
 @pytest.mark.parametrize("road", ["an alt-azimuth mount turns by 80 degrees", "a meridian flip", "wide dithers"])
 def test_coverage_is_the_exposure_of_the_frames_that_lie_there(stacks, road):
     stacked = stacks(ROADS[road])
-    # a sample counts where the four pixels around it lie in the frame; 0.1 px on either side are left to registration
-    surely, perhaps = stacked.times_covered(1.1), stacked.times_covered(0.9)
+    # a sample counts where the pixels under its kernel lie in the frame; 0.1 px either way are left to registration
+    surely, perhaps = stacked.times_covered(1.1), stacked.times_covered(0.9, edge_px=0.1)
     known = surely == perhaps
-    assert known.mean() > 0.97
+    assert known.mean() > 0.95
     unsaturated = stacked.sky_mask(far_px=0, light_adu=20_000.0)
     np.testing.assert_allclose(stacked.coverage[known & unsaturated], surely[known & unsaturated], rtol=1e-6)
 
@@ -200,3 +202,29 @@ def test_the_sweep_is_as_quiet_as_the_cube(stacks):
         for block in (1, 8):
             ratio = sweep.sky_noise(channel, mask, block) / cube.sky_noise(channel, mask, block)
             assert ratio == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.long
+def test_two_thousand_frames_take_little_more_memory_than_two_hundred(tmp_path):
+    scenario = replace(CLEAN, width=200, height=160, n_faint_stars=40, zero_point=24.0, rotation_deg=(0.0, 5.0))
+    growth: dict[tuple[str, int], int] = {}
+    noise: dict[str, float] = {}
+    for schedule in ("sweep", "cube"):
+        for n_frames in (200, 2000):
+            seen: list[int] = []
+            stacked = stack(
+                tmp_path / f"{schedule} {n_frames}",
+                replace(scenario, n_frames=n_frames),
+                schedule=schedule,
+                memory="700MB",
+                listener=lambda _, seen=seen: seen.append(resident_memory()),
+            )
+            assert len(stacked.frames) == n_frames
+            assert stacked.rejected < 0.005
+            assert max(seen) < 700e6
+            growth[schedule, n_frames] = max(seen) - seen[0]
+            mask = stacked.sky_mask(far_px=10)
+            noise[schedule] = float(np.mean([stacked.sky_noise(channel, mask, 1) for channel in range(3)]))
+    # the cube takes the tile that fits its budget; the sweep's tile does not know of the number of frames
+    assert growth["sweep", 2000] < growth["sweep", 200] + 60e6
+    assert noise["sweep"] == pytest.approx(noise["cube"], rel=0.02)

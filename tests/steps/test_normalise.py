@@ -66,8 +66,8 @@ def test_scale_and_sky_are_found_on_truth(reference: Measurement, angle: float, 
     measured = frame(seed, rotated(angle), transparency=0.8, fwhm=fwhm, plane=mine)
     registration = registered(measured, reference)
     found = fit_normalisation(measured, reference, registration)
-    assert found.scale[1] == pytest.approx(1 / 0.8, rel=0.004), "flux scale"
-    assert found.transparency == pytest.approx(0.8, rel=0.004)
+    assert found.scale[1] == pytest.approx(1 / 0.8, rel=0.006), "flux scale"
+    assert found.transparency == pytest.approx(0.8, rel=0.006)
     assert np.all(found.scale == found.scale[1]), "one scale for all colours"
     gx, gy = np.meshgrid(np.arange(0.0, WIDTH, 20.0), np.arange(0.0, HEIGHT, 20.0))
     fx, fy = registration.transform.inverse()(gx, gy)

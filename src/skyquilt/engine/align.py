@@ -20,12 +20,17 @@ __all__ = ["align_lights", "load_transforms", "select_lights"]
 _OTHER_REFERENCES = 3
 
 
+# by the identity of the reference, then of the frame
+_MatchesOfOne = dict[int, Registration | register.NoMatch]
+_Matches = dict[int, _MatchesOfOne]
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A reference that was tried, and what could be matched to it."""
 
     light: Light
-    matches: dict[int, Registration | register.NoMatch]
+    matches: _MatchesOfOne
 
     @property
     def n_registered(self) -> int:
@@ -50,12 +55,18 @@ def align_lights(
         If the named reference is not among the frames.
     """
     select_lights(lights, recipe, listener)
+    listener(Event("phase", "register", total=sum(light.is_in for light in lights)))
+    matches: _Matches = {}
+    # a frame that is left out must not have had a say in the choice of the reference: without it, it is chosen again
     while kept := [light for light in lights if light.is_in]:
-        best = _choose_reference(kept, recipe, listener, known or {})
-        if _leave_out_glitches(kept, best, listener):
+        _score(kept)
+        best = _choose_reference(kept, recipe, listener, known or {}, matches)
+        if _leave_out_strangers(kept, best, listener):
             continue
         best.light.is_reference = True
-        _take_registrations(kept, best, listener)
+        for light in kept:
+            match = best.matches[id(light)]
+            light.registration = match if isinstance(match, Registration) else None
         _normalise(kept, best.light, recipe, listener)
         _weigh([light for light in kept if light.is_in], recipe)
         return best.light
@@ -80,10 +91,7 @@ def select_lights(lights: Sequence[Light], recipe: Recipe, listener: Listener) -
     candidates = [light for light in lights if light.is_in]
     if not candidates:
         return
-    measurements = [_measured(light) for light in candidates]
-    names = [light.file.name for light in candidates]
-    exposures = [light.file.meta.exposure_s for light in candidates]
-    scores = quality.score(measurements, names, exposures)
+    scores = _score(candidates)
     settings = quality.SelectSettings(
         keep=recipe.keep,
         max_fwhm_px=recipe.max_fwhm_px,
@@ -91,21 +99,33 @@ def select_lights(lights: Sequence[Light], recipe: Recipe, listener: Listener) -
         min_stars=recipe.min_stars,
         max_background_adu=recipe.max_background_adu,
     )
-    for light, quality_of in zip(candidates, scores, strict=True):
-        light.score = quality_of.score
     for light, verdict in zip(candidates, quality.select(scores, settings), strict=True):
         if not verdict.kept:
             light.leave_out("select", verdict.code, verdict.reason)
             listener(Event("left_out", "select", f"{light.file.name}: {verdict.reason}"))
 
 
-def _choose_reference(kept: list[Light], recipe: Recipe, listener: Listener, known: dict[str, Transform]) -> _Candidate:
+def _score(lights: Sequence[Light]) -> list[quality.Quality]:
+    """Give every light its score among these, and return the figures behind it."""
+    qualities = quality.score(
+        [_measured(light) for light in lights],
+        [light.file.name for light in lights],
+        [light.file.meta.exposure_s for light in lights],
+    )
+    for light, figures in zip(lights, qualities, strict=True):
+        light.score = figures.score
+    return qualities
+
+
+def _choose_reference(
+    kept: list[Light], recipe: Recipe, listener: Listener, known: dict[str, Transform], matches: _Matches
+) -> _Candidate:
     """Register everything to the wanted reference; if most frames do not match it, try the next best ones."""
     order = _reference_order(kept, recipe.reference)
     tried: list[_Candidate] = []
-    listener(Event("phase", "register", total=len(kept)))
     for light in order[: 1 + _OTHER_REFERENCES]:
-        candidate = _Candidate(light, _match_all(kept, light, recipe, known))
+        done = matches.setdefault(id(light), {})
+        candidate = _Candidate(light, _match_all(kept, light, recipe, listener, known, done))
         tried.append(candidate)
         if 2 * candidate.n_registered >= len(kept) or recipe.reference not in ("best", "most_stars"):
             break
@@ -119,33 +139,36 @@ def _choose_reference(kept: list[Light], recipe: Recipe, listener: Listener, kno
     return best
 
 
-def _leave_out_glitches(kept: list[Light], best: _Candidate, listener: Listener) -> bool:
+def _leave_out_strangers(kept: list[Light], best: _Candidate, listener: Listener) -> bool:
     """
-    Leave out frames with rows that were not read out properly; return whether the reference is one of them.
+    Leave out frames that do not match and those with rows that were not read out; return whether there were any.
 
     A step between rows that most frames show against the reference is the reference's own.
     """
-    others = [
-        (kept[k], match)
-        for k, match in best.matches.items()
-        if isinstance(match, Registration) and kept[k] is not best.light
-    ]
-    found = [
-        (light, step)
-        for light, match in others
-        if (step := normalise.find_row_step(_measured(light), _measured(best.light), match))
-    ]
-    is_the_reference = len(found) > 1 and 2 * len(found) > len(others)
-    if is_the_reference:
-        found = [(best.light, found[0][1])]
-    for light, step in found:
-        reason = (
-            f"its rows from about {step.y} on are {abs(step.height_adu):.0f} ADU off those before, "
-            "with a sharp edge that the other frames do not have: a readout glitch"
-        )
-        light.leave_out("select", "glitch_rows", reason)
-        listener(Event("left_out", "select", f"{light.file.name}: {reason}"))
-    return is_the_reference
+    strangers: list[tuple[Light, str, str, str]] = []
+    steps: list[tuple[Light, normalise.RowStep]] = []
+    for light in kept:
+        match = best.matches[id(light)]
+        if not isinstance(match, Registration):
+            strangers.append((light, "register", "not_registered", match.reason))
+        elif light is not best.light:
+            step = normalise.find_row_step(_measured(light), _measured(best.light), match)
+            if step is not None:
+                steps.append((light, step))
+    if len(steps) > 1 and 2 * len(steps) > best.n_registered - 1:
+        strangers, steps = [], [(best.light, steps[0][1])]
+    strangers += [(light, "select", "glitch_rows", _glitch(step)) for light, step in steps]
+    for light, stage, code, reason in strangers:
+        light.leave_out(stage, code, reason)
+        listener(Event("left_out", stage, f"{light.file.name}: {reason}"))
+    return bool(strangers)
+
+
+def _glitch(step: normalise.RowStep) -> str:
+    return (
+        f"its rows from about {step.y} on are {abs(step.height_adu):.0f} ADU off those before, "
+        "with a sharp edge that the other frames do not have: a readout glitch"
+    )
 
 
 def _reference_order(kept: list[Light], wanted: str) -> list[Light]:
@@ -162,18 +185,26 @@ def _reference_order(kept: list[Light], wanted: str) -> list[Light]:
 
 
 def _match_all(
-    kept: list[Light], reference: Light, recipe: Recipe, known: dict[str, Transform]
-) -> dict[int, Registration | register.NoMatch]:
+    kept: list[Light],
+    reference: Light,
+    recipe: Recipe,
+    listener: Listener,
+    known: dict[str, Transform],
+    done: _MatchesOfOne,
+) -> _MatchesOfOne:
+    """Match the frames to a reference; what is `done` already is not done again."""
     measured = _measured(reference)
     target = register.Reference(measured.stars, measured.width, measured.height)
     # known transforms lead to the old reference; both frames' lead from one to the other
     origin = known.get(reference.file.name)
-    matches: dict[int, Registration | register.NoMatch] = {}
-    for index, light in enumerate(kept):
+    for light in kept:
+        if id(light) in done:
+            continue
+        listener(Event("progress", "register", done=len(done), total=len(kept)))
         if light is reference:
             n = len(measured.stars)
             pairs = np.stack([np.arange(n), np.arange(n)], axis=1)
-            matches[index] = Registration(Transform.identity(), n, 0.0, 0.0, pairs)
+            done[id(light)] = Registration(Transform.identity(), n, 0.0, 0.0, pairs)
             continue
         hint = None
         if origin is not None and light.file.name in known:
@@ -181,8 +212,8 @@ def _match_all(
         match = register.match(_measured(light).stars, target, model=recipe.model, hint=hint)
         if hint is not None:
             match = _with_known_transform(match, hint)
-        matches[index] = match
-    return matches
+        done[id(light)] = match
+    return {id(light): done[id(light)] for light in kept}
 
 
 def _with_known_transform(match: Registration | register.NoMatch, known: Transform) -> Registration:
@@ -190,19 +221,6 @@ def _with_known_transform(match: Registration | register.NoMatch, known: Transfo
     if isinstance(match, Registration):
         return Registration(known, match.n_matched, match.rms_px, match.bright_rms_px, match.pairs)
     return Registration(known, 0, float("nan"), float("nan"), np.zeros((0, 2), dtype=np.int64))
-
-
-def _take_registrations(kept: list[Light], best: _Candidate, listener: Listener) -> None:
-    for done, (index, match) in enumerate(best.matches.items(), start=1):
-        light = kept[index]
-        if not light.is_in:
-            continue
-        if isinstance(match, Registration):
-            light.registration = match
-        else:
-            light.leave_out("register", "not_registered", match.reason)
-            listener(Event("left_out", "register", f"{light.file.name}: {match.reason}"))
-        listener(Event("progress", "register", done=done, total=len(kept)))
 
 
 def _normalise(kept: list[Light], reference: Light, recipe: Recipe, listener: Listener) -> None:

@@ -49,10 +49,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Master:
-    """A master calibration frame: its pixels, float32 (y, x) in ADU, and what is told of it."""
+    """A master calibration frame: its pixels, float32 (y, x) in ADU, what is told of it, and its first file's facts."""
 
     pixels: F32
     record: MasterRecord
+    meta: FrameMeta
 
 
 class _PlaneSampler:
@@ -271,7 +272,7 @@ class Calibrator:
         except UnreadableFrame as error:
             self._warn(f"the master {kind} {file.name} is not used: {error.message}")
             return None
-        return Master(pixels, _record(kind, [file], {}, file.meta.n_stacked, pixels))
+        return Master(pixels, _record(kind, [file], {}, file.meta.n_stacked, pixels), file.meta)
 
     def _make(self, kind: str, files: Sequence[FrameFile], bias: Master | None) -> Master | None:
         """Judge the frames and integrate the good ones."""
@@ -312,7 +313,7 @@ class Calibrator:
             self._warn(f"no {kind} is used: none of the {len(files)} frames is good")
             return None
         pixels = self._integrate(kind, good, bias)
-        return Master(pixels, _record(kind, [file for file, _ in good], left_out, len(good), pixels))
+        return Master(pixels, _record(kind, [file for file, _ in good], left_out, len(good), pixels), good[0][0].meta)
 
     def _integrate(
         self, kind: str, frames: Sequence[tuple[FrameFile, calibrate.FrameProfile]], bias: Master | None

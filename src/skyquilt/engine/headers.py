@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 
 from skyquilt import __version__
-from skyquilt.core import FrameMeta
+from skyquilt.core import FrameKind, FrameMeta
 from skyquilt.engine.light import Light
 from skyquilt.engine.sampling import Sampling
 
-__all__ = ["Card", "history_lines", "master_cards"]
+__all__ = ["Card", "camera_cards", "history_lines", "master_cards"]
 
 Card = tuple[str, str | float | int | bool | None, str]
 
@@ -141,6 +141,21 @@ def _equipment(metas: Sequence[FrameMeta], cell: int) -> list[Card]:
     filters = {meta.filter for meta in metas if meta.filter}
     if filters:
         cards.append(("FILTER", filters.pop() if len(filters) == 1 else "mixed", "filter"))
+    return cards
+
+
+def camera_cards(meta: FrameMeta) -> list[Card]:
+    """Return what a master calibration frame must say of the camera, so that it can be matched again."""
+    cards: list[Card] = [("XBINNING", meta.binning[0], "binning"), ("YBINNING", meta.binning[1], "binning")]
+    if meta.offset is not None:
+        cards.append(("OFFSET", meta.offset, "offset as the camera counts it"))
+    if meta.instrument:
+        cards.append(("INSTRUME", meta.instrument, "camera"))
+    if meta.filter and meta.kind is FrameKind.FLAT:
+        cards.append(("FILTER", meta.filter, "filter"))
+    if meta.cfa:
+        cards.append(("BAYERPAT", meta.cfa.name, "colour filter array as stored"))
+    cards.append(("ROWORDER", meta.row_order or "TOP-DOWN", "order of the rows as stored"))
     return cards
 
 

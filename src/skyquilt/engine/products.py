@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skyquilt.core import F32, U8, U16, Box
 from skyquilt.engine.calibration import Master
 from skyquilt.engine.canvas import Canvas
-from skyquilt.engine.headers import Card
+from skyquilt.engine.headers import Card, camera_cards
 from skyquilt.engine.light import Light
 from skyquilt.errors import OutputBlocked
 from skyquilt.io.atomic import blocked, write_atomically
@@ -93,9 +93,20 @@ def make_folder(folder: Path) -> None:
 
 def write_linear(path: Path, preview: Preview, cards: Sequence[Card]) -> None:
     """Write the linear values, float32; a mono image has two axes, a colour one three, planes last in FITS."""
-    with ImageWriter(path, _on_disk(preview.shape), np.float32, cards) as writer:
+    with ImageWriter(path, _on_disk(preview.shape), np.float32, [*cards, *_range(preview)]) as writer:
         for y0, values in preview.rows():
             writer.write_rows(y0, values)
+
+
+def _range(preview: Preview) -> list[Card]:
+    """Return DATAMIN and DATAMAX: nothing is clipped, so a reader should know how far the values go."""
+    lowest, highest = np.float32(np.nan), np.float32(np.nan)
+    for _, values in preview.rows():
+        lowest = np.fmin(lowest, np.fmin.reduce(values, axis=None))
+        highest = np.fmax(highest, np.fmax.reduce(values, axis=None))
+    if not np.isfinite(lowest + highest):
+        return []
+    return [("DATAMIN", float(lowest), "lowest value"), ("DATAMAX", float(highest), "highest value")]
 
 
 def write_maps(path: Path, canvas: Canvas, cards: Sequence[Card]) -> None:
@@ -147,7 +158,7 @@ def write_masters(folder: Path, masters: Sequence[Master], cards: Sequence[Card]
         if record.temperature_c is not None:
             own.append(("CCD-TEMP", record.temperature_c, "[C] sensor temperature"))
         paths[name] = folder / f"{name}.fits"
-        write_image(paths[name], master.pixels, [*own, *cards])
+        write_image(paths[name], master.pixels, [*own, *camera_cards(master.meta), *cards])
     return paths
 
 

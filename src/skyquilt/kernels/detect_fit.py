@@ -168,123 +168,141 @@ def fit_stars(
     Definition: minimise sum (I - sky - A g(d^T S^-1 d / 2))² over the sites; POSITION_ERROR and AMPLITUDE_ERROR are
     noise * sqrt(diagonal of the inverse normal matrix), times sqrt(chi² / degrees of freedom) where that is above 1.
     """
-    h, w = pixels.shape
-    step = 1 if parity < 0 else 2
-    matrix, vector = np.zeros((6, 6)), np.zeros(6)
-    gradient = np.zeros(6)
+    matrix, vector, gradient = np.zeros((6, 6)), np.zeros(6), np.zeros(6)
+    state, area = np.zeros(6), np.zeros(3)
     for k in range(len(x)):
         row = table[k]
         row[:] = 0.0
         det = shape[k, 0] * shape[k, 2] - shape[k, 1] * shape[k, 1]
         if not det > 0.0:
             continue
-        p, q, s = shape[k, 2] / det, -shape[k, 1] / det, shape[k, 0] / det
         sigmas = max(reach, _SMALLEST_RADIUS / np.sqrt(np.sqrt(det)))
         drift = 1.0 + np.sqrt(np.sqrt(det))
         if _is_saturated(pixels, x[k], y[k], saturation):  # the wings have to tell, and the peak may be a plateau
             sigmas, drift = 2.0 * sigmas, 3.0 * drift
-        radius_x, radius_y = sigmas * np.sqrt(shape[k, 0]) + 1.0, sigmas * np.sqrt(shape[k, 2]) + 1.0
-        limit = min(0.5 * sigmas * sigmas, E_MAX)
-        cx, cy, level = x[k], y[k], sky[k]
-        amplitude = 0.0
+        area[0], area[1] = sigmas * np.sqrt(shape[k, 0]) + 1.0, sigmas * np.sqrt(shape[k, 2]) + 1.0
+        area[2] = min(0.5 * sigmas * sigmas, E_MAX)
+        state[0], state[1], state[2] = 0.0, x[k], y[k]
+        state[3], state[4], state[5] = shape[k, 2] / det, -shape[k, 1] / det, shape[k, 0] / det
         alive = True
-        n_used, chi2 = 0, 0.0
-        steps = _CENTRE_STEPS + (shape_steps if free else 0)
-        for iteration in range(steps + 1 + (0 if free else shape_steps)):
-            last_centre = iteration == steps
-            n_free = 3 if iteration <= (_CENTRE_STEPS if not free else _CENTRE_STEPS - 1) else 6
-            if free and last_centre:
-                n_free = 3
-            if last_centre:  # at this point position and height are final: errors and residuals follow
-                row[X], row[Y], row[AMPLITUDE] = cx, cy, amplitude
-            fit_shape = n_free == 6
-            for a in range(n_free):
-                vector[a] = 0.0
-                for b in range(n_free):
-                    matrix[a, b] = 0.0
-            n_used, chi2 = 0, 0.0
-            linear_top, linear_bottom = 0.0, 0.0
-            for i in range(max(int(np.ceil(cy - radius_y)), 0), min(int(np.floor(cy + radius_y)) + 1, h)):
-                dy = i - cy
-                x_low = max(int(np.ceil(cx - radius_x)), 0)
-                for j in range(_first_site(x_low, i, parity), min(int(np.floor(cx + radius_x)) + 1, w), step):
-                    dx = j - cx
-                    e = 0.5 * (p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)
-                    if e > limit:
-                        continue
-                    v = pixels[i, j]
-                    if not (abs(v) < np.float32(_HUGE)) or v >= saturation:
-                        continue
-                    t = e * _PER_E
-                    at = int(t)
-                    g = profile[at] + (t - at) * (profile[at + 1] - profile[at])
-                    n_used += 1
-                    value = v - level
-                    if iteration == 0:
-                        linear_top += g * value
-                        linear_bottom += g * g
-                        continue
-                    residual = value - amplitude * g
-                    chi2 += residual * residual
-                    ag = amplitude * g * bend[1] / (1.0 + bend[0] * e)
-                    gradient[0] = g
-                    gradient[1] = ag * (p * dx + q * dy)
-                    gradient[2] = ag * (q * dx + s * dy)
-                    if fit_shape:
-                        gradient[3] = -0.5 * ag * dx * dx
-                        gradient[4] = -ag * dx * dy
-                        gradient[5] = -0.5 * ag * dy * dy
-                    for a in range(n_free):
-                        vector[a] += gradient[a] * residual
-                        for b in range(a + 1):
-                            matrix[a, b] += gradient[a] * gradient[b]
-            if iteration == 0:
-                if not (linear_bottom > 0.0 and linear_top > 0.0):
-                    alive = False
-                    break
-                amplitude = linear_top / linear_bottom
-                continue
+        n_steps = 1 + _CENTRE_STEPS + shape_steps + 1
+        told_at = n_steps - 1 if free else 1 + _CENTRE_STEPS
+        for step in range(n_steps):
+            # height alone (linear, from 0), then the centre too; the shape before or after position and height are told
+            n_free = 1 if step == 0 else 3
+            if step != told_at and step > _CENTRE_STEPS:
+                n_free = 6
+            n_used, chi2 = _accumulate(
+                pixels, parity, state, sky[k], profile, bend, area, saturation, n_free, matrix, vector, gradient
+            )
             if n_used < n_free + 1:
                 alive = False
                 break
-            if last_centre:
-                scale = max(1.0, chi2 / (max(n_used - 3, 1) * noise * noise + 1e-300))
-                inverse_a, inverse_x, inverse_y = _inverse_diagonal(matrix)
-                row[POSITION_ERROR] = np.sqrt(0.5 * scale * max(inverse_x + inverse_y, 0.0)) * noise
-                row[AMPLITUDE_ERROR] = np.sqrt(scale * max(inverse_a, 0.0)) * noise
-                row[CHI2] = chi2 / max(n_used, 1)
-                row[N_USED] = n_used
-                if free:
-                    break
+            if step == told_at:
+                _tell(row, state, matrix, n_used, chi2, noise)
                 continue
-            for a in range(n_free):  # a touch of damping keeps faint stars from running away
-                matrix[a, a] *= 1.0 + (0.02 if fit_shape else 1e-6)
-            if not _solve(matrix, vector, n_free):
+            if not _advance(state, matrix, vector, n_free):
                 alive = False
                 break
-            if iteration < steps:
-                amplitude += vector[0]
-                cx += min(max(vector[1], -0.8), 0.8)
-                cy += min(max(vector[2], -0.8), 0.8)
-            if fit_shape:
-                if iteration > steps:
-                    amplitude += vector[0]
-                    cx += min(max(vector[1], -0.5), 0.5)
-                    cy += min(max(vector[2], -0.5), 0.5)
-                new_p, new_q, new_s = p + vector[3], q + vector[4], s + vector[5]
-                new_p = min(max(new_p, 0.4 * p), 2.5 * p, _SHARPEST)
-                new_s = min(max(new_s, 0.4 * s), 2.5 * s, _SHARPEST)
-                bound = 0.98 * np.sqrt(new_p * new_s)
-                p, q, s = new_p, min(max(new_q, -bound), bound), new_s
-            if not amplitude > 0.0 or abs(cx - x[k]) > drift or abs(cy - y[k]) > drift:
+            if not state[0] > 0.0 or abs(state[1] - x[k]) > drift or abs(state[2] - y[k]) > drift:
                 alive = False
                 break
         if not alive:
             continue
-        det = p * s - q * q
-        row[SXX], row[SXY], row[SYY] = s / det, -q / det, p / det
+        det = state[3] * state[5] - state[4] * state[4]
+        row[SXX], row[SXY], row[SYY] = state[5] / det, -state[4] / det, state[3] / det
         row[OK] = 1.0
-        _describe_core(pixels, parity, row, level, saturation)
+        _describe_core(pixels, parity, row, sky[k], saturation)
+
+
+@kernel
+def _accumulate(
+    pixels: F32,
+    parity: int,
+    state: F64,
+    level: float,
+    profile: F64,
+    bend: tuple[float, float],
+    area: F64,
+    saturation: float,
+    n_free: int,
+    matrix: F64,
+    vector: F64,
+    gradient: F64,
+) -> tuple[int, float]:
+    """
+    Fill the lower half of the normal equations of the first `n_free` of height, x, y, and the inverse moments p, q, s.
+
+    Returns how many pixels take part and the sum of their squared residuals.
+    """
+    h, w = pixels.shape
+    stride = 1 if parity < 0 else 2
+    amplitude, cx, cy, p, q, s = state[0], state[1], state[2], state[3], state[4], state[5]
+    vector[:] = 0.0
+    matrix[:] = 0.0
+    n_used, chi2 = 0, 0.0
+    x_low, x_high = max(int(np.ceil(cx - area[0])), 0), min(int(np.floor(cx + area[0])) + 1, w)
+    for i in range(max(int(np.ceil(cy - area[1])), 0), min(int(np.floor(cy + area[1])) + 1, h)):
+        dy = i - cy
+        for j in range(_first_site(x_low, i, parity), x_high, stride):
+            dx = j - cx
+            e = 0.5 * (p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)
+            if e > area[2]:
+                continue
+            v = pixels[i, j]
+            if not (abs(v) < np.float32(_HUGE)) or v >= saturation:
+                continue
+            t = e * _PER_E
+            at = int(t)
+            g = profile[at] + (t - at) * (profile[at + 1] - profile[at])
+            residual = v - level - amplitude * g
+            n_used += 1
+            chi2 += residual * residual
+            gradient[0] = g
+            if n_free > 1:
+                slope = amplitude * g * bend[1] / (1.0 + bend[0] * e)
+                gradient[1] = slope * (p * dx + q * dy)
+                gradient[2] = slope * (q * dx + s * dy)
+                if n_free > 3:
+                    gradient[3] = -0.5 * slope * dx * dx
+                    gradient[4] = -slope * dx * dy
+                    gradient[5] = -0.5 * slope * dy * dy
+            for a in range(n_free):
+                vector[a] += gradient[a] * residual
+                for b in range(a + 1):
+                    matrix[a, b] += gradient[a] * gradient[b]
+    return n_used, chi2
+
+
+@kernel
+def _advance(state: F64, matrix: F64, vector: F64, n_free: int) -> bool:
+    """Take one Gauss-Newton step, bounded; False if the equations say nothing."""
+    for a in range(n_free):  # a touch of damping keeps faint stars from running away
+        matrix[a, a] *= 1.0 + (0.02 if n_free > 3 else 1e-6)
+    if not _solve(matrix, vector, n_free):
+        return False
+    state[0] += vector[0]
+    if n_free > 1:
+        state[1] += min(max(vector[1], -0.8), 0.8)
+        state[2] += min(max(vector[2], -0.8), 0.8)
+    if n_free > 3:
+        state[3] = min(max(state[3] + vector[3], 0.4 * state[3]), 2.5 * state[3], _SHARPEST)
+        state[5] = min(max(state[5] + vector[5], 0.4 * state[5]), 2.5 * state[5], _SHARPEST)
+        bound = 0.98 * np.sqrt(state[3] * state[5])
+        state[4] = min(max(state[4] + vector[4], -bound), bound)
+    return True
+
+
+@kernel
+def _tell(row: F64, state: F64, matrix: F64, n_used: int, chi2: float, noise: float) -> None:
+    """Write position, height and their errors."""
+    row[AMPLITUDE], row[X], row[Y] = state[0], state[1], state[2]
+    scale = max(1.0, chi2 / (max(n_used - 3, 1) * noise * noise + 1e-300))
+    inverse_a, inverse_x, inverse_y = _inverse_diagonal(matrix)
+    row[POSITION_ERROR] = np.sqrt(0.5 * scale * max(inverse_x + inverse_y, 0.0)) * noise
+    row[AMPLITUDE_ERROR] = np.sqrt(scale * max(inverse_a, 0.0)) * noise
+    row[CHI2] = chi2 / n_used
+    row[N_USED] = n_used
 
 
 @inlined

@@ -238,7 +238,7 @@ class Stacked:
         claimed = float(np.mean(self.variance[channel][mask]))
         return self.sky_noise(channel, mask, 1) ** 2 / claimed
 
-    def times_covered(self, margin_px: float) -> F64:
+    def times_covered(self, margin_px: float, edge_px: float = 1e-6) -> F64:
         """
         Return the seconds that frames truly lie over each pixel of the reference, float64 (y, x).
 
@@ -246,14 +246,19 @@ class Stacked:
         ----------
         margin_px : float
             How far from the outermost pixel centres of a frame, inwards, a place must lie to count.
+        edge_px : float
+            Places so near to those centres count too: on a pixel centre a kernel needs no neighbours.
         """
         scenario = self.truth.scenario
         y, x = np.mgrid[: self.value.shape[1], : self.value.shape[2]].astype(np.float64)
         seconds = np.zeros(x.shape)
         for index in self.frames:
-            fx, fy = self.to_reference(index).inverse()(x, y)
-            inside_x = (fx >= margin_px) & (fx <= scenario.width - 1 - margin_px)
-            seconds += scenario.exposure_s * (inside_x & (fy >= margin_px) & (fy <= scenario.height - 1 - margin_px))
+            covered = np.ones(x.shape, dtype=bool)
+            places = self.to_reference(index).inverse()(x, y)
+            for place, size in zip(places, (scenario.width, scenario.height), strict=True):
+                from_edge = np.minimum(place, size - 1 - place)
+                covered &= (from_edge >= margin_px) | (np.abs(from_edge) <= edge_px)
+            seconds += scenario.exposure_s * covered
         return seconds
 
 

@@ -14,7 +14,7 @@ _CORNER_LIMIT_PX = 0.7  # what turning and stretching may move a corner before a
 
 
 def choose_mode(
-    registrations: Sequence[Registration], *, width: int, height: int, limit_px: float = _CORNER_LIMIT_PX
+    registrations: Sequence[Registration], *, width: int = 1080, height: int = 1920, limit_px: float = _CORNER_LIMIT_PX
 ) -> str:
     """
     Return "integer" where whole-pixel shifts would do for every frame, else "resample".
@@ -22,7 +22,7 @@ def choose_mode(
     Parameters
     ----------
     registrations : sequence of Registration
-    width, height : int, px of the frames
+    width, height : int, px of the frames (a Seestar frame unless told)
     limit_px : float
         By how much a shift may be wrong at a corner, beyond the rounding itself.
     """

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from skyquilt.core import F64, Box, Normalisation
+from skyquilt.core import F64, Box, Linear, Normalisation
 from skyquilt.kernels.warp import NODE_PX
 
 __all__ = ["NodeGrid", "PixelMap"]
@@ -39,16 +39,22 @@ class NodeGrid:
         self.to_frame = to_frame
         self.n_channels = n_channels
         self.normalisation = normalisation
+        stages = getattr(to_frame, "stages", None)
+        self._is_arithmetic = stages is not None and all(isinstance(stage, Linear) for stage in stages)
 
     def cover(self, box: Box) -> F64:
         """
         Return the nodes of all cells that the box touches, float64 (ny, nx, 2 + n_channels): x, y, surfaces.
 
         Node [0, 0] lies at the multiple of `NODE_PX` at or before the box's first pixel. A node does not depend on the
-        box that it was asked for: it is always evaluated in the same block.
+        box that it was asked for: a linear map is sums, products and quotients, which round the same way wherever they
+        stand in an array; other maps (powers, sines) are always evaluated in the same block.
         """
         x0, y0 = box.x0 // NODE_PX, box.y0 // NODE_PX
         x1, y1 = (box.x1 - 1) // NODE_PX + 1, (box.y1 - 1) // NODE_PX + 1
+        if self._is_arithmetic:
+            x, y = np.arange(x0, x1 + 1.0) * NODE_PX, np.arange(y0, y1 + 1.0)[:, None] * NODE_PX
+            return self.evaluate(x + 0.0 * y, y + 0.0 * x)
         nodes = np.empty((y1 - y0 + 1, x1 - x0 + 1, 2 + self.n_channels))
         for block_y in range(y0 // _CELLS, (y1 - 1) // _CELLS + 1):
             for block_x in range(x0 // _CELLS, (x1 - 1) // _CELLS + 1):

@@ -28,6 +28,7 @@ _WIDE_FWHM = 3.2  # plane px: beyond it a coarser plane finds more and splits le
 _COARSEST_STEP = 16
 _REACH = 2.2
 _SHAPE_STEPS = 2
+_SHAPE_SNR = 10.0
 _SMALLEST_SHARE = 0.65  # of the frame's FWHM: sharper things are hot pairs and cosmic rays
 _LARGEST_SHARE = 3.0
 _LEAST_SNR = 4.5
@@ -173,11 +174,12 @@ def _fit_all(
     distance2 = 1.0 if parity < 0 else 2.0
     sigma = max(profile.fwhm / FWHM_PER_SIGMA, SHARPEST)
     smallest = _SMALLEST_SHARE * profile.fwhm
+    faint = _SHAPE_SNR if profile.n_stars else 0.0  # below it a single star's shape tells nothing
     is_star = (
         (table[:, fit.OK] > 0)
         & (snr > _LEAST_SNR)
         & (table[:, fit.SHARPNESS] > 0.4 * np.exp(-0.5 * distance2 / sigma**2))
-        & ((fwhm > smallest) & (fwhm < _LARGEST_SHARE * profile.fwhm) | (snr < 10.0) | (table[:, fit.SATURATED] > 0))
+        & ((fwhm > smallest) & (fwhm < _LARGEST_SHARE * profile.fwhm) | (snr < faint) | (table[:, fit.SATURATED] > 0))
     )
     table, fwhm, level = table[is_star], fwhm[is_star], level[is_star]
     order = np.argsort(-table[:, fit.AMPLITUDE], kind="stable")

@@ -18,6 +18,7 @@ FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _USUAL_INVERSE_BETA = 0.25  # Moffat beta 4: atmosphere and optics of small telescopes
 _SPREAD_OF_INVERSE_BETA = 0.06
 _TRIALS = (0.0, 0.12, 0.38, 0.5)
+_LARGEST_INVERSE_BETA = 0.36  # beyond it an undersampled core and its wings trade places from frame to frame
 _MOST_STARS = 60
 _BEST_STARS = 24
 _REACH = 3.5  # sigma: far enough out for the wings to tell their steepness
@@ -123,9 +124,10 @@ def measure_profile(
         return guess
     chosen = np.flatnonzero(usable)
     sizes = np.asarray(fwhm_of(table[chosen, fit.SXX], table[chosen, fit.SXY], table[chosen, fit.SYY]))
-    chosen, sizes = chosen[sizes > _SMALLEST_FWHM], sizes[sizes > _SMALLEST_FWHM]
-    if not len(chosen):
+    wide = sizes > _SMALLEST_FWHM
+    if 2 * wide.sum() <= len(sizes):  # mostly hot pairs and cosmic rays: what else passes is one too
         return guess
+    chosen, sizes = chosen[wide], sizes[wide]
     typical = np.median(sizes)
     chosen = chosen[np.abs(np.log(sizes / typical)) < 0.5][:_BEST_STARS]
     start[chosen] = table[chosen][:, [fit.SXX, fit.SXY, fit.SYY]]
@@ -152,11 +154,7 @@ def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noi
     known = noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2
     cost = 0.5 * squares * usual[good, fit.N_USED] / known
     k = min(max(int(np.argmin(cost.sum(axis=1))), 1), len(trials) - 2)
-    best = weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
-    # Where stars are no Moffat functions (undersampled, trailed), wings and FWHM trade places from frame to frame:
-    # the more the best trial misses, the closer to the usual profile.
-    trust = 1.0 / max(1.0, float(np.median(squares.min(axis=0) / known)))
-    return trust * best + (1.0 - trust) * _USUAL_INVERSE_BETA
+    return weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
 
 
 def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:
@@ -166,7 +164,7 @@ def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:
     curvature = (right - left) / (x[2] - x[0])
     slope = left - curvature * x[0]
     bent = curvature > 0
-    lowest = np.clip(at[1] - 0.5 * slope[bent] / curvature[bent], 0.0, _TRIALS[-1])
+    lowest = np.clip(at[1] - 0.5 * slope[bent] / curvature[bent], 0.0, _LARGEST_INVERSE_BETA)
     return (
         np.append(lowest, _USUAL_INVERSE_BETA),
         np.append(np.sqrt(2.0 * curvature[bent]), 1.0 / _SPREAD_OF_INVERSE_BETA),

@@ -1,0 +1,181 @@
+"""
+Runs that are killed: a process that has everything loaded makes a child for each run, and the child kills itself.
+
+`python nursery.py` reads one job a line from its input (JSON) and answers with a line when the child is dead. The
+child dies by SIGKILL at the k-th event of the run, or at the k-th call by which something is written, half of it done,
+or from outside after some seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from small_session import TINY, steady
+
+WRITING_CALLS = ("open", "mkdir", "write", "pwrite", "fsync", "replace", "truncate", "unlink")
+
+
+class Nursery:
+    """
+    A context in which runs can be killed.
+
+    Attributes
+    ----------
+    is_possible : bool
+        Whether the system can fork.
+    """
+
+    is_possible = hasattr(os, "fork")
+
+    def __enter__(self) -> Nursery:
+        settings = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings},
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(30)
+
+    def run(self, folder: Path, out: Path, settings: dict[str, Any], tile: tuple[int, int], **moment: float) -> bool:
+        """
+        Stack in a child that is killed; return whether it was, or finished before.
+
+        Parameters
+        ----------
+        event, call : int
+            Die at this event, or half way through this writing call; counted from 1.
+        seconds : float
+            Die after this time.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        job = {"folder": str(folder), "out": str(out), "settings": settings, "tile": tile, **moment}
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer in ("killed\n", "finished\n"), f"{moment}: {answer or 'the nursery is dead'}"
+        return answer == "killed\n"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def wrap_writing_calls(folder: Path, hook: Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]) -> None:
+    """Let `hook(name, function, arguments)` stand for every call that writes below a folder."""
+    for name in WRITING_CALLS:
+        function = getattr(os, name)
+
+        def watched(*arguments: Any, name: str = name, function: Callable[..., Any] = function, **named: Any) -> Any:
+            if named or not is_below(folder, name, arguments):
+                return function(*arguments, **named)
+            return hook(name, function, arguments)
+
+        setattr(os, name, watched)
+
+
+def is_below(folder: Path, name: str, arguments: tuple[Any, ...]) -> bool:
+    """Return whether a call changes something below the folder."""
+    if name == "open" and not arguments[1] & (os.O_WRONLY | os.O_RDWR):
+        return False
+    place = arguments[0]
+    if isinstance(place, int):
+        try:
+            place = Path(f"/proc/self/fd/{place}").readlink()
+        except OSError:
+            return False
+    return str(folder) in str(place)
+
+
+def half_done(name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Do half of a write; of other calls nothing."""
+    if name in ("write", "pwrite"):
+        data = memoryview(arguments[1]).cast("B")
+        function(arguments[0], data[: len(data) // 2], *arguments[2:])
+
+
+def _run(job: dict[str, Any]) -> None:
+    """What the child does."""
+    from skyquilt import stack
+    from skyquilt.core import Event
+
+    count = 0
+    lock = threading.Lock()
+
+    def listener(event: Event) -> None:
+        nonlocal count
+        count += 1
+        if count == job.get("event"):
+            die()
+
+    def hook(name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        nonlocal count
+        with lock:
+            count += 1
+            if count == job["call"]:
+                half_done(name, function, arguments)
+                die()
+        return function(*arguments)
+
+    if "call" in job:
+        wrap_writing_calls(Path(job["out"]), hook)
+    with steady(tuple(job["tile"])):
+        stack(job["folder"], job["out"], listener=listener, **job["settings"])
+
+
+def _answer(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
+
+
+def _serve() -> None:
+    from skyquilt import stack
+    from skyquilt.testing.sky import make_session
+
+    with tempfile.TemporaryDirectory() as folder:  # everything is loaded before the first child
+        make_session(Path(folder) / "in", TINY)
+        for schedule in ("cube", "sweep"):
+            stack(Path(folder) / "in", Path(folder) / schedule, threads=1, schedule=schedule)
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            try:
+                _run(job)
+                os._exit(0)
+            except BaseException as error:
+                os.write(1, f"failed: {error!r}\n".encode())
+                os._exit(1)
+        if "seconds" in job:
+            time.sleep(job["seconds"])
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            _answer("killed")
+        elif os.WEXITSTATUS(status) == 0:
+            _answer("finished")
+
+
+if __name__ == "__main__":
+    _serve()
