@@ -82,17 +82,20 @@ def die() -> None:
     time.sleep(60)
 
 
-def wrap_writing_calls(folder: Path, hook: Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]) -> None:
-    """Let `hook(name, function, arguments)` stand for every call that writes below a folder."""
-    for name in WRITING_CALLS:
-        function = getattr(os, name)
+def watched_calls(
+    folder: Path, hook: Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]
+) -> dict[str, Callable[..., Any]]:
+    """Return, for every call of `os` that writes, one that gives `hook(name, function, arguments)` below a folder."""
 
-        def watched(*arguments: Any, name: str = name, function: Callable[..., Any] = function, **named: Any) -> Any:
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
             if named or not is_below(folder, name, arguments):
                 return function(*arguments, **named)
             return hook(name, function, arguments)
 
-        setattr(os, name, watched)
+        return call
+
+    return {name: watched(name, getattr(os, name)) for name in WRITING_CALLS}
 
 
 def is_below(folder: Path, name: str, arguments: tuple[Any, ...]) -> bool:
@@ -139,7 +142,8 @@ def _run(job: dict[str, Any]) -> None:
         return function(*arguments)
 
     if "call" in job:
-        wrap_writing_calls(Path(job["out"]), hook)
+        for name, call in watched_calls(Path(job["out"]), hook).items():
+            setattr(os, name, call)
     with steady(tuple(job["tile"])):
         stack(job["folder"], job["out"], listener=listener, **job["settings"])
 

@@ -73,7 +73,7 @@ def test_frames_are_registered_to_a_twentieth_of_a_pixel(stacks, road):
     assert errors.max() <= 0.05, f"rms over each frame: {np.round(errors, 4)} px"
 
 
-@pytest.mark.parametrize("fwhm_px", [2.9, 3.6])
+@pytest.mark.parametrize("fwhm_px", [2.2, 2.9, 3.6])
 def test_star_fluxes_are_true_to_a_thousandth(stacks, fwhm_px):
     stacked = stacks(replace(STARRY, fwhm_px=fwhm_px))
     stars = stacked.stars(apart_px=26.0, margin_px=26.0, peak_adu=(1500.0, 40000.0))
@@ -84,6 +84,16 @@ def test_star_fluxes_are_true_to_a_thousandth(stacks, fwhm_px):
         assert len(ratios) >= 40
         assert error < 0.0007, f"{colour}: this session tells the flux to {error:.2%} only"
         assert abs(np.median(ratios) - 1.0) < 0.001 + error, f"{colour}: bias {np.median(ratios) - 1.0:+.3%}"
+
+
+def test_a_rich_field_that_saturates_is_measured_by_its_other_stars(stacks):
+    stacked = stacks(replace(STARRY, fwhm_px=2.2, zero_point=26.0, n_faint_stars=700, n_frames=4))
+    truth = stacked.truth.frames
+    for index, record in zip(stacked.frames, stacked.manifest["frames"], strict=True):
+        transparency = truth[index].transparency / truth[stacked.reference].transparency
+        assert record["n_stars"] > 400
+        assert record["transparency"] == pytest.approx(transparency, rel=0.003)
+        assert record["fwhm_px"] == pytest.approx(np.hypot(truth[index].fwhm_px, 0.68), rel=0.03)
 
 
 @pytest.mark.parametrize("fwhm_px", [2.9, 3.6])

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt.core import Event, Listener, Measurement, Registration, Transform
+from skyquilt.engine.budget import n_processors
+from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
 from skyquilt.errors import NotRegistered, NoUsableInput, UsageError
@@ -197,22 +199,23 @@ def _match_all(
     target = register.Reference(measured.stars, measured.width, measured.height)
     # known transforms lead to the old reference; both frames' lead from one to the other
     origin = known.get(reference.file.name)
-    for light in kept:
-        if id(light) in done:
-            continue
-        listener(Event("progress", "register", done=len(done), total=len(kept)))
+
+    def work(light: Light) -> Registration | register.NoMatch:
         if light is reference:
             n = len(measured.stars)
             pairs = np.stack([np.arange(n), np.arange(n)], axis=1)
-            done[id(light)] = Registration(Transform.identity(), n, 0.0, 0.0, pairs)
-            continue
+            return Registration(Transform.identity(), n, 0.0, 0.0, pairs)
         hint = None
         if origin is not None and light.file.name in known:
             hint = known[light.file.name].then(origin.inverse())
         match = register.match(_measured(light).stars, target, model=recipe.model, hint=hint)
-        if hint is not None:
-            match = _with_known_transform(match, hint)
+        return match if hint is None else _with_known_transform(match, hint)
+
+    missing = [light for light in kept if id(light) not in done]
+    results = run_in_order(work, missing, n_threads=recipe.threads or n_processors())
+    for light, match in zip(missing, results, strict=True):
         done[id(light)] = match
+        listener(Event("progress", "register", done=len(done), total=len(kept)))
     return {id(light): done[id(light)] for light in kept}
 
 

@@ -16,7 +16,6 @@ from skyquilt.engine.calibration import Master
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.headers import Card, camera_cards
 from skyquilt.engine.light import Light
-from skyquilt.errors import OutputBlocked
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
 from skyquilt.io.images import encode_png, write_png, write_tiff
@@ -85,9 +84,6 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        taken = next((place for place in (folder, *folder.parents) if place.is_file()), None)
-        if taken is not None:
-            raise OutputBlocked(f"{taken} is a file, not a folder", "choose another output folder") from error
         raise blocked(folder, error) from error
 
 

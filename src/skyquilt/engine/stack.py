@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -23,7 +24,6 @@ from skyquilt.engine.lock import locked
 from skyquilt.engine.masking import mask_trails
 from skyquilt.engine.measuring import measure_lights
 from skyquilt.engine.planning import make_plan
-from skyquilt.engine.products import make_folder
 from skyquilt.engine.publish import publish
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
@@ -88,13 +88,14 @@ def stack_session(
     with threadpool_limits(1):
         for group in groups:
             try:
-                if not options.dry_run:
-                    make_folder(out / group.name)
-                run = prepare_group(session, group, out / group.name, recipe, options, listener, strays)
-                arrangement = _arrange(run, known)
-                plans.append(arrangement.plan)
-                if not options.dry_run:
-                    stacks.append(_stack_group(run, arrangement, known))
+                folder = out / group.name
+                # held from the start: a second run is told at once, not after it has measured everything
+                with nullcontext() if options.dry_run else locked(folder / SCRATCH):
+                    run = prepare_group(session, group, folder, recipe, options, listener, strays)
+                    arrangement = _arrange(run, known)
+                    plans.append(arrangement.plan)
+                    if not options.dry_run:
+                        stacks.append(_stack_group(run, arrangement, known))
             except Interrupted:
                 raise
             except SkyquiltError as error:
@@ -231,28 +232,27 @@ def _in_cells(box: Box, cell: int) -> Box:
 def _stack_group(run: GroupRun, arrangement: Arrangement, known: dict[str, Transform]) -> StackResult:
     """Integrate and write; when a frame is lost meanwhile, all is decided anew as if it had never been there."""
     check_disk(run.folder, arrangement.plan.scratch_bytes + arrangement.plan.output_bytes)
-    with locked(run.scratch):
-        while True:
-            try:
-                job, journal = _integrate(run, arrangement)
-                break
-            except FrameLostError as lost:
-                code = "changed" if lost.light.file.path.exists() else "vanished"
-                lost.light.leave_out("integrate", code, lost.error.message)
-                run.listener(Event("left_out", "integrate", f"{lost.light.file.name}: {lost.error.message}"))
-                for light in run.lights:
-                    light.begin_anew()
-            arrangement = _arrange(run, known)
+    while True:
         try:
-            scale = 1.0 if run.recipe.unit == "adu" else 1.0 / run.full_scale_adu
-            canvas = Canvas(job, journal, scale)
-            for light, counts in zip(job.lights, canvas.frame_counts(), strict=True):
-                light.samples = (int(counts[0]), int(counts[1]), int(counts[2]))
-            result = publish(run, arrangement, canvas)
-        except BaseException:
-            journal.close()
-            raise
-        journal.remove()
+            job, journal = _integrate(run, arrangement)
+            break
+        except FrameLostError as lost:
+            code = "changed" if lost.light.file.path.exists() else "vanished"
+            lost.light.leave_out("integrate", code, lost.error.message)
+            run.listener(Event("left_out", "integrate", f"{lost.light.file.name}: {lost.error.message}"))
+            for light in run.lights:
+                light.begin_anew()
+        arrangement = _arrange(run, known)
+    try:
+        scale = 1.0 if run.recipe.unit == "adu" else 1.0 / run.full_scale_adu
+        canvas = Canvas(job, journal, scale)
+        for light, counts in zip(job.lights, canvas.frame_counts(), strict=True):
+            light.samples = (int(counts[0]), int(counts[1]), int(counts[2]))
+        result = publish(run, arrangement, canvas)
+    except BaseException:
+        journal.close()
+        raise
+    journal.remove()
     return result
 
 

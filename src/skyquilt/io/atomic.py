@@ -27,6 +27,9 @@ def blocked(path: Path, cause: OSError) -> SkyquiltError:
         )
     if cause.errno == errno.EROFS:
         return OutputBlocked(f"{path.name} lies on a disk that is read-only", "choose another output folder")
+    taken = next((place for place in path.parents if place.is_file()), None)
+    if taken is not None:
+        return OutputBlocked(f"{taken} is a file, not a folder", "choose another output folder")
     if cause.errno in (errno.ENOENT, errno.ENOTDIR):
         return OutputBlocked(f"the folder for {path.name} is not there", "make it, or choose another output folder")
     if cause.errno in (errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST):

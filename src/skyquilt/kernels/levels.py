@@ -32,8 +32,8 @@ def row_levels(pixels: F32, share: float, start: int, step: int, levels: F64) ->
     start, step : int
         Columns start, start + step, ... are looked at.
     levels : float64 (y,)
-        Written in place: the smallest value v of the row with count(x <= v) >= share * n, not below it and not above it by
-        more than 0.2 % of the mean absolute deviation of the first row.
+        Written in place: the smallest value v of the row with count(x <= v) >= share * n, not below it and not above
+        it by more than 0.2 % of the mean absolute deviation of the first row.
 
     Notes
     -----

@@ -135,9 +135,12 @@ class Stacked:
         return np.asarray(found / true)
 
     def fwhm_ratio(self, stars: StarTruth, channel: int) -> float:
-        """Return the median FWHM of stars in the stack over the true one in the frames."""
-        widths = [fit_fwhm(self.value[channel], x, y)[0] for x, y in zip(stars.x, stars.y, strict=True)]
-        return float(np.nanmedian(widths)) / self.frames_fwhm_px()
+        """Return the median FWHM of stars in the stack over that in `light`, the same fit for both."""
+        light = self.light(channel)
+        ratios = []
+        for x, y in zip(stars.x, stars.y, strict=True):
+            ratios.append(fit_fwhm(self.value[channel], x, y)[0] / fit_fwhm(light, x, y)[0])
+        return float(np.nanmedian(ratios))
 
     def optimum_noise(self, channel: int, block: int = 8) -> float:
         """

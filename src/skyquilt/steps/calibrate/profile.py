@@ -14,7 +14,9 @@ __all__ = ["FrameProfile", "RowBand", "find_row_bands", "frame_profile"]
 
 COLUMN_ROWS = 60
 """Rows of each parity that the level of a column rests on."""
-SITE_SAMPLES = 20_000
+WIDE = 800
+"""From this width on every other column of a colour is enough for the level of a row."""
+SITE_SAMPLES = 10_000
 """Pixels of each CFA site that level and noise of a frame rest on."""
 WINDOW = 4
 """Row pairs on each side that an edge is measured on (8 rows): shorter bands are left to the pixel rejection."""
@@ -98,8 +100,9 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
         finite = np.isfinite(pixels)
         values = np.where(finite, pixels, np.float32(np.median(pixels[finite])))
     even, odd, high = np.empty(height), np.empty(height), np.empty(height)
-    row_levels(values, 0.5, 0, 2, even)
-    row_levels(values, 0.5, 1, 2, odd)
+    step = 4 if width >= WIDE else 2
+    row_levels(values, 0.5, 0, step, even)
+    row_levels(values, 0.5, 1, step, odd)
     row_levels(values, 0.99, 0, 1, high)
     rows = 0.5 * (even + odd)
     thin = max(1, height // (2 * COLUMN_ROWS))

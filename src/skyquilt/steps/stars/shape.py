@@ -85,7 +85,8 @@ def measure_profile(
         Sky map at each peak.
     """
     guess = Profile(np.array([2.2, 0.0, 2.2]), _USUAL_INVERSE_BETA, 0)
-    x, y = peaks.x[:_MOST_STARS], peaks.y[:_MOST_STARS]
+    tells = _brightest_unsaturated(pixels, peaks, saturation)
+    x, y, sky = peaks.x[tells], peaks.y[tells], sky[tells]
     if not len(x):
         return guess
     level = local_sky(plane, x, y, 1.3 * plane.step)
@@ -94,7 +95,7 @@ def measure_profile(
     good = shape[:, 2] > 0
     if not good.any():
         return guess
-    x, y, background = plane.to_frame(shape[good, 0]), plane.to_frame(shape[good, 1]), (sky[:_MOST_STARS] + level)[good]
+    x, y, background = plane.to_frame(shape[good, 0]), plane.to_frame(shape[good, 1]), (sky + level)[good]
     binning = (plane.step**2 - 1) / 12.0
     start = shape[good, 2:] * plane.step**2
     start[:, 0] = np.maximum(start[:, 0] - binning, 0.5)
@@ -139,6 +140,16 @@ def measure_profile(
     snr = table[:, fit.AMPLITUDE] / np.maximum(table[:, fit.AMPLITUDE_ERROR], 1e-9)
     moments = [weighted_median(table[:, column], snr) for column in (fit.SXX, fit.SXY, fit.SYY)]
     return Profile(np.array(moments), inverse_beta, len(table))
+
+
+def _brightest_unsaturated(pixels: F32, peaks: Peaks, saturation: float) -> I64:
+    """Index of the highest peaks with no saturated pixel within 2 px; a rich field saturates at the first hundred."""
+    height, width = pixels.shape
+    offsets = np.arange(-2, 3)
+    rows = np.clip(np.rint(peaks.y).astype(np.int64)[:, None] + offsets, 0, height - 1)
+    columns = np.clip(np.rint(peaks.x).astype(np.int64)[:, None] + offsets, 0, width - 1)
+    is_saturated = np.any(pixels[rows[:, :, None], columns[:, None, :]] >= saturation, axis=(1, 2))
+    return np.flatnonzero(~is_saturated)[:_MOST_STARS]
 
 
 def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noise: float) -> float:
