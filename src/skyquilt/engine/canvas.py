@@ -87,11 +87,17 @@ class Canvas:
         return values
 
     def debayered(self, cfa: Cfa, method: str) -> F32:
-        """Return the colour image of a stacked mosaic, float32 (3, y, x); holes are filled with the median first."""
+        """
+        Return the colour image of a stacked mosaic, float32 (3, y, x); holes are filled by the median of their colour.
+
+        `cfa` is the pattern as the canvas begins.
+        """
         mosaic = self.values()[0]
         holes = ~np.isfinite(mosaic)
-        if holes.any():
-            mosaic[holes] = np.nanmedian(mosaic) if not holes.all() else 0.0
+        for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            site, empty = mosaic[y::2, x::2], holes[y::2, x::2]
+            if empty.any():
+                site[empty] = np.median(site[~empty]) if not empty.all() else 0.0
         colour = debayer(mosaic, cfa, method)
         colour[:, holes] = np.nan
         return colour

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 
 from skyquilt import __version__
-from skyquilt.core import FrameKind, FrameMeta
+from skyquilt.core import Cfa, FrameKind, FrameMeta
 from skyquilt.engine.light import Light
 from skyquilt.engine.sampling import Sampling
 
@@ -26,7 +26,7 @@ def master_cards(
     *,
     unit: str,
     full_scale_adu: float,
-    is_mosaic: bool,
+    mosaic: Cfa | None,
     created: str | None,
 ) -> list[Card]:
     """
@@ -39,8 +39,8 @@ def master_cards(
     unit : "normalised" or "adu"
     full_scale_adu : float
         The ADU that became 1 in the normalised unit.
-    is_mosaic : bool
-        The colour filter array is still in the pixels, so its pattern is told.
+    mosaic : Cfa or None
+        The pattern, as the canvas begins, of a colour filter array that is still in the pixels.
     created : str or None
         DATE; left out when None, so that the same run writes the same bytes.
     """
@@ -63,8 +63,8 @@ def master_cards(
     if created:
         cards.append(("DATE", created, "when this file was made (UTC)"))
     cards += _equipment(metas, sampling.cell)
-    if is_mosaic and sampling.cfa:
-        cards.append(("BAYERPAT", sampling.cfa.name, "colour filter array as stored"))
+    if mosaic:
+        cards.append(("BAYERPAT", mosaic.name, "colour filter array as stored"))
     cards += [
         ("ROWORDER", _unanimous([meta.row_order for meta in metas]) or "TOP-DOWN", "order of the rows as stored"),
         ("PROGRAM", f"skyquilt {__version__}", "made by"),

@@ -98,7 +98,10 @@ class Statistics(_Record):
     The stack in figures.
 
     `noise` is the robust sigma of the background per pixel, `noise_8x8` that of means over 8x8 pixels times 8 (the
-    figure that smoothing cannot flatter), both in ADU per channel; `snr_gain` compares `noise_8x8` with one frame's.
+    figure that smoothing cannot flatter; faint stars and nebulae count in both), ADU per channel. `snr_gain` is the
+    noise of the reference alone over that of the stack, from the scatter of the frames. `fwhm_px` is that of the stack,
+    `reference_fwhm_px` that of the reference frame alone, resampled likewise: more than that, registration and seeing
+    have added. `frames_fwhm_px` is the median of the frames as the sensor recorded them.
     """
 
     n_found: int
@@ -113,6 +116,7 @@ class Statistics(_Record):
     noise_8x8: list[float]
     snr_gain: list[float]
     fwhm_px: float | None
+    reference_fwhm_px: float | None = None
     frames_fwhm_px: float | None
     n_stars: int | None
     rotation_range_deg: float

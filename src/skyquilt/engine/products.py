@@ -84,7 +84,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise blocked(folder, error) from error
+        raise blocked(folder / "products", error) from error
 
 
 def write_linear(path: Path, preview: Preview, cards: Sequence[Card]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skyquilt import __version__
-from skyquilt.core import Box, Event
+from skyquilt.core import Box, Cfa, Event
 from skyquilt.engine.cache import file_sha256
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.executors import run_in_order
@@ -42,13 +42,17 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
     sampling, recipe = arrangement.sampling, run.recipe
     stacked = run.folder / "stacked"
     make_folder(stacked)
-    preview, cards = Preview.of_canvas(canvas), _cards(run, arrangement, is_mosaic=sampling.keeps_mosaic)
+    mosaic = None
+    if sampling.keeps_mosaic and sampling.cfa:
+        # a canvas that begins at odd pixels of the reference has another pattern than the frames
+        mosaic = sampling.cfa.shifted(canvas.box.x0, canvas.box.y0)
+    preview, cards = Preview.of_canvas(canvas), _cards(run, arrangement, mosaic)
     outputs: dict[str, Path] = {}
-    if sampling.keeps_mosaic and sampling.debayer_after and sampling.cfa:
+    if mosaic and sampling.debayer_after:
         outputs["master_bayer"] = stacked / "master_bayer.fits"
         write_linear(outputs["master_bayer"], preview, cards)
-        preview = Preview.of_array(canvas.debayered(sampling.cfa, sampling.debayer_after))
-        cards = _cards(run, arrangement, is_mosaic=False)
+        preview = Preview.of_array(canvas.debayered(mosaic, sampling.debayer_after))
+        cards = _cards(run, arrangement, None)
     history = _history(run, arrangement)
     found: list[Statistics] = []
     thumbnails: list[bytes] = []
@@ -107,13 +111,13 @@ def _origin(run: GroupRun) -> list[Card]:
     return cards
 
 
-def _cards(run: GroupRun, arrangement: Arrangement, *, is_mosaic: bool) -> list[Card]:
+def _cards(run: GroupRun, arrangement: Arrangement, mosaic: Cfa | None) -> list[Card]:
     return master_cards(
         run.kept,
         arrangement.sampling,
         unit=run.recipe.unit,
         full_scale_adu=run.full_scale_adu,
-        is_mosaic=is_mosaic,
+        mosaic=mosaic,
         created=run.options.created,
     )
 

@@ -82,9 +82,12 @@ def choose_sampling(recipe: Recipe, cfa: Cfa | None, n_planes: int, *, is_rotate
     if cfa is None:
         whole = recipe.align_mode == "integer"
         return Sampling("planes", "nearest" if whole else kernel, recipe.window_px, None, n_planes)
+    if recipe.align_mode == "integer" and recipe.debayer == "superpixel":
+        return Sampling("superpixel", "nearest", recipe.window_px, cfa, 3, cell=2)
     wants_mosaic = recipe.debayer in _MOSAIC_METHODS or recipe.align_mode == "integer"
     if wants_mosaic and not (recipe.align_mode == "rgb_affine" or (recipe.align_mode == "auto" and is_rotated)):
         after = None if recipe.debayer == "none" else _method(recipe)
+        after = resample.DEFAULT_METHOD if after == "cfa" else after  # sampling needs frames, a mosaic is debayered
         return Sampling("mosaic", "nearest", recipe.window_px, cfa, 1, debayer_after=after)
     method = _method(recipe)
     return Sampling(method, kernel, recipe.window_px, cfa, 3, cell=2 if method == "superpixel" else 1)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from skyquilt.core import F32, Box
 from skyquilt.engine.canvas import Canvas
+from skyquilt.engine.light import Light
 from skyquilt.engine.manifest import Statistics
 from skyquilt.engine.products import Preview
 from skyquilt.engine.run import Arrangement, GroupRun
+from skyquilt.engine.sampling import FrameLostError, sample_variances, sampler_of
 from skyquilt.steps import quality, stars
 
 __all__ = ["describe_stack", "rejected_shares"]
 
 _MEASURED_PX = 2048
+_SATURATION_SHARE = 0.95  # darks are taken off, and resampling rounds the edge of a plateau
+_REFERENCE_PX = 1024
 
 
 def rejected_shares(run: GroupRun) -> tuple[float, float]:
@@ -28,7 +34,7 @@ def describe_stack(run: GroupRun, arrangement: Arrangement, canvas: Canvas, prev
     scale = 1.0 if run.recipe.unit == "adu" else run.full_scale_adu
     noise = _noise_of_planes(preview, scale)
     low, high = rejected_shares(run)
-    seen = _measure_stack(arrangement, preview, scale)
+    seen = _measure_stack(arrangement, preview, scale, _saturation_adu(kept))
     rotations = [light.registration.transform.rotation_deg for light in kept if light.registration]
     widths = [light.measurement.figures.fwhm_px for light in kept if light.measurement]
     exposures = [light.file.meta.exposure_s or 0.0 for light in kept]
@@ -46,8 +52,9 @@ def describe_stack(run: GroupRun, arrangement: Arrangement, canvas: Canvas, prev
         background=[level for level, _, _ in noise],
         noise=[pixel for _, pixel, _ in noise],
         noise_8x8=[block for _, _, block in noise],
-        snr_gain=_gains(arrangement, [block for _, _, block in noise]),
+        snr_gain=_gains(arrangement, canvas, scale),
         fwhm_px=seen[0],
+        reference_fwhm_px=_seen_alone(run, arrangement),
         frames_fwhm_px=float(np.nanmedian(widths)) if np.isfinite(widths).any() else None,
         n_stars=seen[1],
         rotation_range_deg=_range_deg(rotations),
@@ -69,22 +76,39 @@ def _noise_of_planes(preview: Preview, scale: float) -> list[tuple[float, float,
     return figures
 
 
-def _gains(arrangement: Arrangement, noise_8x8: list[float]) -> list[float]:
+def _gains(arrangement: Arrangement, canvas: Canvas, scale: float) -> list[float]:
     """
-    Return how much less noise than one frame the stack has, per channel, after averaging 8x8 pixels.
+    Return how many times less noise than the reference alone the stack has, per channel of the canvas.
 
-    One frame's mean over 8x8 pixels holds 64 samples of a mono sensor, 32 green or 16 red or blue ones of a CFA.
+    The noise of the stack is the median of its variance map: the scatter of the frames, in which neither nebulae nor
+    crowded stars count. That of one frame is its sky noise, smoothed by the same resampling.
     """
     measurement = arrangement.reference.measurement
     assert measurement is not None
-    share = {3: (0.25, 0.5, 0.25)}.get(len(measurement.noise_adu), (1.0,))
-    is_cube = arrangement.reference.file.meta.n_planes == 3
+    shares = sample_variances(arrangement.sampling, arrangement.reference.file.meta.n_planes)
+    sampled = np.concatenate([band.variance[:, ::4, ::4] for band in canvas.bands()], axis=1)
     gains = []
-    for c, block in enumerate(noise_8x8):
-        k = c if len(noise_8x8) == len(measurement.noise_adu) else len(measurement.noise_adu) // 2
-        one = float(measurement.noise_adu[k]) / np.sqrt(1.0 if is_cube else share[k])
-        gains.append(one / (block * arrangement.sampling.cell) if block > 0 else 0.0)
+    for c, variance in enumerate(sampled):
+        known = variance[np.isfinite(variance) & (variance > 0)]
+        k = c if len(sampled) == len(measurement.noise_adu) else len(measurement.noise_adu) // 2
+        one = float(measurement.noise_adu[k]) ** 2 * float(shares[c])
+        gains.append(float(np.sqrt(one / (float(np.median(known)) * scale**2))) if known.size else 0.0)
     return gains
+
+
+def _seen_alone(run: GroupRun, arrangement: Arrangement) -> float | None:
+    """Return the FWHM of the reference alone, laid on the canvas as all frames are, frame pixels."""
+    sampler = sampler_of(arrangement.reference, arrangement.sampling, run.recipe)
+    whole = arrangement.canvas
+    inner = _middle((1, *whole.shape), _REFERENCE_PX)
+    box = Box(inner.x0 + whole.x0, inner.y0 + whole.y0, inner.x1 + whole.x0, inner.y1 + whole.y0)
+    values = np.empty((sampler.n_channels, *box.shape), dtype=np.float32)
+    weights = np.empty((sampler.weight_channels, *box.shape), dtype=np.uint8)
+    try:
+        sampler.sample(box, values, weights)
+    except FrameLostError:
+        return None
+    return _look(values[len(values) // 2], arrangement.sampling.cell, _saturation_adu([arrangement.reference]))[0]
 
 
 def _middle(shape: tuple[int, int, int], side: int) -> Box:
@@ -92,13 +116,30 @@ def _middle(shape: tuple[int, int, int], side: int) -> Box:
     return Box(x0, y0, x0 + min(side, shape[2]), y0 + min(side, shape[1]))
 
 
-def _measure_stack(arrangement: Arrangement, preview: Preview, scale: float) -> tuple[float | None, int | None]:
+def _saturation_adu(lights: Sequence[Light]) -> float:
+    """Return the level of the stack from which on a pixel may have been saturated in every frame."""
+    levels = [np.inf]
+    for light in lights:
+        assert light.normalisation is not None
+        levels.append(light.file.meta.saturation_adu * float(np.min(light.normalisation.scale)))
+    return float(_SATURATION_SHARE * min(levels))
+
+
+def _measure_stack(
+    arrangement: Arrangement, preview: Preview, scale: float, saturation_adu: float
+) -> tuple[float | None, int]:
     """Return FWHM in frame pixels and number of stars in the middle of the stack, from its green (or mono) plane."""
-    box = _middle(preview.shape, _MEASURED_PX)
-    plane: F32 = preview.cropped(box)[preview.shape[0] // 2] * np.float32(scale)
-    plane = np.where(np.isfinite(plane), plane, np.nanmedian(plane) if np.isfinite(plane).any() else 0.0)
-    measured = stars.measure(np.ascontiguousarray(plane, dtype=np.float32), None, saturation_adu=np.inf)
-    width = measured.figures.fwhm_px * arrangement.sampling.cell
+    plane = preview.cropped(_middle(preview.shape, _MEASURED_PX))[preview.shape[0] // 2] * np.float32(scale)
+    return _look(plane, arrangement.sampling.cell, saturation_adu)
+
+
+def _look(plane: F32, cell: int, saturation_adu: float) -> tuple[float | None, int]:
+    """Return FWHM in frame pixels and number of stars of a plane of the canvas, (y, x), ADU."""
+    known = np.isfinite(plane)
+    filled = plane if known.all() else np.where(known, plane, np.median(plane[known]) if known.any() else 0.0)
+    pixels = np.ascontiguousarray(filled, dtype=np.float32)
+    measured = stars.measure(pixels, None, saturation_adu=saturation_adu)
+    width = measured.figures.fwhm_px * cell
     return (float(width) if np.isfinite(width) else None), measured.figures.n_stars
 
 

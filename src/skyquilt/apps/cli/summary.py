@@ -44,7 +44,7 @@ def stack_lines(stack: StackResult) -> list[str]:
         gain = f"signal to noise of one frame times {per_channel(figures.snr_gain)}"
         lines.append(f"noise      {per_channel(figures.noise)} ADU per pixel; {gain}")
         lines.append(
-            f"stars      FWHM {amount(figures.fwhm_px)} px (frames {amount(figures.frames_fwhm_px)} px), "
+            f"stars      FWHM {amount(figures.fwhm_px)} px (one frame alone {amount(figures.reference_fwhm_px)} px), "
             f"{amount(figures.n_stars)} stars"
         )
         lines.append(

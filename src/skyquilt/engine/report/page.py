@@ -90,7 +90,10 @@ def _stack(manifest: Manifest, thumbnail_png: bytes | None) -> str:
 
 def _cards(statistics: Statistics) -> str:
     gain = _mean(statistics.snr_gain)
-    sharper = f"median of the frames: {amount(statistics.frames_fwhm_px)} px"
+    sharper = (
+        f"one frame, resampled likewise: {amount(statistics.reference_fwhm_px)} px; "
+        f"as the sensor saw them, median: {amount(statistics.frames_fwhm_px)} px"
+    )
     ideal = statistics.n_stacked**0.5
     cards = [
         ("Frames stacked", f"{statistics.n_stacked} of {statistics.n_found}", f"{statistics.n_left_out} left out"),
