@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from small_sky import account_of, copied, is_one_sentence, largest_difference, manifest, master, small_session, stacked
 
 import skyquilt as sq
@@ -189,6 +190,59 @@ def _refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
         return usual(path, *arguments, **named)
 
     monkeypatch.setattr(os, "open", refusing)
+
+
+def test_many_bad_frames_among_many_good_ones_change_nothing(tmp_path: Path) -> None:
+    bad = {3: "trailed", 4: "nan", 9: "zero", 13: "saturated", 20: "other_target", 27: "glitch_rows", 33: "no_stars"}
+    size: dict[str, Any] = {"width": 180, "height": 320, "n_faint_stars": 300, "n_frames": 42}
+    truth = small_session(tmp_path / "raw", **size, fault=bad)
+    spoilt = stacked(truth.folder, tmp_path / "out")
+    for index in bad:
+        truth.frames[index].path.unlink()
+    clean = stacked(truth.folder, tmp_path / "clean")
+    assert manifest(clean).statistics.n_stacked == manifest(spoilt).statistics.n_stacked == 42 - len(bad)
+    assert manifest(clean).n_defects == manifest(spoilt).n_defects > 0
+    assert largest_difference(master(spoilt), master(clean)) <= TOLERANCE
+    assert {frame.code for frame in manifest(spoilt).frames if frame.code} == {
+        "trailed",
+        "blank",
+        "not_registered",
+        "glitch_rows",
+        "no_stars",
+    }
+
+
+def test_a_reference_with_a_readout_glitch_is_found_out_by_the_others(good: Good, tmp_path: Path) -> None:
+    truth = small_session(tmp_path / "raw", fault={BAD: "glitch_rows"})
+    name = truth.frames[BAD].path.name
+    result = stacked(truth.folder, tmp_path / "out", reference="most_stars")
+    assert account_of(name, manifest(result)).code == "glitch_rows"
+    # asked for by name it cannot be kept either
+    with pytest.raises(UsageError, match="not among the frames"):
+        stacked(truth.folder, tmp_path / "named", reference=name)
+
+
+def test_a_few_pixels_without_a_number_cost_only_themselves(good: Good, tmp_path: Path) -> None:
+    """A float frame with a blank strip is stacked by its other pixels."""
+    folder = copied(good.truth, tmp_path / "raw")
+    lights = folder / good.truth.lights_folder.relative_to(good.truth.folder)
+    path = lights / good.names[2]
+    with fits.open(path) as units:
+        pixels, header = units[0].data.astype(np.float32), units[0].header.copy()
+    pixels[100:130] = np.nan
+    for key in ("BZERO", "BSCALE"):
+        header.remove(key, ignore_missing=True)
+    fits.writeto(path, pixels, header, overwrite=True)
+    result = stacked(folder, tmp_path / "out", unit="adu")
+    plain = stacked(good.truth.folder, tmp_path / "plain", unit="adu")
+    assert manifest(result).statistics.n_stacked == 8
+    image, whole = master(result), master(plain)
+    assert np.isfinite(image).mean() >= np.isfinite(whole).mean() - 1e-3
+    sky = float(np.nanmedian(whole[1]))
+    assert np.nanmedian(image[1]) == pytest.approx(sky, rel=0.002)
+    assert np.nanmedian(image[1, 100:130]) == pytest.approx(sky, rel=0.02)
+    difference = np.abs(image - whole)[:, 200:400, 40:-40]
+    assert np.nanpercentile(difference, 99) < 0.03 * sky
 
 
 # --- while it runs

@@ -169,7 +169,8 @@ def align_frames(
     measured = _measure(first)
     target = register.Reference(measured.stars, measured.width, measured.height)
     wanted = resample.DEFAULT_METHOD if method == "auto" else method
-    cell = 2 if wanted == "superpixel" else 1
+    has_pattern = first.meta.n_planes == 1 and (pattern is not None or first.meta.cfa is not None)
+    cell = 2 if wanted == "superpixel" and has_pattern else 1
     canvas = Box(0, 0, first.meta.width // cell, first.meta.height // cell)
 
     def work(path: Path) -> AlignedFrame:

@@ -262,7 +262,20 @@ class Calibrator:
             self._made[key] = self._take(kind, files[0]) if is_master else self._make(kind, files, bias)
             if (made := self._made[key]) is not None:
                 self.masters.append(made)
+        if self._made[key] is None:
+            self._refuse(kind, files)
         return self._made[key]
+
+    def _refuse(self, kind: str, files: Sequence[FrameFile]) -> None:
+        """Say in the table that a set which fits could not be used after all."""
+        places = {files[0].name, files[0].path.parent.name}
+        for row in self.table:
+            if (
+                row["kind"] == kind
+                and row["verdict"] in ("used", "scaled")
+                and row["where"].split(" and ")[0] in places
+            ):
+                row.update(verdict="refused", reason="it fits, but none of its frames is good")
 
     def _take(self, kind: str, file: FrameFile) -> Master | None:
         """Take a master that exists already."""

@@ -79,11 +79,18 @@ class Canvas:
                 rejected_high=np.concatenate([tile.rejected_high for tile in tiles], axis=2),
             )
 
+    def value_rows(self) -> Iterator[tuple[int, F32]]:
+        """Yield (first row, values) of the bands: less to read and to hold than the bands themselves."""
+        factor = np.float32(self._scale)
+        for y0, boxes in groupby(self._job.tiles(), key=lambda box: box.y0):
+            tiles = [self._journal.read_values(box) for box in boxes]
+            yield y0 - self.box.y0, np.concatenate(tiles, axis=2) * factor
+
     def values(self) -> F32:
         """Return all values at once, float32 (channel, y, x)."""
         values = np.empty(self.shape, dtype=np.float32)
-        for band in self.bands():
-            values[:, band.y0 : band.y0 + band.value.shape[1]] = band.value
+        for y0, rows in self.value_rows():
+            values[:, y0 : y0 + rows.shape[1]] = rows
         return values
 
     def debayered(self, cfa: Cfa, method: str) -> F32:

@@ -26,7 +26,7 @@ def calibrated_frame(light: Light, cfa: Cfa | None) -> tuple[F32, float]:
     Returns
     -------
     pixels : float32 (channel, y, x), ADU
-        Memory of the calling thread that its next call uses again; pixels that are no numbers hold 0.
+        Memory of the calling thread that its next call uses again; NaN where there is no number.
     usable : float, 0..1
 
     Raises
@@ -42,6 +42,7 @@ def calibrated_frame(light: Light, cfa: Cfa | None) -> tuple[F32, float]:
     if not source.read_into(source.bounds, pixels):
         tile = source.read(source.bounds)
         pixels[:] = tile.pixels
+        pixels[:, ~tile.mask] = np.nan
         usable = float(np.mean(tile.mask))
     if source.n_channels == 1:
         calibrate.calibrate_frame(pixels[0], light.calibration, cfa)

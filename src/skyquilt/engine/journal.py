@@ -202,6 +202,12 @@ class Journal:
             rejected_high=take(np.uint16, c, h, w),
         )
 
+    def read_values(self, box: Box) -> F32:
+        """Return the values of a finished tile alone, float32 (channel, y, x)."""
+        shape = (self._n_channels, *box.shape)
+        values: F32 = np.frombuffer(self._read(box, 0, 4 * self._n_channels * box.n_pixels), np.float32).reshape(shape)
+        return values
+
     def read_counts(self, box: Box) -> I64:
         """Return the frame counts of a finished tile, as `write` got them."""
         skipped = self._n_pixel_bytes(box)

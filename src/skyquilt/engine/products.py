@@ -6,10 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skyquilt.core import F32, U8, U16, Box
 from skyquilt.engine.calibration import Master
@@ -18,7 +16,7 @@ from skyquilt.engine.headers import Card, camera_cards
 from skyquilt.engine.light import Light
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
-from skyquilt.io.images import encode_png, write_png, write_tiff
+from skyquilt.io.images import TiffWriter, encode_png, write_png
 from skyquilt.steps.finish import Stretch, auto_stretch
 
 __all__ = [
@@ -56,7 +54,7 @@ class Preview:
 
     @classmethod
     def of_canvas(cls, canvas: Canvas) -> Preview:
-        return cls(canvas.shape, lambda: ((band.y0, band.value) for band in canvas.bands()))
+        return cls(canvas.shape, canvas.value_rows)
 
     @classmethod
     def of_array(cls, values: F32) -> Preview:
@@ -66,16 +64,18 @@ class Preview:
     def sampled(self, n_pixels: int) -> F32:
         """Return every k-th row and column, about `n_pixels` of them."""
         step = max(1, int(np.sqrt(self.shape[1] * self.shape[2] / n_pixels)))
-        parts = [values[:, -y0 % step :: step, ::step] for y0, values in self.rows()]
+        # copies: a view would hold on to its whole band
+        parts = [values[:, -y0 % step :: step, ::step].copy() for y0, values in self.rows()]
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
-    def cropped(self, box: Box) -> F32:
-        """Return the values of a box that lies within."""
-        result = np.empty((self.shape[0], *box.shape), dtype=np.float32)
+    def cropped(self, box: Box, channel: int) -> F32:
+        """Return the values of a box that lies within, one channel, float32 (y, x)."""
+        result = np.empty(box.shape, dtype=np.float32)
         for y0, values in self.rows():
             here = box.intersect(Box(box.x0, y0, box.x1, y0 + values.shape[1]))
             if not here.is_empty:
-                result[:, here.y0 - box.y0 : here.y1 - box.y0] = values[:, here.y0 - y0 : here.y1 - y0, box.x0 : box.x1]
+                rows = values[channel, here.y0 - y0 : here.y1 - y0, box.x0 : box.x1]
+                result[here.y0 - box.y0 : here.y1 - box.y0] = rows
         return result
 
 
@@ -168,26 +168,31 @@ def write_pictures(folder: Path, preview: Preview, box: Box) -> tuple[Path, Path
     step = 1
     while box.n_pixels // step**2 > _LARGEST_PICTURE:
         step += 1
-    small = _stretched(preview, stretch, box, step, np.uint16)
-    picture = (small >> 8).astype(np.uint8)
+    shape = (-(-box.height // step), -(-box.width // step), *((preview.shape[0],) if preview.shape[0] > 1 else ()))
     png, tiff = folder / "master_quicklook.png", folder / "master_quicklook.tif"
-    write_tiff(tiff, small)
+    picture = np.empty(shape, dtype=np.uint8)
+    with TiffWriter(tiff, shape, np.uint16) as writer:
+        for y0, rows in _stretched(preview, stretch, box, step):
+            writer.write_rows(y0, rows)
+            np.right_shift(rows, 8, out=picture[y0 : y0 + len(rows)], casting="unsafe")
     write_png(png, picture)
     side = max(1, -(-max(picture.shape[:2]) // _THUMBNAIL_PX))
     return png, tiff, encode_png(_reduced(picture, side))
 
 
-def _stretched(preview: Preview, stretch: Stretch, box: Box, step: int, dtype: type) -> U8 | U16:
-    """Return the picture of a box, (y, x) for mono or (y, x, 3)."""
-    parts = []
+def _stretched(preview: Preview, stretch: Stretch, box: Box, step: int) -> Iterator[tuple[int, U16]]:
+    """Yield (first row, rows) of the picture of a box, uint16 (rows, x) for mono or (rows, x, 3)."""
+    row = 0
     for y0, values in preview.rows():
-        rows = Box(box.x0, y0, box.x1, y0 + values.shape[1]).intersect(box)
-        if rows.is_empty:
+        here = Box(box.x0, y0, box.x1, y0 + values.shape[1]).intersect(box)
+        if here.is_empty:
             continue
-        part = values[:, rows.y0 - y0 : rows.y1 - y0, box.x0 : box.x1]
-        parts.append(stretch.apply(part[:, (box.y0 - rows.y0) % step :: step, ::step], dtype))
-    picture: NDArray[Any] = np.concatenate(parts, axis=0)
-    return picture[:, :, 0] if picture.shape[2] == 1 else picture
+        part = values[:, here.y0 - y0 : here.y1 - y0, box.x0 : box.x1]
+        rows = stretch.apply(part[:, (box.y0 - here.y0) % step :: step, ::step], np.uint16).astype(
+            np.uint16, copy=False
+        )
+        yield row, rows[:, :, 0] if rows.shape[2] == 1 else rows
+        row += len(rows)
 
 
 def _reduced(picture: U8, side: int) -> U8:

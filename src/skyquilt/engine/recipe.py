@@ -169,7 +169,7 @@ class Recipe(BaseModel):
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {"debayer": "superpixel", "trails": False, "maps": False},
-    "best": {"debayer": "rcd", "kernel": "lanczos3", "surface_order": 2},
+    "best": {"kernel": "lanczos3", "surface_order": 2},
     "lowmem": {"memory": "512MB"},
     "dwarf3": {"keep": 0.92, "max_iterations": 5},
 }

@@ -67,9 +67,10 @@ def describe_stack(run: GroupRun, arrangement: Arrangement, canvas: Canvas, prev
 def _noise_of_planes(preview: Preview, scale: float) -> list[tuple[float, float, float]]:
     """Return level, noise per pixel and noise of 8x8 means times 8 of every channel, ADU."""
     side = min(preview.shape[1], preview.shape[2], _MEASURED_PX)
-    values = preview.cropped(_middle(preview.shape, side)) * np.float32(scale)
     figures = []
-    for plane in values:
+    for channel in range(preview.shape[0]):
+        plane = preview.cropped(_middle(preview.shape, side), channel)
+        plane *= np.float32(scale)
         finite = plane[np.isfinite(plane)]
         level = float(np.median(finite[:: max(1, finite.size // 300_000)])) if finite.size else 0.0
         figures.append((level, quality.background_noise(plane, 1), 8.0 * quality.background_noise(plane, 8)))
@@ -86,7 +87,8 @@ def _gains(arrangement: Arrangement, canvas: Canvas, scale: float) -> list[float
     measurement = arrangement.reference.measurement
     assert measurement is not None
     shares = sample_variances(arrangement.sampling, arrangement.reference.file.meta.n_planes)
-    sampled = np.concatenate([band.variance[:, ::4, ::4] for band in canvas.bands()], axis=1)
+    # copies: a view would hold on to its whole band
+    sampled = np.concatenate([band.variance[:, ::4, ::4].copy() for band in canvas.bands()], axis=1)
     gains = []
     for c, variance in enumerate(sampled):
         known = variance[np.isfinite(variance) & (variance > 0)]
@@ -129,7 +131,8 @@ def _measure_stack(
     arrangement: Arrangement, preview: Preview, scale: float, saturation_adu: float
 ) -> tuple[float | None, int]:
     """Return FWHM in frame pixels and number of stars in the middle of the stack, from its green (or mono) plane."""
-    plane = preview.cropped(_middle(preview.shape, _MEASURED_PX))[preview.shape[0] // 2] * np.float32(scale)
+    plane = preview.cropped(_middle(preview.shape, _MEASURED_PX), preview.shape[0] // 2)
+    plane *= np.float32(scale)
     return _look(plane, arrangement.sampling.cell, saturation_adu)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F64, I64
-from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.backend import called, kernel
 from skyquilt.kernels.neighbours import nearest_within
 
 __all__ = ["build_triangles", "match_triangles", "rank_hypotheses", "refine_similarity", "search_pairs"]
@@ -34,23 +34,21 @@ def build_triangles(x: F64, y: F64, n_neighbours: int, vertices: I64, sides: F64
     n = len(x)
     k = min(n_neighbours, n - 1)
     near = np.empty((n, max(k, 1)), np.int64)
-    for i in range(n):
-        d2 = (x - x[i]) ** 2 + (y - y[i]) ** 2
-        d2[i] = np.inf
-        near[i, :k] = np.argsort(d2, kind="mergesort")[:k]
+    if k > 0:
+        _find_nearest(x, y, k, near)
     found = 0
-    lengths = np.empty(3)
+    lengths, order, corner = np.empty(3), np.empty(3, np.int64), np.empty(3, np.int64)
     for i in range(n):
         for p in range(k):
             for q in range(p + 1, k):
                 j, m = near[i, p], near[i, q]
                 if _listed_before(near, k, i, j, m):
                     continue
-                corner = (i, j, m)
+                corner[0], corner[1], corner[2] = i, j, m
                 lengths[0] = np.hypot(x[j] - x[m], y[j] - y[m])
                 lengths[1] = np.hypot(x[i] - x[m], y[i] - y[m])
                 lengths[2] = np.hypot(x[i] - x[j], y[i] - y[j])
-                order = np.argsort(-lengths)
+                _order_three(lengths, order)
                 a, b, c = lengths[order[0]], lengths[order[1]], lengths[order[2]]
                 if a < _SHORTEST or c < 3.0 or a > 0.995 * (b + c):
                     continue
@@ -63,7 +61,36 @@ def build_triangles(x: F64, y: F64, n_neighbours: int, vertices: I64, sides: F64
     return found
 
 
-@kernel
+@called
+def _find_nearest(x: F64, y: F64, k: int, near: I64) -> None:
+    """Fill the k nearest points of each one, nearest first, the lower index first among equals; k < n."""
+    d2 = np.empty(k)
+    for i in range(len(x)):
+        held = 0
+        for j in range(len(x)):
+            away = (x[j] - x[i]) * (x[j] - x[i]) + (y[j] - y[i]) * (y[j] - y[i])
+            if j == i or (held == k and not away < d2[k - 1]):
+                continue
+            place = held if held < k else k - 1
+            held = place + 1
+            while place > 0 and d2[place - 1] > away:
+                d2[place], near[i, place] = d2[place - 1], near[i, place - 1]
+                place -= 1
+            d2[place], near[i, place] = away, j
+
+
+@called
+def _order_three(lengths: F64, order: I64) -> None:
+    """Fill the indices of three lengths, the longest first, the lower index first among equals."""
+    for k in range(3):
+        place = k
+        while place > 0 and lengths[order[place - 1]] < lengths[k]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = k
+
+
+@called
 def _listed_before(near: I64, k: int, i: int, j: int, m: int) -> bool:
     """Whether a star of lower index makes the same triangle."""
     for first in (j, m):
@@ -122,7 +149,9 @@ def match_triangles(
     n_max = len(pairs)
     found = 0
     is_free = scale == 0.0
-    keys = reference_sides[:, 1] / reference_sides[:, 0] if is_free else reference_sides[:, 0].copy()
+    keys = np.empty(len(reference_sides))
+    for r in range(len(reference_sides)):
+        keys[r] = reference_sides[r, 1] / reference_sides[r, 0] if is_free else reference_sides[r, 0]
     for t in range(len(sides)):
         a, b, c = sides[t, 0], sides[t, 1], sides[t, 2]
         if is_free:
@@ -130,7 +159,7 @@ def match_triangles(
         else:
             slack = error * scale + scale_tolerance * scale * a
             low, high = scale * a - slack, scale * a + slack
-        r = np.searchsorted(keys, low)
+        r = _first_at_least(keys, low)
         while r < len(keys) and keys[r] <= high:
             ratio = reference_sides[r, 0] / a
             slack = error * max(ratio, 1.0)
@@ -146,6 +175,19 @@ def match_triangles(
                     found += 1
             r += 1
     return found
+
+
+@called
+def _first_at_least(keys: F64, value: float) -> int:
+    """Return the first index whose key is not below the value: ``np.searchsorted(keys, value)``."""
+    low, high = 0, len(keys)
+    while low < high:
+        middle = (low + high) // 2
+        if keys[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @kernel
@@ -203,7 +245,7 @@ def rank_hypotheses(
         )
 
 
-@kernel
+@called
 def _count_hits(
     x: F64,
     y: F64,
@@ -258,8 +300,9 @@ def search_pairs(
     out : float64 (n, 7)
         As in `rank_hypotheses`, most hits first. Written in place.
     """
-    out[:, 5] = 0.0
-    row = np.zeros(7)
+    for k in range(len(out)):
+        out[k, 5] = 0.0
+    row = np.empty(7)
     n, m = len(x), len(reference_x)
     for i in range(n):
         for j in range(i + 1, n):
@@ -290,7 +333,7 @@ def search_pairs(
                         _insert(row, out)
 
 
-@kernel
+@called
 def _insert(row: F64, out: F64) -> None:
     """Keep the rows with the most hits, and among equals the smallest misses; earlier ones win ties."""
     last = len(out) - 1
@@ -298,9 +341,11 @@ def _insert(row: F64, out: F64) -> None:
         return
     at = last
     while at > 0 and (row[5] > out[at - 1, 5] or (row[5] == out[at - 1, 5] and row[6] < out[at - 1, 6])):
-        out[at] = out[at - 1]
+        for k in range(7):
+            out[at, k] = out[at - 1, k]
         at -= 1
-    out[at] = row
+    for k in range(7):
+        out[at, k] = row[k]
 
 
 @kernel

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 __all__ = [
     "cache_folder_of",
+    "called",
     "compiler_extending",
     "compiler_types",
     "compiler_version",
@@ -30,7 +31,9 @@ __all__ = [
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-# functions that only compiled code calls need no entry for the interpreter, which takes a tenth of the time to compile
+# every entry for callers outside of compiled code takes a tenth of the time to compile: kernels need the interpreter's
+# alone, functions that only compiled code calls need none
+_OUTER = {"nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": True}
 _INNER = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
@@ -41,7 +44,7 @@ def kernel(function: Function) -> Function:
     Sums keep the order in which they are written, so that every tiling and thread count gives the same bits;
     contraction to fused multiply-add is allowed, as it does not depend on the tiling.
     """
-    return cast(Function, numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")(function))
+    return cast(Function, numba.njit(fastmath={"contract"}, **_OUTER)(function))
 
 
 def exact_kernel(function: Function) -> Function:
@@ -51,7 +54,7 @@ def exact_kernel(function: Function) -> Function:
     For loops over x that the compiler vectorises: the vector body and the scalar remainder may contract differently,
     and which pixel falls in the remainder depends on the box that was asked for.
     """
-    return cast(Function, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    return cast(Function, numba.njit(**_OUTER)(function))
 
 
 def inlined(function: Function) -> Function:
@@ -60,6 +63,11 @@ def inlined(function: Function) -> Function:
         Function,
         numba.njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy", inline="always")(function),
     )
+
+
+def called(function: Function) -> Function:
+    """Compile a part of a kernel that stays a function of its own, which only compiled code can call."""
+    return cast(Function, numba.njit(fastmath={"contract"}, **_INNER)(function))
 
 
 def exact_inlined(function: Function) -> Function:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F64, I64
-from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.backend import called, kernel
 
 __all__ = ["build_grid", "match_nearest", "nearest_within"]
 
@@ -28,7 +28,8 @@ def build_grid(x: F64, y: F64, cell: float, start: I64, order: I64, frame: F64) 
         x and y of the grid's corner, cell, nx, ny: given.
     """
     nx, ny = int(frame[3]), int(frame[4])
-    start[:] = 0
+    for k in range(len(start)):
+        start[k] = 0
     cells = np.empty(len(x), np.int64)
     for i in range(len(x)):
         column = min(max(int((x[i] - frame[0]) / cell), 0), nx - 1)
@@ -37,13 +38,15 @@ def build_grid(x: F64, y: F64, cell: float, start: I64, order: I64, frame: F64) 
         start[cells[i] + 1] += 1
     for k in range(nx * ny):
         start[k + 1] += start[k]
-    fill = start[:-1].copy()
+    fill = np.empty(nx * ny, np.int64)
+    for k in range(nx * ny):
+        fill[k] = start[k]
     for i in range(len(x)):
         order[fill[cells[i]]] = i
         fill[cells[i]] += 1
 
 
-@kernel
+@called
 def nearest_within(
     u: float, v: float, radius: float, x: F64, y: F64, start: I64, order: I64, frame: F64
 ) -> tuple[int, float]:
@@ -83,8 +86,9 @@ def match_nearest(
     int
         How many have a partner.
     """
-    taker = np.full(len(x), -1, np.int64)
-    taken_d2 = np.full(len(x), np.inf)
+    taker, taken_d2 = np.empty(len(x), np.int64), np.empty(len(x))
+    for k in range(len(x)):
+        taker[k], taken_d2[k] = -1, np.inf
     for i in range(len(u)):
         k, d2 = nearest_within(u[i], v[i], radius, x, y, start, order, frame)
         partner[i] = -1

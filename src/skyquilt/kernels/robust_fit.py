@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F64
-from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.backend import called, kernel
+from skyquilt.kernels.order import median
 
 __all__ = ["fit_robust"]
 
@@ -48,11 +49,13 @@ def fit_robust(
     n2, p = design.shape
     n = n2 // 2
     matrix, vector = np.empty((p, p)), np.empty(p)
-    r = np.empty(n)
+    r, ordered = np.empty(n), np.empty(n)
     scale = np.nan
     for _ in range(rounds):
-        matrix[:] = 0.0
-        vector[:] = 0.0
+        for a in range(p):
+            vector[a] = 0.0
+            for b in range(p):
+                matrix[a, b] = 0.0
         for i in range(n):
             w = weight[i] / (sigma[i] * sigma[i])
             if w <= 0.0:
@@ -67,7 +70,8 @@ def fit_robust(
                         matrix[a, b] += value * design[k, b]
         if not _solve(matrix, vector, p):
             return np.nan
-        parameters[:] = vector
+        for a in range(p):
+            parameters[a] = vector[a]
         for i in range(n):
             total = 0.0
             for k in range(2 * i, 2 * i + 2):
@@ -77,7 +81,9 @@ def fit_robust(
                 residual[k] = value
                 total += value * value
             r[i] = np.sqrt(total) / sigma[i]
-        scale = max(np.median(r) / _MEDIAN_OF_RAYLEIGH, 1e-9)
+        for i in range(n):
+            ordered[i] = r[i]
+        scale = max(median(ordered, n) / _MEDIAN_OF_RAYLEIGH, 1e-9)
         change = 0.0
         for i in range(n):
             t = r[i] / (cut * scale)
@@ -89,7 +95,7 @@ def fit_robust(
     return scale
 
 
-@kernel
+@called
 def _solve(matrix: F64, vector: F64, n: int) -> bool:
     """Solve in place by Cholesky from the lower half; False if the equations are not positive definite."""
     for i in range(n):

@@ -29,19 +29,14 @@ def run_in_order(
     """
     Yield ``function(item)`` for every item, in the order of the items, with at most `n_threads` at work.
 
-    At most two results a thread wait to be taken, so that memory does not depend on the number of items.
+    At most two results a thread wait to be taken, so that memory does not depend on the number of items. One thread
+    is a thread of its own as well: what it keeps for itself goes with it.
 
     Raises
     ------
     Interrupted
         When `should_stop` says so; tasks that have begun are finished and their results yielded first.
     """
-    if n_threads == 1:
-        for item in items:
-            if should_stop():
-                raise Interrupted("stopped on request")
-            yield function(item)
-        return
     stopped = False
     with ThreadPoolExecutor(n_threads, thread_name_prefix="skyquilt") as pool:
         waiting: deque[Future[Result]] = deque()

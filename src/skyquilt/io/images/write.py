@@ -6,15 +6,16 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from skyquilt.io.atomic import write_atomically
+from skyquilt.io.atomic import AtomicFile, write_atomically
 from skyquilt.io.images.icc import grey_profile, rgb_profile
 
-__all__ = ["encode_png", "write_png", "write_tiff"]
+__all__ = ["TiffWriter", "encode_png", "write_png", "write_tiff"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _IHDR_END = len(_PNG) + 4 + 4 + 13 + 4
@@ -71,29 +72,104 @@ def write_tiff(path: Path, picture: NDArray[Any]) -> None:
     NotEnoughDisk, OutputBlocked
         If the system refuses to write.
     """
-    import tifffile
+    with TiffWriter(path, picture.shape, picture.dtype) as writer:
+        writer.write_rows(0, picture)
 
-    is_rgb = _check(picture, (np.uint16, np.float32))
-    is_linear = picture.dtype == np.float32
-    file = io.BytesIO()
-    tifffile.imwrite(
-        file,
-        np.ascontiguousarray(picture),
-        photometric="rgb" if is_rgb else "minisblack",
-        iccprofile=rgb_profile(is_linear=is_linear) if is_rgb else grey_profile(is_linear=is_linear),
-        metadata=None,
-        software=False,
-    )
-    write_atomically(Path(path), file.getbuffer())
+
+class TiffWriter:
+    """
+    Write a TIFF row by row, so that it never has to be in memory as a whole.
+
+    Parameters
+    ----------
+    path : Path
+        Appears when the `with` block ends well; an existing file is replaced then and not before.
+    shape : (y, x) or (y, x, 3)
+    dtype : uint16 or float32
+
+    Raises
+    ------
+    ValueError, NotEnoughDisk, OutputBlocked
+        As `write_tiff`.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        import tifffile
+
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        is_rgb = _check_shape(shape, self._dtype, (np.uint16, np.float32))
+        is_linear = self._dtype == np.float32
+        self._file = AtomicFile(Path(path))
+        try:
+            self._start, _ = tifffile.imwrite(
+                _SeekableFile(self._file),
+                shape=shape,
+                dtype=self._dtype,
+                photometric="rgb" if is_rgb else "minisblack",
+                iccprofile=rgb_profile(is_linear=is_linear) if is_rgb else grey_profile(is_linear=is_linear),
+                metadata=None,
+                software=False,
+                returnoffset=True,
+            )
+        except BaseException:
+            self._file.abandon()
+            raise
+
+    def __enter__(self) -> TiffWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.__exit__(kind, error, trace)
+
+    def write_rows(self, y0: int, rows: NDArray[Any]) -> None:
+        """Write the rows from `y0` on; rows that are never written are black."""
+        if rows.dtype != self._dtype or rows.shape[1:] != self._shape[1:] or y0 + len(rows) > self._shape[0]:
+            raise ValueError(f"rows {rows.shape} of {rows.dtype} from {y0} on are not of {self._shape} {self._dtype}")
+        data = np.ascontiguousarray(rows)
+        self._file.write_at(self._start + y0 * (data.nbytes // max(1, len(data))), data.data)
+
+
+class _SeekableFile(io.RawIOBase):
+    """An atomic file as tifffile wants it: with a place at which the next bytes go."""
+
+    def __init__(self, file: AtomicFile) -> None:
+        self._file = file
+        self._at = self._end = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._end}[whence]
+        return self._at
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._file.write_at(self._at, view)
+        self._at += len(view)
+        self._end = max(self._end, self._at)
+        return len(view)
 
 
 def _check(picture: NDArray[Any], types: tuple[type[Any], ...]) -> bool:
     """Return whether the picture has three channels; raise if it is not one that is written here."""
-    if picture.dtype not in [np.dtype(kind) for kind in types]:
-        raise ValueError(f"the picture is {picture.dtype}, it may be {' or '.join(kind.__name__ for kind in types)}")
-    if picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[2] != 3) or 0 in picture.shape:
-        raise ValueError(f"the picture is {picture.shape}, it may be (y, x) or (y, x, 3)")
-    return picture.ndim == 3
+    return _check_shape(picture.shape, picture.dtype, types)
+
+
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], types: tuple[type[Any], ...]) -> bool:
+    if dtype not in [np.dtype(kind) for kind in types]:
+        raise ValueError(f"the picture is {dtype}, it may be {' or '.join(kind.__name__ for kind in types)}")
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or 0 in shape:
+        raise ValueError(f"the picture is {shape}, it may be (y, x) or (y, x, 3)")
+    return len(shape) == 3
 
 
 def _with_profile(png: bytes, profile: bytes) -> bytes:

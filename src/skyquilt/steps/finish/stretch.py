@@ -133,5 +133,6 @@ def asinh_stretch(pixels: F32, a: float, black: float, white: float) -> F32:
     Source: Lupton et al. 2004, PASP 116, 133.
     """
     t = np.clip((pixels - np.float32(black)) / np.float32(white - black), 0.0, 1.0)
-    result: F32 = (np.arcsinh(a * t) / np.arcsinh(a)).astype(np.float32)
+    strength = np.float32(a)  # of one type with t, so that white is 1 exactly
+    result: F32 = (np.arcsinh(strength * t) / np.arcsinh(strength)).astype(np.float32)
     return result

@@ -1,0 +1,63 @@
+"""Medians and order of a few values inside of kernels: shorter to compile than what the compiler has for NumPy's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from skyquilt.kernels.backend import called
+
+__all__ = ["median", "sort_few"]
+
+
+@called
+def sort_few(values: NDArray[Any], n: int) -> None:
+    """Sort the first `n` values in place, ascending, by insertion: for some ten of them; none may be NaN."""
+    for k in range(1, n):
+        value = values[k]
+        place = k
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value
+
+
+@called
+def median(values: NDArray[Any], n: int) -> float:
+    """
+    Return the median of the first `n` values, at least one and none of them NaN; their order changes.
+
+    Definition: ``np.median(values[:n])``, the sum of the two in the middle in the type of the values.
+    Source: the selection of Hoare 1961, Commun. ACM 4, 321, with the middle of three values as pivot.
+    """
+    wanted = n // 2
+    low, high = 0, n - 1
+    while low < high:
+        a, b, c = values[low], values[(low + high) // 2], values[high]
+        small, large = (a, b) if a < b else (b, a)
+        pivot = small if c < small else (large if c > large else c)
+        left, right = low, high
+        while left <= right:
+            while values[left] < pivot:
+                left += 1
+            while values[right] > pivot:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        if wanted <= right:
+            high = right
+        elif wanted >= left:
+            low = left
+        else:
+            break
+    upper = values[wanted]
+    if n % 2 == 1:
+        return float(upper)
+    lower = values[0]  # the largest of those before the wanted one, which are none above it
+    for k in range(1, wanted):
+        if values[k] > lower:
+            lower = values[k]
+    return 0.5 * float(lower + upper)
