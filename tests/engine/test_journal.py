@@ -301,9 +301,13 @@ def test_without_the_system_s_locks_the_process_number_decides(tmp_path: Path, m
 def test_who_takes_the_lock_removes_what_a_killed_run_had_half_written(tmp_path: Path) -> None:
     group = tmp_path / "M 94"
     (group / "stacked").mkdir(parents=True)
-    part, other = group / "stacked" / ".master_linear.fits.4711-3.part", group / "stacked" / "mine.part"
+    stacked = group / "stacked"
+    part, living = stacked / ".master_linear.fits.999999999-3.part", stacked / f".a.fits.{os.getppid()}-0.part"
+    other = stacked / "mine.part"
     part.write_bytes(b"half")
+    living.write_bytes(b"a process that lives is still writing it")
     other.write_bytes(b"not ours")
     with locked(group / ".skyquilt"):
         assert not part.exists()
     assert other.exists()
+    assert living.exists()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from skyquilt.errors import NotEnoughDisk, NotEnoughMemory
 
-__all__ = ["available_memory", "check_disk", "memory_budget", "n_processors", "resident_memory"]
+__all__ = ["available_memory", "check_disk", "memory_budget", "n_processors", "release_memory", "resident_memory"]
 
 _DEFAULT_BUDGET = 1_000_000_000
 _LEAST_BUDGET = 64_000_000
@@ -43,6 +45,17 @@ def resident_memory() -> int:
     if statm.exists():
         return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 250_000_000
+
+
+def release_memory() -> None:
+    """
+    Give the memory that was freed back to the system, where the allocator would keep it for later.
+
+    The GNU library keeps up to 64 MB for each thread that ever was; without this a phase adds its peak to what the
+    one before left over. A few milliseconds.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def memory_budget(asked: int | None) -> int:

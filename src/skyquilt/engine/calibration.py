@@ -38,6 +38,7 @@ from skyquilt.steps import calibrate, integrate
 __all__ = ["Calibrator", "Master"]
 
 _BAND_ROWS = 64
+_BAND_BYTES = 64_000_000  # samples of all frames in the bands that all threads work on
 _SPREAD_LIGHTS = 16
 _KINDS = {
     "dark": FrameKind.DARK,
@@ -355,7 +356,8 @@ class Calibrator:
         def work(box: Box) -> integrate.IntegratedTile:
             return integrate.integrate_cube(samplers, box, terms, settings, cube_scratch())
 
-        tiles = bounds.tiles(bounds.width, _BAND_ROWS)
+        n_rows = _BAND_BYTES // (5 * len(frames) * bounds.width * self.n_threads)
+        tiles = bounds.tiles(bounds.width, min(_BAND_ROWS, max(4, n_rows)))
         for tile in run_in_order(work, tiles, n_threads=self.n_threads, should_stop=self.should_stop):
             master[tile.box.slices(bounds)] = np.nan_to_num(tile.value[0])
         return master

@@ -14,6 +14,7 @@ import numpy as np
 
 from skyquilt import __version__
 from skyquilt.core import F32, F64, I64, Box, Event, Listener
+from skyquilt.engine.budget import release_memory
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.journal import CanvasTile, Journal, unfinished_tile
 from skyquilt.engine.light import Light
@@ -212,4 +213,5 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     except BaseException:
         journal.close()
         raise
+    release_memory()
     return journal

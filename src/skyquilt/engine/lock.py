@@ -22,7 +22,7 @@ except ImportError:  # Windows
 __all__ = ["locked"]
 
 _CANNOT_LOCK = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)
-_PART = re.compile(r"\..+\.\d+-\d+\.part")
+_PART = re.compile(r"\..+\.(\d+)-\d+\.part")
 
 
 @contextmanager
@@ -133,8 +133,9 @@ def _start_of(pid: int) -> int:
 
 
 def _remove_parts(folder: Path) -> None:
-    """Remove the files that a killed run had begun to write: none of them has its name yet."""
+    """Remove the files that a process had begun to write that is dead now: none of them has its name yet."""
     for path in folder.rglob(".*.part"):
-        if _PART.fullmatch(path.name):
+        match = _PART.fullmatch(path.name)
+        if match and not _start_of(int(match[1])):
             with contextlib.suppress(OSError):
                 path.unlink()

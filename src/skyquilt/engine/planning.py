@@ -15,17 +15,38 @@ from skyquilt.engine.sampling import Sampling
 from skyquilt.errors import NotEnoughMemory
 from skyquilt.steps import integrate
 
-__all__ = ["make_plan"]
+__all__ = ["frame_threads", "make_plan"]
 
 # (width, height) from large to small; wide enough for whole cache lines, high enough for small halos
 _TILES = ((256, 128), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
 _LEAST_CUBE_PIXELS = 1024
-_RESERVE = 40_000_000
+_RESERVE = 25_000_000  # kernels that are still to be loaded, headers, what the allocator keeps for itself
+_KERNELS = 100_000_000  # the compiler's library and the kernels, before the first frame is looked at
+_BYTES_PER_FRAME_PIXEL = 8  # a whole frame, calibrated and looked at by one thread
+_BYTES_PER_PLANE_PIXEL = 40  # masters, what calibrates a frame, and the search for defects
 _SCRATCH_PER_PIXEL = 64  # source box, debayered and interleaved, with its halo
 _SWEEP_FRAMES = 48  # the seeds and those that fill up thin pixels
 _SWEEP_BYTES_PER_VALUE = 120  # running sums, limits and counts in float64
+_BANDS_HELD = 3  # one in use, the next one read and put together
+_MEASURED_PIXELS = 2048 * 2048  # the middle of the stack, of which the statistics are made
+_BYTES_PER_MEASURED_PIXEL = 16
 _NS_PER_SAMPLE = 12.0
 _NS_PER_PIXEL_MEASURED = 12.0
+
+
+def frame_threads(budget: int, frame_pixels: int, n_threads: int) -> int:
+    """
+    Return how many threads may look at whole frames at once, at least one: calibration, measuring, trails.
+
+    Parameters
+    ----------
+    budget : int
+        Bytes that the whole process may hold.
+    frame_pixels : int
+        Pixels of one frame.
+    """
+    room = budget - resident_memory() - _KERNELS - _BYTES_PER_PLANE_PIXEL * frame_pixels
+    return min(n_threads, max(1, room // (_BYTES_PER_FRAME_PIXEL * frame_pixels)))
 
 
 def make_plan(
@@ -41,7 +62,7 @@ def make_plan(
     calibration_table: Sequence[dict[str, Any]],
 ) -> Plan:
     """
-    Return the plan of a stack: tile, schedule, predicted memory, scratch, output and time.
+    Return the plan of a stack: tile, schedule, threads, predicted memory, scratch, output and time.
 
     Parameters
     ----------
@@ -52,27 +73,36 @@ def make_plan(
     canvas : Box, canvas px
     budget : int
         Bytes that the whole process may hold.
+    n_threads : int
+        At most; fewer where so many tiles at once do not fit.
 
     Raises
     ------
     NotEnoughMemory
-        If not even the smallest tile of the sweep fits.
+        If not even the smallest tile of the sweep fits, or the products cannot be written in that memory.
+
+    Notes
+    -----
+    The peak is what the process holds now, and the larger of what the integration and what the products take beside
+    it; measured peaks are 0 to 20 % lower (tests/engine/test_budget.py). Whether all samples of a tile are held at
+    once ("cube") does not depend on the number of threads, so that neither do the pixels.
     """
-    held = resident_memory()
-    share = (budget - held - _RESERVE) // n_threads
-    choice = _choose_tile(n_frames, sampling, recipe, share)
+    held = resident_memory() + _RESERVE
+    choice = _choose_tile(n_frames, sampling, recipe, canvas.width, budget - held, n_threads)
     if choice is None:
-        needed = held + _RESERVE + n_threads * _tile_memory("sweep", n_frames, sampling, recipe, _TILES[-1])
-        raise NotEnoughMemory(
-            f"{name}: {budget / 1e6:.0f} MB are too few, the smallest tile needs {needed / 1e6:.0f} MB",
-            f"give --memory {needed / 1e6 + 20:.0f}MB or fewer threads with --threads",
-        )
-    schedule, tile = choice
-    work = held + _RESERVE + n_threads * _tile_memory(schedule, n_frames, sampling, recipe, tile)
+        least = "cube" if recipe.schedule == "cube" else "sweep"
+        needed = held + _tile_memory(least, n_frames, sampling, recipe, _TILES[-1])
+        raise _too_little(name, budget, "the smallest tile needs", needed)
+    schedule, tile, n_at_work = choice
+    work = n_at_work * _tile_memory(schedule, n_frames, sampling, recipe, tile)
+    tasks = _product_memory(canvas, tile, sampling, recipe)
+    n_writers = _most_at_once(tasks, budget - held, n_threads)
+    if n_writers == 0:
+        raise _too_little(name, budget, "the products of this canvas need", held + max(tasks))
+    writing = sum(sorted(tasks, reverse=True)[:n_writers])
     pixels = canvas.n_pixels
     c = sampling.n_channels
-    pictures = pixels * max(c, 3 if sampling.debayer_after else 1) * (1 + 2 if recipe.quicklook else 0)
-    output = pixels * 4 * c + pictures + (pixels * (4 + c * (4 + 2 + 2)) if recipe.maps else 0)
+    n_tiles = -(-canvas.width // tile[0]) * -(-canvas.height // tile[1])
     samples = n_frames * pixels * c
     seconds = 1.0 + 1e-9 * (_NS_PER_SAMPLE * samples + _NS_PER_PIXEL_MEASURED * n_frames * frame_pixels) / n_threads
     plan = Plan(
@@ -81,36 +111,57 @@ def make_plan(
         n_channels=c,
         canvas=canvas,
         tile=tile,
-        peak_memory_bytes=max(work, held + _RESERVE + pictures),
-        scratch_bytes=tile_bytes_on_disk(pixels, c),
-        output_bytes=output,
+        peak_memory_bytes=held + max(work, writing),
+        scratch_bytes=tile_bytes_on_disk(pixels, c) + 4 * n_tiles * n_frames,
+        output_bytes=_output_bytes(pixels, sampling, recipe),
         seconds=seconds,
         schedule=schedule,
+        n_threads=n_at_work,
+        n_writers=n_writers,
         calibration_table=list(calibration_table),
     )
     plan.lines.extend(_sentences(plan, sampling))
     return plan
 
 
+def _too_little(name: str, budget: int, what: str, needed: int) -> NotEnoughMemory:
+    return NotEnoughMemory(
+        f"{name}: {budget / 1e6:.0f} MB of memory are too few, {what} {needed / 1e6:.0f} MB",
+        f"give --memory {needed / 1e6 + 20:.0f}MB",
+    )
+
+
 def _sentences(plan: Plan, sampling: Sampling) -> list[str]:
     return [
         f"{plan.name}: {plan.n_frames} frames onto {plan.canvas.width}x{plan.canvas.height} px, "
         f"{plan.n_channels} channel{'s' if plan.n_channels > 1 else ''}, {sampling.method} with {sampling.kernel}",
-        f"schedule {plan.schedule}, tiles of {plan.tile[0]}x{plan.tile[1]} px",
+        f"schedule {plan.schedule}, tiles of {plan.tile[0]}x{plan.tile[1]} px, "
+        f"{plan.n_threads} thread{'s' if plan.n_threads > 1 else ''}",
         f"memory {plan.peak_memory_bytes / 1e6:.0f} MB, scratch {plan.scratch_bytes / 1e6:.0f} MB, "
         f"output {plan.output_bytes / 1e6:.0f} MB, about {plan.seconds:.0f} s",
     ]
 
 
-def _choose_tile(n_frames: int, sampling: Sampling, recipe: Recipe, share: int) -> tuple[str, tuple[int, int]] | None:
-    """Return the schedule and the largest tile that fit the share of one thread."""
+def _choose_tile(
+    n_frames: int, sampling: Sampling, recipe: Recipe, width: int, room: int, n_threads: int
+) -> tuple[str, tuple[int, int], int] | None:
+    """Return the schedule, the largest tile and the most threads that fit; threads count more than the tile's size."""
     schedules = ("cube", "sweep") if recipe.schedule == "auto" else (recipe.schedule,)
     for schedule in schedules:
-        for tile in _TILES:
-            is_small = tile[0] * tile[1] < _LEAST_CUBE_PIXELS and schedule == "cube" and recipe.schedule == "auto"
-            if not is_small and _tile_memory(schedule, n_frames, sampling, recipe, tile) <= share:
-                return schedule, tile
+        least = _LEAST_CUBE_PIXELS if schedule == "cube" and recipe.schedule == "auto" else 0
+        tiles = [_without_slivers(tile, width) for tile in _TILES]
+        sizes = [(tile, _tile_memory(schedule, n_frames, sampling, recipe, tile)) for tile in tiles]
+        for n in range(n_threads, 0, -1):
+            fitting = [tile for tile, size in sizes if n * size <= room and tile[0] * tile[1] >= least]
+            if fitting:
+                return schedule, fitting[0], n
     return None
+
+
+def _without_slivers(tile: tuple[int, int], width: int) -> tuple[int, int]:
+    """Return a tile about as wide, in steps of 16 px, of which a whole number fills the width as well as it can."""
+    n = max(1, round(width / tile[0]))
+    return max(16, -(-width // (16 * n)) * 16), tile[1]
 
 
 def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recipe, tile: tuple[int, int]) -> int:
@@ -124,3 +175,35 @@ def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recip
         work += _SWEEP_BYTES_PER_VALUE * pixels * sampling.n_channels
     waiting = 3 * tile_bytes_on_disk(pixels, sampling.n_channels)
     return work + _SCRATCH_PER_PIXEL * 2 * pixels + waiting
+
+
+def _product_memory(canvas: Box, tile: tuple[int, int], sampling: Sampling, recipe: Recipe) -> list[int]:
+    """Return the bytes that each of the products takes while it is made: linear, statistics, maps, pictures."""
+    c = 3 if sampling.debayer_after else sampling.n_channels
+    band_pixels = canvas.width * min(tile[1], canvas.height)
+    values, band = (
+        _BANDS_HELD * bytes_of for bytes_of in (8 * c * band_pixels, 2 * tile_bytes_on_disk(band_pixels, c))
+    )
+    tasks = [values, band + _BYTES_PER_MEASURED_PIXEL * min(canvas.n_pixels, _MEASURED_PIXELS)]
+    if recipe.maps:
+        tasks.append(band)
+    if recipe.quicklook:
+        tasks.append(values + 10 * c * canvas.n_pixels // 3 + (8 * canvas.n_pixels if recipe.crop else 0))
+    if sampling.debayer_after:  # the whole mosaic and its colours, for all products
+        tasks = [task + 32 * canvas.n_pixels for task in tasks]
+    return tasks
+
+
+def _most_at_once(tasks: Sequence[int], room: int, n_threads: int) -> int:
+    """Return how many of the tasks may run at once, whichever they are; 0 if the largest alone does not fit."""
+    ordered = sorted(tasks, reverse=True)
+    return max((n for n in range(1, n_threads + 1) if sum(ordered[:n]) <= room), default=0)
+
+
+def _output_bytes(pixels: int, sampling: Sampling, recipe: Recipe) -> int:
+    """Return the size of the products on disk, without the master calibration frames."""
+    c = 3 if sampling.debayer_after else sampling.n_channels
+    linear = 4 * c + (4 if sampling.debayer_after else 0)
+    maps = 4 + sampling.n_channels * (4 + 2 + 2) if recipe.maps else 0
+    pictures = c * (1 + 2) if recipe.quicklook else 0
+    return pixels * (linear + maps + pictures)

@@ -10,6 +10,7 @@ import numpy as np
 
 from skyquilt import __version__
 from skyquilt.core import Box, Cfa, Event
+from skyquilt.engine.budget import release_memory
 from skyquilt.engine.cache import file_sha256
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.executors import run_in_order
@@ -82,7 +83,9 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
 
     tasks = (pictures, statistics, maps, linear, masters)
     run.listener(Event("phase", "products", total=len(tasks)))
-    for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=run.n_threads), start=1):
+    n_writers = arrangement.plan.n_writers
+    for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=n_writers), start=1):
+        release_memory()
         run.listener(Event("progress", "products", done=done, total=len(tasks)))
     if run.options.save_transforms:
         outputs["transforms"] = run.folder / "transforms.json"

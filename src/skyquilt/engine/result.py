@@ -61,6 +61,8 @@ class Plan:
     seconds : float
     schedule : str
         "cube" or "sweep".
+    n_threads, n_writers : int
+        Tiles that are integrated, and products that are written at once.
     lines : list of str
         The plan in sentences.
     calibration_table : list of dict
@@ -77,6 +79,8 @@ class Plan:
     output_bytes: int
     seconds: float
     schedule: str
+    n_threads: int = 1
+    n_writers: int = 1
     lines: list[str] = field(default_factory=list)
     calibration_table: list[dict[str, Any]] = field(default_factory=list)
 

@@ -87,6 +87,6 @@ class GroupRun:
             canvas=arrangement.canvas,
             tile=arrangement.plan.tile,
             schedule=arrangement.plan.schedule,
-            n_threads=self.n_threads,
+            n_threads=arrangement.plan.n_threads,
             reference_sky_adu=arrangement.reference_sky_adu,
         )

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from skyquilt.core import Box, Event, FrameFile, LeftOut, LightGroup, Listener, Session, Transform, silent
 from skyquilt.engine.align import align_lights, load_transforms
 from skyquilt.engine.arrange import arrange_groups
-from skyquilt.engine.budget import check_disk, memory_budget, n_processors
+from skyquilt.engine.budget import check_disk, memory_budget, n_processors, release_memory
 from skyquilt.engine.cache import MeasurementCache, clear_cache
 from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.canvas import Canvas
@@ -23,7 +23,7 @@ from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
 from skyquilt.engine.masking import mask_trails
 from skyquilt.engine.measuring import measure_lights
-from skyquilt.engine.planning import make_plan
+from skyquilt.engine.planning import frame_threads, make_plan
 from skyquilt.engine.publish import publish
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
@@ -140,13 +140,16 @@ def prepare_group(
 ) -> GroupRun:
     """Calibrate and measure the lights of a group; what was measured before is taken from the cache."""
     n_threads = recipe.threads or n_processors()
-    calibrator = Calibrator(session, recipe, listener, n_threads, options.should_stop)
-    cfa = group.lights[0].meta.cfa
     budget = memory_budget(recipe.memory)
+    meta = group.lights[0].meta
+    cfa = meta.cfa
+    n_at_frames = frame_threads(budget, meta.width * meta.height, n_threads)
+    calibrator = Calibrator(session, recipe, listener, n_at_frames, options.should_stop)
     calibrations = calibrator.calibrate_group(group.lights, cfa)
     lights = [
         Light(file, calibration, digest) for file, (calibration, digest) in zip(group.lights, calibrations, strict=True)
     ]
+    release_memory()
     scratch = folder / SCRATCH
     if options.refresh_cache:
         clear_cache(scratch, "measurements")
@@ -157,10 +160,11 @@ def prepare_group(
         cfa,
         cache,
         listener,
-        n_threads=n_threads,
+        n_threads=n_at_frames,
         should_stop=options.should_stop,
         keep_planes=recipe.trails and not options.dry_run and planes_bytes < _PLANES_SHARE * budget,
     )
+    release_memory()
     return GroupRun(
         session, group, folder, recipe, options, listener, list(strays), n_threads, budget, calibrator, lights
     )
@@ -265,11 +269,12 @@ def _integrate(run: GroupRun, arrangement: Arrangement) -> tuple[IntegrationJob,
             arrangement.reference,
             cfa,
             run.listener,
-            n_threads=run.n_threads,
+            n_threads=run.calibrator.n_threads,
             should_stop=run.options.should_stop,
         )
     completed = run.calibrator.complete([light.file for light in kept], [light.calibration for light in kept], cfa)
     for light, (calibration, key) in zip(kept, completed, strict=True):
         light.complete_calibration(calibration, key)
+    release_memory()
     job = resumed_job(run.job(arrangement), run.scratch / "journal")
     return job, integrate_lights(job, run.scratch / "journal", run.listener, run.options.should_stop)
