@@ -121,7 +121,7 @@ def test_a_call_that_fails_is_told_and_the_next_run_is_whole(
     numbers = list(ERRORS)
     errors = [
         check_fault(tiny_session, tmp_path / str(k), unharmed, k, numbers[k % len(numbers)], for_good=for_good)
-        for k in range(1 + 3 * for_good, n_calls, 8)
+        for k in range(1 + 3 * for_good, n_calls, 12)
     ]
     assert sum(error is not None for error in errors) >= 0.8 * len(errors)
 

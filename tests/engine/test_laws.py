@@ -52,9 +52,9 @@ def test_threads_and_repetition_leave_every_bit_of_every_product(
 def test_three_memory_budgets_cut_other_tiles_with_the_same_bits(
     small_session: Path, tmp_path: Path, reference: dict[str, dict[str, str]], schedule: str, steady_memory: None
 ) -> None:
-    for budget, tile in budgets_of_three_tiles(SMALL, schedule, 4).items():
+    for budget, tile in budgets_of_three_tiles(SMALL, schedule, 8).items():
         out = tmp_path / str(budget)
-        result = stack(small_session, out, schedule=schedule, threads=4, memory=budget)
+        result = stack(small_session, out, schedule=schedule, threads=8, memory=budget)
         assert (result.plans[0].tile, result.plans[0].schedule) == (tile, schedule)
         assert product_hashes(out) == reference[schedule]
 

@@ -13,6 +13,7 @@ from skyquilt.errors import NotEnoughDisk, NotEnoughMemory
 __all__ = ["available_memory", "check_disk", "memory_budget", "n_processors", "release_memory", "resident_memory"]
 
 _DEFAULT_BUDGET = 1_000_000_000
+_DEFAULT_BESIDE = 400_000_000
 _LEAST_BUDGET = 64_000_000
 
 
@@ -60,7 +61,9 @@ def release_memory() -> None:
 
 def memory_budget(asked: int | None) -> int:
     """
-    Return the bytes that the run may hold in all: what was asked for, else half of what is free, at most 1 GB.
+    Return the bytes that the process may hold in all: what was asked for, or else half of what is free, up to 1 GB.
+
+    Within a program that holds much already, such as a notebook, the run may take 400 MB beside it.
 
     Raises
     ------
@@ -68,7 +71,9 @@ def memory_budget(asked: int | None) -> int:
         If the answer leaves nothing to work with beside the program itself.
     """
     held = resident_memory()
-    budget = asked if asked is not None else min(_DEFAULT_BUDGET, held + available_memory() // 2)
+    budget = asked
+    if budget is None:
+        budget = held + min(available_memory() // 2, max(_DEFAULT_BUDGET - held, _DEFAULT_BESIDE))
     if budget < held + _LEAST_BUDGET:
         raise NotEnoughMemory(
             f"{budget / 1e6:.0f} MB of memory are too few: the program itself holds {held / 1e6:.0f} MB",

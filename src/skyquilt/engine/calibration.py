@@ -99,6 +99,7 @@ class Calibrator:
     n_defects: int = 0
     _made: dict[tuple[object, ...], Master | None] = field(default_factory=dict)
     _without_map: set[Path] = field(default_factory=set)
+    _digests: dict[int, tuple[Calibration, str]] = field(default_factory=dict)
 
     def match(self, meta: FrameMeta) -> calibrate.CalibrationMatch:
         """Return the calibration frames that fit lights with these settings, as the recipe allows."""
@@ -146,7 +147,7 @@ class Calibrator:
         for setting in kinds:
             alike = [light for light in lights if _setting(light) == setting]
             calibration = self._calibrate(alike, cfa)
-            shared[setting] = (calibration, calibration_digest(calibration))
+            shared[setting] = (calibration, self._digest(calibration))
         return [shared[_setting(light)] for light in lights]
 
     def _calibrate(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Calibration:
@@ -228,8 +229,14 @@ class Calibrator:
                 defects = found if calibration.defects is None else calibration.defects | found
                 full = replace(calibration, defects=defects)
                 self.n_defects = max(self.n_defects, int(defects.sum()))
-            shared[id(calibration)] = (full, calibration_digest(full))
+            shared[id(calibration)] = (full, self._digest(full))
         return [shared[id(calibration)] for calibration in calibrations]
+
+    def _digest(self, calibration: Calibration) -> str:
+        """Return the digest of a calibration, taken at most once."""
+        if id(calibration) not in self._digests:
+            self._digests[id(calibration)] = calibration, calibration_digest(calibration)
+        return self._digests[id(calibration)][1]
 
     def _defects_of_lights(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Mask | None:
         """Return the persistent hot and cold pixels of the lights, None where there are none."""

@@ -27,7 +27,7 @@ _BYTES_PER_PLANE_PIXEL = 40  # masters, what calibrates a frame, and the search 
 _SCRATCH_PER_PIXEL = 64  # source box, debayered and interleaved, with its halo
 _SWEEP_FRAMES = 48  # the seeds and those that fill up thin pixels
 _SWEEP_BYTES_PER_VALUE = 120  # running sums, limits and counts in float64
-_BANDS_HELD = 3  # one in use, the next one read and put together
+_BANDS_HELD = 4  # one in use, the next one read, put together and brought to its unit
 _MEASURED_PIXELS = 2048 * 2048  # the middle of the stack, of which the statistics are made
 _BYTES_PER_MEASURED_PIXEL = 16
 _NS_PER_SAMPLE = 12.0
@@ -181,14 +181,13 @@ def _product_memory(canvas: Box, tile: tuple[int, int], sampling: Sampling, reci
     """Return the bytes that each of the products takes while it is made: linear, statistics, maps, pictures."""
     c = 3 if sampling.debayer_after else sampling.n_channels
     band_pixels = canvas.width * min(tile[1], canvas.height)
-    values, band = (
-        _BANDS_HELD * bytes_of for bytes_of in (8 * c * band_pixels, 2 * tile_bytes_on_disk(band_pixels, c))
-    )
-    tasks = [values, band + _BYTES_PER_MEASURED_PIXEL * min(canvas.n_pixels, _MEASURED_PIXELS)]
+    values, band = _BANDS_HELD * 4 * c * band_pixels, _BANDS_HELD * tile_bytes_on_disk(band_pixels, c)
+    looks = _BYTES_PER_MEASURED_PIXEL * min(canvas.n_pixels, _MEASURED_PIXELS)
+    tasks = [values, max(values + looks, band)]
     if recipe.maps:
         tasks.append(band)
     if recipe.quicklook:
-        tasks.append(values + 10 * c * canvas.n_pixels // 3 + (8 * canvas.n_pixels if recipe.crop else 0))
+        tasks.append(values + 3 * c * canvas.n_pixels + (8 * canvas.n_pixels if recipe.crop else 0))
     if sampling.debayer_after:  # the whole mosaic and its colours, for all products
         tasks = [task + 32 * canvas.n_pixels for task in tasks]
     return tasks

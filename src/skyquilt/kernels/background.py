@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64, I64
-from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.backend import called, kernel
 
 __all__ = ["LOWER_SIGMA", "define_cell", "measure_cells"]
 
@@ -45,7 +45,7 @@ def define_cell(values: F64) -> tuple[float, float]:
     return float(level), sigma
 
 
-@kernel
+@called
 def _count(
     pixels: F32, y0: int, y1: int, x0: int, x1: int, offset: int, block_step: int, low: float, width: float, bins: I64
 ) -> None:
@@ -63,7 +63,7 @@ def _count(
                 bins[int(k)] += 1
 
 
-@kernel
+@called
 def _extremes(pixels: F32, y0: int, y1: int, x0: int, x1: int, offset: int, block_step: int, ends: F64) -> None:
     dy, dx = offset // 2, offset % 2
     for y in range(y0 + dy, y1, block_step):
@@ -74,7 +74,7 @@ def _extremes(pixels: F32, y0: int, y1: int, x0: int, x1: int, offset: int, bloc
                 ends[1] = max(ends[1], v)
 
 
-@kernel
+@called
 def _quantile(bins: I64, rank: float, low: float, width: float) -> float:
     """Value at `rank` in the counts, interpolated in its bin; -inf or inf where it lies outside of the bins."""
     seen = bins[0]
@@ -87,7 +87,7 @@ def _quantile(bins: I64, rank: float, low: float, width: float) -> float:
     return np.inf
 
 
-@kernel
+@called
 def _clipped_mean(bins: I64, level: float, sigma: float, low: float, width: float) -> float:
     for _ in range(_ROUNDS):
         first = max(1, int(np.ceil((level - _CLIP * sigma - low) / width)) + 1)
@@ -130,8 +130,8 @@ def measure_cells(
     """
     height, width_px = pixels.shape
     n_channels, gy, gx = level.shape
-    bins = np.zeros(_BINS + 2, np.int64)
-    ends = np.zeros(2)
+    bins = np.empty(_BINS + 2, np.int64)
+    ends = np.empty(2)
     for channel in range(n_channels):
         n_sites = 0
         for offset in range(4):
@@ -149,11 +149,14 @@ def measure_cells(
                 found = False
                 cell_m, cell_s = np.nan, np.nan
                 for _ in range(_ATTEMPTS):
-                    bins[:] = 0
+                    for k in range(_BINS + 2):
+                        bins[k] = 0
                     for offset in range(4):
                         if table[offset // 2, offset % 2] == channel:
                             _count(pixels, y0, y1, x0, x1, offset, 2 * row_step, low, width, bins)
-                    n = bins.sum()
+                    n = 0
+                    for k in range(_BINS + 2):
+                        n += bins[k]
                     if 2 * n < full:
                         break
                     cell_m = _quantile(bins, 0.5 * n, low, width)

@@ -24,7 +24,7 @@ from skyquilt.kernels.backend import exact_kernel
 
 __all__ = ["REACH", "debayer_bilinear", "debayer_malvar", "debayer_superpixel", "interleave"]
 
-REACH = {"bilinear": 1, "malvar": 2, "rcd": 7, "superpixel": 0, "cfa": 0}
+REACH = {"bilinear": 1, "malvar": 2, "rcd": 8, "superpixel": 0, "cfa": 0}
 
 
 @exact_kernel

@@ -107,32 +107,22 @@ def _green_estimate(c: F32, low_pass: F32, dx: int, dy: int) -> tuple[F32, F32]:
     return _at(c, dx, dy) + np.float32(0.5) * (low_pass - _at(low_pass, 2 * dx, 2 * dy)), gradient
 
 
-def rcd(pixels: F32, cfa: Cfa) -> F32:
-    """
-    Return an edge-directed interpolation: along the direction of less detail, corrected by the low-passed brightness.
-
-    Notes
-    -----
-    After the idea of Ratio Corrected Demosaicing (L. Sanz Rodriguez 2017): a directional discrimination from squared
-    high-pass filters, green from neighbours corrected by a low-pass image, red and blue from colour differences. It has
-    differences where RCD has ratios: a frame's pedestal then only adds to the result, and faint sky divides by nothing
-    small. Not linear in the pixels, but equivariant to scale and offset. Reach 7.
-    """
-    c = _pad(pixels)
-    is_colour, is_red_row = _sites(cfa, c.shape)
+def _low_pass(c: F32) -> F32:
+    """Return the brightness: all colours, low-passed over 3 x 3 pixels."""
     beside, over = _at(c, -1, 0) + _at(c, 1, 0), _at(c, 0, -1) + _at(c, 0, 1)
     corners = (_at(c, -1, -1) + _at(c, 1, -1)) + (_at(c, -1, 1) + _at(c, 1, 1))
-    low_pass = (4 * c + 2 * (beside + over) + corners) / 16
+    return (4 * c + 2 * (beside + over) + corners) / 16
 
-    # The share of the detail that is met going down the column: the larger, the better to go along the row. The value
-    # here or the mean around, whichever is clearer.
+
+def _directed(c: F32, is_colour: Mask) -> tuple[F32, F32, F32]:
+    """Return the colour of the row, green and the other colour, interpolated along the direction of less detail."""
+    # The share of the detail that is met going down the column: the larger, the better to go along the row.
     across_rows, across_columns = _high_pass(c, 0, 1), _high_pass(c, 1, 0)
     vertical = (_at(across_rows, 0, -1) + _at(across_rows, 0, 1)) + across_rows
     horizontal = (_at(across_columns, -1, 0) + _at(across_columns, 1, 0)) + across_columns
-    here = (vertical + _TINY) / ((vertical + horizontal) + (_TINY + _TINY))
-    around = ((_at(here, -1, -1) + _at(here, 1, -1)) + (_at(here, -1, 1) + _at(here, 1, 1))) / 4
-    prefer_row = np.where(np.abs(here - np.float32(0.5)) < np.abs(around - np.float32(0.5)), around, here)
+    prefer_row = (vertical + _TINY) / ((vertical + horizontal) + (_TINY + _TINY))
 
+    low_pass = _low_pass(c)
     along_column = _weigh(*_green_estimate(c, low_pass, 0, -1), *_green_estimate(c, low_pass, 0, 1))
     along_row = _weigh(*_green_estimate(c, low_pass, -1, 0), *_green_estimate(c, low_pass, 1, 0))
     green = np.where(is_colour, along_column + prefer_row * (along_row - along_column), c)
@@ -159,6 +149,53 @@ def rcd(pixels: F32, cfa: Cfa) -> F32:
     own_column, other_column = along(opposite, 1), along(difference, 1)
     own = np.where(is_colour, c, green + (own_column + prefer_row * (along(difference, 0) - own_column)))
     other = green + np.where(is_colour, opposite, other_column + prefer_row * (along(opposite, 0) - other_column))
+    return own, green, other
+
+
+def _even(c: F32, is_colour: Mask) -> tuple[F32, F32, F32]:
+    """Return what `_directed` does where all its weights are equal, with colour differences from the nearest sites."""
+    low_pass = _low_pass(c)
+    mean = ((_at(c, -1, 0) + _at(c, 1, 0)) + (_at(c, 0, -1) + _at(c, 0, 1))) / 4
+    far = (_at(low_pass, -2, 0) + _at(low_pass, 2, 0)) + (_at(low_pass, 0, -2) + _at(low_pass, 0, 2))
+    green = np.where(is_colour, mean + (4 * low_pass - far) / 8, c)
+    d = c - green
+    corners = (_at(d, -1, -1) + _at(d, 1, -1)) + (_at(d, -1, 1) + _at(d, 1, 1))
+    own = np.where(is_colour, c, green + (_at(d, -1, 0) + _at(d, 1, 0)) / 2)
+    other = green + np.where(is_colour, corners / 4, (_at(d, 0, -1) + _at(d, 0, 1)) / 2)
+    return own, green, other
+
+
+def _mean_of_kind(plane: F32) -> F32:
+    """Return the mean over the 3 x 3 sites around that have the same place in their cell of the array."""
+    columns = (_at(plane, 0, -2) + _at(plane, 0, 2)) + plane
+    return ((_at(columns, -2, 0) + _at(columns, 2, 0)) + columns) * np.float32(1 / 9)
+
+
+def rcd(pixels: F32, cfa: Cfa) -> F32:
+    """
+    Return an edge-directed interpolation that gives each raw pixel the same weight in the sum as a linear one does.
+
+    Notes
+    -----
+    The directed part is after the idea of Ratio Corrected Demosaicing (L. Sanz Rodriguez 2017): a directional
+    discrimination from squared high-pass filters, green from neighbours corrected by a low-pass image, red and blue from
+    colour differences. It has differences where RCD has ratios: a frame's pedestal then only adds to the result, and
+    faint sky divides by nothing small.
+
+    Weights that depend on the pixels do not add up to the same total for each of them: they favour the darker side of a
+    star's flank in one place, its brighter in the next, and the flux of stars comes out wrong by up to 20 %. Hence, with
+    N the directed and L the even (linear) interpolation::
+
+        result = N - mean of (N - L) over the 3 x 3 sites of the same kind
+
+    Over any flat-edged area the result sums to what L sums to, so it is as true in flux; what is sharper in N than the 6
+    px of that mean stays; and measured values stay, as N = L there. Not linear in the pixels, but equivariant to scale
+    and offset. Reach 8.
+    """
+    c = _pad(pixels)
+    is_colour, is_red_row = _sites(cfa, c.shape)
+    pairs = zip(_directed(c, is_colour), _even(c, is_colour), strict=True)
+    own, green, other = (found - _mean_of_kind(found - even) for found, even in pairs)
     return _crop(_sort_colours(own, green, other, is_red_row))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.order import sort_few
 
 __all__ = ["RING", "bin_plane", "find_peaks", "halve", "smooth"]
 
@@ -119,7 +120,7 @@ def find_peaks(plane: F32, threshold: F32, cell: int, position: F64, contrast: F
     h, w = plane.shape
     gx = threshold.shape[1]
     n_max = len(contrast)
-    ring = np.empty(RING)
+    ring, ordered = np.empty(RING), np.empty(RING)
     n = 0
     for i in range(4, h - 4):
         above, row, below = plane[i - 1], plane[i], plane[i + 1]
@@ -137,7 +138,9 @@ def find_peaks(plane: F32, threshold: F32, cell: int, position: F64, contrast: F
                     continue
                 for k in range(RING):
                     ring[k] = plane[i + _RING_Y[k], j + _RING_X[k]]
-                level = 0.5 * (np.sort(ring)[RING // 2 - 1] + np.sort(ring)[RING // 2])
+                    ordered[k] = ring[k]
+                sort_few(ordered, RING)
+                level = 0.5 * (ordered[RING // 2 - 1] + ordered[RING // 2])
                 height = v - level
                 if not height > limit:
                     continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64
-from skyquilt.kernels.backend import inlined, kernel
+from skyquilt.kernels.backend import called, kernel
 
 __all__ = [
     "AMPLITUDE",
@@ -71,13 +71,13 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
     return (1.0 + kappa * e) ** -beta, (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
 
 
-@inlined
+@called
 def _first_site(x: int, y: int, parity: int) -> int:
     """First x at or after `x` whose site takes part in row y."""
     return x if parity < 0 or (x + y) % 2 == parity else x + 1
 
 
-@kernel
+@called
 def _is_saturated(pixels: F32, x: float, y: float, saturation: float) -> bool:
     """Whether any of the 5x5 pixels around a point is saturated."""
     h, w = pixels.shape
@@ -89,7 +89,7 @@ def _is_saturated(pixels: F32, x: float, y: float, saturation: float) -> bool:
     return False
 
 
-@kernel
+@called
 def _solve(matrix: F64, vector: F64, n: int) -> bool:
     """Solve the first n equations in place by Cholesky; False if they are not positive definite."""
     for i in range(n):
@@ -168,11 +168,12 @@ def fit_stars(
     Definition: minimise sum (I - sky - A g(d^T S^-1 d / 2))² over the sites; POSITION_ERROR and AMPLITUDE_ERROR are
     noise * sqrt(diagonal of the inverse normal matrix), times sqrt(chi² / degrees of freedom) where that is above 1.
     """
-    matrix, vector, gradient = np.zeros((6, 6)), np.zeros(6), np.zeros(6)
-    state, area = np.zeros(6), np.zeros(3)
+    matrix, vector, gradient = np.empty((6, 6)), np.empty(6), np.empty(6)
+    state, area = np.empty(6), np.empty(3)
     for k in range(len(x)):
         row = table[k]
-        row[:] = 0.0
+        for column in range(COLUMNS):
+            row[column] = 0.0
         det = shape[k, 0] * shape[k, 2] - shape[k, 1] * shape[k, 1]
         if not det > 0.0:
             continue
@@ -215,7 +216,7 @@ def fit_stars(
         _describe_core(pixels, parity, row, sky[k], saturation)
 
 
-@kernel
+@called
 def _accumulate(
     pixels: F32,
     parity: int,
@@ -238,8 +239,10 @@ def _accumulate(
     h, w = pixels.shape
     stride = 1 if parity < 0 else 2
     amplitude, cx, cy, p, q, s = state[0], state[1], state[2], state[3], state[4], state[5]
-    vector[:] = 0.0
-    matrix[:] = 0.0
+    for a in range(6):
+        vector[a] = 0.0
+        for b in range(6):
+            matrix[a, b] = 0.0
     n_used, chi2 = 0, 0.0
     x_low, x_high = max(int(np.ceil(cx - area[0])), 0), min(int(np.floor(cx + area[0])) + 1, w)
     for i in range(max(int(np.ceil(cy - area[1])), 0), min(int(np.floor(cy + area[1])) + 1, h)):
@@ -274,7 +277,7 @@ def _accumulate(
     return n_used, chi2
 
 
-@kernel
+@called
 def _advance(state: F64, matrix: F64, vector: F64, n_free: int) -> bool:
     """Take one Gauss-Newton step, bounded; False if the equations say nothing."""
     for a in range(n_free):  # a touch of damping keeps faint stars from running away
@@ -293,7 +296,7 @@ def _advance(state: F64, matrix: F64, vector: F64, n_free: int) -> bool:
     return True
 
 
-@kernel
+@called
 def _tell(row: F64, state: F64, matrix: F64, n_used: int, chi2: float, noise: float) -> None:
     """Write position, height and their errors."""
     row[AMPLITUDE], row[X], row[Y] = state[0], state[1], state[2]
@@ -305,7 +308,7 @@ def _tell(row: F64, state: F64, matrix: F64, n_used: int, chi2: float, noise: fl
     row[N_USED] = n_used
 
 
-@inlined
+@called
 def _inverse_diagonal(m: F64) -> tuple[float, float, float]:
     """Diagonal of the inverse of the symmetric 3x3 whose lower half is given."""
     c0 = m[1, 1] * m[2, 2] - m[2, 1] * m[2, 1]
@@ -319,7 +322,7 @@ def _inverse_diagonal(m: F64) -> tuple[float, float, float]:
     )
 
 
-@kernel
+@called
 def _describe_core(pixels: F32, parity: int, row: F64, level: float, saturation: float) -> None:
     """Fill the highest pixel, whether any is saturated, and how sharp the peak is."""
     h, w = pixels.shape

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyquilt.core.arrays import F32, F64
-from skyquilt.kernels.backend import inlined, kernel
+from skyquilt.kernels.backend import called, kernel
 
 __all__ = ["cut_across", "strongest_line", "whole_steps"]
 
@@ -17,7 +17,7 @@ _CHUNK = 64  # lines looked at together
 _WILD = 25.0  # squares are capped at 5 sigma, so that the line sought does not raise its own scatter
 
 
-@kernel
+@called
 def _merge(source: I16, target: I16, n_lanes: int, length: int, span: int, origin: int) -> None:
     """
     Join neighbouring blocks of span / 2 lanes into blocks of `span` lanes.
@@ -34,22 +34,46 @@ def _merge(source: I16, target: I16, n_lanes: int, length: int, span: int, origi
             out = target[first + shift]
             left = source[first + k]
             if not has_right:
-                out[origin - shift : origin - k] = 0
-                out[origin - k : origin + length] = left[origin - k : origin + length]
+                _clear(out, origin - shift, jump)
+                _copy(left, origin - k, out, origin - k, k + length)
                 continue
             right = source[first + half + k]
             stop = length - jump  # from here on the right half lies outside
-            out[origin - shift : origin + min(-k, stop)] = right[origin - shift + jump : origin + min(-k, stop) + jump]
-            if stop < -k:
-                out[origin + stop : origin - k] = 0
-            sums, ours, theirs = out[origin - k : origin + stop], left[origin - k :], right[origin - k + jump :]
-            for t in range(sums.size):  # counted from 0, the loop runs 16 sums at a time
-                sums[t] = ours[t] + theirs[t]
-            start = max(-k, stop)
-            out[origin + start : origin + length] = left[origin + start : origin + length]
+            if stop < -k:  # the halves do not meet
+                _copy(right, origin - k, out, origin - shift, stop + shift)
+                _clear(out, origin + stop, -k - stop)
+                _copy(left, origin - k, out, origin - k, k + length)
+            else:
+                _copy(right, origin - k, out, origin - shift, jump)
+                _add(left, right, jump, out, origin - k, k + stop)
+                _copy(left, origin + stop, out, origin + stop, jump)
 
 
-@inlined
+@called
+def _clear(out: I16, at: int, n: int) -> None:
+    """Do ``out[at : at + n] = 0``."""
+    values = out[at : at + n]
+    for t in range(values.size):
+        values[t] = 0
+
+
+@called
+def _copy(source: I16, start: int, out: I16, at: int, n: int) -> None:
+    """Do ``out[at : at + n] = source[start : start + n]``."""
+    values, given = out[at : at + n], source[start : start + n]
+    for t in range(values.size):
+        values[t] = given[t]
+
+
+@called
+def _add(left: I16, right: I16, jump: int, out: I16, at: int, n: int) -> None:
+    """Do ``out[at : at + n] = left[at : at + n] + right[at + jump : at + jump + n]``."""
+    sums, ours, theirs = out[at : at + n], left[at : at + n], right[at + jump : at + jump + n]
+    for t in range(sums.size):  # counted from 0, the loop runs 16 sums at a time
+        sums[t] = ours[t] + theirs[t]
+
+
+@called
 def _crossed(start: int, slope: float, lanes: int, length: int) -> int:
     """Return how many of a block's lanes the line start + slope * lane crosses within 0 <= t <= length - 1."""
     low, high = 0, lanes - 1
@@ -60,7 +84,7 @@ def _crossed(start: int, slope: float, lanes: int, length: int) -> int:
     return high - low + 1
 
 
-@kernel
+@called
 def _slope_sigma(
     sums: I16, shift: int, span: int, n_lanes: int, length: int, origin: int, few: int, unit: float
 ) -> float:
@@ -78,12 +102,13 @@ def _slope_sigma(
     return max(unit, np.sqrt(squares / max(n, 1)))
 
 
-@kernel
-def _largest(row: I16) -> int:
-    """Return the largest value of the row; -32768 of an empty one."""
+@called
+def _largest(row: I16, start: int, stop: int) -> int:
+    """Return the largest value of ``row[start:stop]``; -32768 of an empty one."""
+    values = row[start:stop]
     most = np.int16(-32768)
-    for k in range(row.size):  # kept in int16, sixteen at a time
-        most = row[k] if row[k] > most else most
+    for k in range(values.size):  # kept in int16, sixteen at a time
+        most = values[k] if values[k] > most else most
     return int(most)
 
 
@@ -168,7 +193,8 @@ def strongest_line(
     size = 1 << levels
     source = np.empty((size, size + length), np.int16)
     target = np.empty((size, size + length), np.int16)
-    source[:n_lanes, size:] = data
+    for lane in range(n_lanes):
+        _copy(data[lane], 0, source[lane], size, length)
     found = False
     best, best_span, best_first, best_shift, best_start = floor, 0, 0, 0, 0
     for level in range(1, levels + 1):
@@ -183,14 +209,14 @@ def strongest_line(
             for block in range((n_lanes + span - 1) // span):
                 lanes = min(span, n_lanes - block * span)
                 row = source[block * span + shift]
-                if lanes < few or _largest(row[size - shift :]) <= best * max(unit, sigma) * np.sqrt(few):
+                if lanes < few or _largest(row, size - shift, size + length) <= best * max(unit, sigma) * np.sqrt(few):
                     continue
                 for start in range(-shift, length, _CHUNK):
                     stop = min(start + _CHUNK, length)
                     # A line crosses the more lanes the nearer it is to the middle: the fewest at an end of the chunk.
                     fewest = min(_crossed(start, slope, lanes, length), _crossed(stop - 1, slope, lanes, length))
                     least = best * max(unit, sigma) * np.sqrt(max(few, fewest))
-                    if _largest(row[size + start : size + stop]) <= least:
+                    if _largest(row, size + start, size + stop) <= least:
                         continue
                     for t in range(start, stop):
                         if row[size + t] <= least:

@@ -6,6 +6,7 @@ import numpy as np
 
 from skyquilt.core.arrays import F32, F64, Mask
 from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.order import median
 
 __all__ = ["bin_sites", "cell_medians", "median_planes", "star_activity", "warp_plane", "whiten"]
 
@@ -32,7 +33,8 @@ def bin_sites(pixels: F32, sites: Mask, factor: int, out: F32) -> None:
     height, width = out.shape
     columns = np.empty((2, width * factor), np.float64)
     for i in range(height):
-        columns[:] = 0.0
+        for x in range(width * factor):
+            columns[0, x] = columns[1, x] = 0.0
         for dy in range(factor):
             y = i * factor + dy
             row, total = pixels[y, : width * factor], columns[y % 2]
@@ -199,7 +201,7 @@ def cell_medians(plane: F32, cell: int, out: F64) -> None:
                     if not np.isnan(plane[y, x]):
                         values[count] = plane[y, x]
                         count += 1
-            out[i, j] = np.median(values[:count]) if 8 * count >= cell * cell else np.nan
+            out[i, j] = median(values, count) if 8 * count >= cell * cell else np.nan
 
 
 @kernel

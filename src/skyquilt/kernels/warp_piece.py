@@ -129,7 +129,7 @@ def prepare_rcd(
     x0, y0, width, height = frame
     is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
     plane = planes[0]
-    mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 7, piece[1] - 7, plane)
+    mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 8, piece[1] - 8, plane)
     debayer_rcd(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
     if is_bad:
         mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, pixels)
