@@ -96,6 +96,46 @@ def test_linear_methods_are_linear(method: str) -> None:
     np.testing.assert_allclose(together, apart, rtol=3e-6)
 
 
+@pytest.mark.parametrize("method", ["bilinear", "malvar", "rcd"])
+@pytest.mark.parametrize("fwhm", [1.9, 2.5, 2.9])
+@pytest.mark.parametrize("ratios", [(1.0, 1.0, 1.0), (0.6, 1.0, 1.6), (0.5, 1.0, 0.5)])
+def test_star_flux_is_kept_in_every_colour(method: str, fwhm: float, ratios: tuple[float, float, float]) -> None:
+    # the mean over the four patterns meets every phase of the array
+    y, x = np.indices((48, 48))
+    star = 8000 * np.exp(-0.5 * ((x - 23.3) ** 2 + (y - 24.1) ** 2) / (fwhm / 2.3548) ** 2)
+    truth = star * np.array(ratios)[:, None, None]
+    total = np.zeros(3)
+    for name in CFA_NAMES:
+        colour = Cfa(name).table[y % 2, x % 2]
+        raw = (1000 + np.take_along_axis(truth, colour[None], axis=0)[0]).astype(np.float32)
+        total += (debayer(raw, Cfa(name), method).astype(np.float64) - 1000).sum(axis=(1, 2)) / 4
+    np.testing.assert_allclose(total, truth.sum(axis=(1, 2)), rtol=1e-4)
+
+
+def test_the_directed_way_sums_to_what_each_colour_measured() -> None:
+    noise = np.random.default_rng(4).normal(0, 10, (48, 48)).astype(np.float32)  # of both signs, sums near 0
+    noise[:9] = noise[-9:] = noise[:, :9] = noise[:, -9:] = 0
+    y, x = np.indices(noise.shape)
+    for name in CFA_NAMES:
+        colour = Cfa(name).table[y % 2, x % 2]
+        found = debayer(noise, Cfa(name), "rcd").sum(axis=(1, 2), dtype=np.float64)
+        measured = np.array([noise[colour == k].sum(dtype=np.float64) for k in range(3)])
+        np.testing.assert_allclose(found[1], 2 * measured[1], atol=0.02)
+        # green's correction by the low-passed brightness adds nothing, as that of malvar does not
+        np.testing.assert_allclose(found[[0, 2]], 4 * measured[[0, 2]], atol=0.02)
+
+
+@pytest.mark.parametrize("angle_deg", [0, 20, 45, 70, 90])
+def test_edges_are_clearer_than_a_linear_method_makes_them(angle_deg: float) -> None:
+    fine_y, fine_x = np.indices((4 * 64, 4 * 64)) / 4
+    angle = np.deg2rad(angle_deg)
+    side = 1 / (1 + np.exp(-((fine_x - 32) * np.cos(angle) + (fine_y - 31.4) * np.sin(angle)) / 0.3))
+    edge = (1000 + 3000 * side.reshape(64, 4, 64, 4).mean(axis=(1, 3))).astype(np.float32)
+    inner = (slice(None), slice(10, -10), slice(10, -10))
+    error = {m: np.sqrt(np.mean((debayer(edge, Cfa("RGGB"), m) - edge)[inner] ** 2)) for m in METHODS[:3]}
+    assert error["rcd"] < 0.7 * min(error["malvar"], error["bilinear"])
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("box", [Box(0, 0, 9, 7), Box(11, 6, 23, 15), Box(17, 13, 30, 25), Box(-3, -2, 8, 5)])
 def test_a_crop_of_a_read_is_a_read_of_the_crop(method: str, box: Box) -> None:

@@ -219,7 +219,7 @@ def _result(
     noise = figures.noise[channel]
     stats = {
         "n_frames_stacked": figures.n_stacked,
-        "total_exposure_s": figures.exposure_s,
+        "total_exposure_s": figures.exposure_s or 0.0,
         "mean_clipped_fraction": figures.rejected_low + figures.rejected_high,
         "snr_proxy": figures.background[channel] / noise if noise > 0 else 0.0,
         "fwhm_px": figures.fwhm_px,

@@ -95,7 +95,7 @@ class OutputRecord(_Record):
 
 class Statistics(_Record):
     """
-    The stack in figures.
+    The stack in figures; exposures are None where no header tells them.
 
     `noise` is the robust sigma of the background per pixel, `noise_8x8` that of means over 8x8 pixels times 8 (the
     figure that smoothing cannot flatter; faint stars and nebulae count in both), ADU per channel. `snr_gain` is the
@@ -107,8 +107,8 @@ class Statistics(_Record):
     n_found: int
     n_stacked: int
     n_left_out: int
-    exposure_s: float
-    effective_exposure_s: float
+    exposure_s: float | None
+    effective_exposure_s: float | None
     rejected_low: float
     rejected_high: float
     background: list[float]

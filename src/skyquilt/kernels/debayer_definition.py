@@ -178,19 +178,19 @@ def rcd(pixels: F32, cfa: Cfa) -> F32:
     Notes
     -----
     The directed part is after the idea of Ratio Corrected Demosaicing (L. Sanz Rodriguez 2017): a directional
-    discrimination from squared high-pass filters, green from neighbours corrected by a low-pass image, red and blue from
-    colour differences. It has differences where RCD has ratios: a frame's pedestal then only adds to the result, and
-    faint sky divides by nothing small.
+    discrimination from squared high-pass filters, green from neighbours corrected by a low-pass image, red and blue
+    from colour differences. It has differences where RCD has ratios: a frame's pedestal then only adds to the result,
+    and faint sky divides by nothing small.
 
-    Weights that depend on the pixels do not add up to the same total for each of them: they favour the darker side of a
-    star's flank in one place, its brighter in the next, and the flux of stars comes out wrong by up to 20 %. Hence, with
-    N the directed and L the even (linear) interpolation::
+    Weights that depend on the pixels favour the neighbours that are most alike, so that not every raw pixel counts the
+    same in the sum over the result: alone, the directed part gets the flux of coloured stars wrong by up to 20 %.
+    Hence, with N the directed and L the even (linear) interpolation::
 
         result = N - mean of (N - L) over the 3 x 3 sites of the same kind
 
-    Over any flat-edged area the result sums to what L sums to, so it is as true in flux; what is sharper in N than the 6
-    px of that mean stays; and measured values stay, as N = L there. Not linear in the pixels, but equivariant to scale
-    and offset. Reach 8.
+    The result sums to what L sums to, so it is as true in flux; of what N has over L, detail finer than the 6 px of
+    that mean stays; and measured values stay, as N = L there. Not linear in the pixels, but equivariant to scale and
+    offset. Reach 8.
     """
     c = _pad(pixels)
     is_colour, is_red_row = _sites(cfa, c.shape)

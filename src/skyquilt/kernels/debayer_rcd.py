@@ -2,7 +2,7 @@
 The edge-directed debayering loop.
 
 The names are those of `kernels.debayer`, the definition is `debayer_definition.rcd`; each pass fills a plane, so that
-the compiler turns it into vector code. Passes that say "n px from the edge inwards" leave the rest of their plane unset.
+the compiler turns it into vector code. A pass that says "n px from the edge inwards" leaves the rest as it was.
 """
 
 from __future__ import annotations
@@ -179,9 +179,7 @@ def fill_colours(
 
 
 @exact_kernel
-def fill_change(
-    plane: F32, green: F32, difference: F32, red_x: int, red_y: int, directed: F32, change: F32
-) -> None:
+def fill_change(plane: F32, green: F32, difference: F32, red_x: int, red_y: int, directed: F32, change: F32) -> None:
     """Fill by how much the directed colours differ from the even ones, 6 px from the edge inwards."""
     height, width = plane.shape
     for y in range(6, height - 6):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64
-from skyquilt.kernels.backend import inlined, kernel
+from skyquilt.kernels.backend import called, kernel
 
 __all__ = ["row_levels", "row_levels_slowly"]
 
 
-@inlined
+@called
 def _count_up_to(row: F32, value: np.float32) -> np.int32:
     """Count the values of a row that are not above `value`."""
     count = np.int32(0)

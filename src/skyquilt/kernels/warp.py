@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyquilt.core import F32, F64, U8
-from skyquilt.kernels.backend import exact_kernel, inlined
+from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.warp_simd import window1x2, window1x4, window1x6, window4x2, window4x4, window4x6
 
 __all__ = [
@@ -44,13 +44,13 @@ N_PHASES = 1024
 BAD_SHARE = 0.25
 
 
-@inlined
+@exact_inlined
 def count_cells(start: int, stop: int) -> int:
     """Return how many node cells the half-open range touches."""
     return ((stop - 1) >> 4) - (start >> 4) + 1
 
 
-@inlined
+@exact_inlined
 def on_edge(nodes: F64, i: int, j: int, axis: int, ty: float) -> float:
     """Return the value of a node quantity on the left edge of cell (i, j), `ty` of the way down."""
     return nodes[i, j, axis] + (nodes[i + 1, j, axis] - nodes[i, j, axis]) * ty
@@ -80,7 +80,7 @@ def find_footprint(nodes: F64, box: tuple[int, int, int, int]) -> tuple[float, f
     return low_x, low_y, high_x, high_y
 
 
-@inlined
+@exact_inlined
 def is_within(index: int, phase: int, before: int, after: int, size: int) -> bool:
     """Tell whether every pixel with a weight lies in the grid."""
     low = before if phase > 0 else 0
@@ -182,7 +182,7 @@ def locate_row(
                 surface[channel, base + np.uint64(k)] = s32 + ds * np.float32(k)
 
 
-@exact_kernel
+@exact_inlined
 def normalise_row(found: F32, lanes: int, factor: np.float32, surface: F32, inside: U8, out: F32) -> None:
     """Fill one row of one channel: scale times what was found plus the surface; 0 where the sample is not inside."""
     for x in range(out.shape[0]):
@@ -190,7 +190,7 @@ def normalise_row(found: F32, lanes: int, factor: np.float32, surface: F32, insi
         out[x] = value if inside[x] != 0 else np.float32(0.0)
 
 
-@exact_kernel
+@exact_inlined
 def weigh_row(validity: F32, lanes: int, inside: U8, out: U8) -> None:
     """Fill one row of weights: 255, 1 where the validity is too far from 1, 0 where the sample is not inside."""
     limit, one = np.float32(BAD_SHARE), np.float32(1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core import F32, Mask
-from skyquilt.kernels.backend import exact_kernel, inlined
+from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.calibrate import calibrate_box, repair_defects
 
 __all__ = ["INFLUENCE", "calibrate_piece", "mark_bad", "mirror_into", "scatter_cfa"]
@@ -35,7 +35,7 @@ INFLUENCE: dict[str, F32] = {
 }
 
 
-@inlined
+@exact_inlined
 def mirrored(index: int, size: int) -> int:
     """Return the pixel that stands for `index` when an axis is mirrored about its first and last pixel."""
     index = abs(index)
@@ -114,7 +114,8 @@ def calibrate_piece(
     _, height, width = raw.shape
     is_saturated = has_saturated(raw, saturation)
     is_defective = usable.size > 0 or frame_defects.size > 0
-    defects = np.zeros((height, width), dtype=np.bool_) if is_defective or is_saturated else np.zeros((0, 0), np.bool_)
+    is_marked = is_defective or is_saturated
+    defects = np.zeros((height if is_marked else 0, width), dtype=np.bool_)
     n_defects = 0
     if is_defective:
         for y in range(height):
@@ -134,7 +135,7 @@ def calibrate_piece(
     for channel in range(raw.shape[0]):
         calibrate_box(raw[channel], dark, inverse_flat, x0, y0, out[channel])
         if is_bad:
-            repair_defects(out[channel], defects, step)
+            repair_defects(out[channel], defects, np.int64(step))  # not compiled once more for a constant
     if is_bad:
         for y in range(height):
             for x in range(width):

@@ -36,7 +36,8 @@ def stack_lines(stack: StackResult) -> list[str]:
     figures = manifest.statistics
     if figures:
         stacked = f"{figures.n_stacked} of {figures.n_found} frames"
-        lines.append(f"stacked    {stacked}, {duration(figures.exposure_s)} of exposure")
+        told = f"{duration(figures.exposure_s)} of exposure" if figures.exposure_s else "exposure not in the headers"
+        lines.append(f"stacked    {stacked}, {told}")
     groups = group_left_out(manifest.frames)
     if groups:
         lines.append(f"left out   {', '.join(f'{len(group.files)} {group.title}' for group in groups)}")

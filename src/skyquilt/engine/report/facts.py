@@ -200,6 +200,6 @@ def _combine(manifest: Manifest) -> str:
         sentences.append(f"{found} whole length.")
     how = str(manifest.recipe.get("combine", "mean"))
     sentences.append(f"The {how} of what remained is the stack.")
-    if statistics:
+    if statistics and statistics.exposure_s:
         sentences.append(f"In all {duration(statistics.exposure_s)} of exposure.")
     return " ".join(sentences)
