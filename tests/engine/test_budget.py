@@ -57,7 +57,7 @@ def test_ten_times_the_frames_take_little_more_memory_and_no_more_open_files(
 
 
 @pytest.mark.parametrize("schedule", ["cube", "sweep"])
-@pytest.mark.parametrize("budget", [275 * MB, 340 * MB])
+@pytest.mark.parametrize("budget", [275 * MB, pytest.param(340 * MB, marks=pytest.mark.long)])
 def test_the_peak_stays_under_the_budget_that_was_given(many: Path, tmp_path: Path, schedule: str, budget: int) -> None:
     figures = measure(many, tmp_path, memory=budget, threads=2, schedule=schedule)
     assert figures["schedule"] == schedule
@@ -65,7 +65,7 @@ def test_the_peak_stays_under_the_budget_that_was_given(many: Path, tmp_path: Pa
     assert 0.8 < figures["predicted_bytes"] / figures["peak_bytes"] < 1.2, figures
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("threads", [2, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 4))])
 def test_the_predicted_peak_of_a_middling_set_is_within_a_fifth(middle: Path, tmp_path: Path, threads: int) -> None:
     figures = measure(middle, tmp_path, memory="600MB", threads=threads)
     assert figures["peak_bytes"] < 600 * MB

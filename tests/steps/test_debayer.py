@@ -121,7 +121,6 @@ def test_the_directed_way_sums_to_what_each_colour_measured() -> None:
         found = debayer(noise, Cfa(name), "rcd").sum(axis=(1, 2), dtype=np.float64)
         measured = np.array([noise[colour == k].sum(dtype=np.float64) for k in range(3)])
         np.testing.assert_allclose(found[1], 2 * measured[1], atol=0.02)
-        # green's correction by the low-passed brightness adds nothing, as that of malvar does not
         np.testing.assert_allclose(found[[0, 2]], 4 * measured[[0, 2]], atol=0.02)
 
 

@@ -143,6 +143,7 @@ class Manifest(_Record):
     kernel: str
     schedule: str
     unit: str
+    full_scale_adu: float = 65535.0
     canvas: tuple[int, int, int, int]
     reference: str | None
     calibration: list[MasterRecord]

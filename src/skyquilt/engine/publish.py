@@ -166,6 +166,7 @@ def _manifest(run: GroupRun, arrangement: Arrangement, statistics: Statistics, o
         kernel=sampling.kernel,
         schedule=arrangement.plan.schedule,
         unit=run.recipe.unit,
+        full_scale_adu=run.full_scale_adu,
         canvas=(canvas.x0, canvas.y0, canvas.x1, canvas.y1),
         reference=arrangement.reference.file.name,
         calibration=[master.record for master in run.calibrator.masters],

@@ -115,7 +115,12 @@ def story(manifest: Manifest) -> list[tuple[str, str]]:
     if recipe.get("unit") == "adu":
         steps.append(("Write", "The stack is linear and in ADU, like the raw frames."))
     else:
-        steps.append(("Write", "The stack is linear; 65535 ADU became 1. Nothing was stretched, smoothed or cut off."))
+        steps.append(
+            (
+                "Write",
+                f"The stack is linear; {manifest.full_scale_adu:g} ADU became 1. Nothing was stretched or cut off.",
+            )
+        )
     return steps
 
 
@@ -128,7 +133,14 @@ def _choose(manifest: Manifest) -> str:
 
 
 def _calibrate(manifest: Manifest) -> str:
-    sentences = [f"Every frame was corrected with the {master_sentence(master)}." for master in manifest.calibration]
+    kinds = {master.kind for master in manifest.calibration}
+    roles = {
+        "dark": "was subtracted from every frame",
+        "bias": "was subtracted from the flats" if "dark" in kinds else "was subtracted from every frame",
+        "flat_dark": "was subtracted from the flats",
+        "flat": "was divided out of every frame",
+    }
+    sentences = [f"The {master_sentence(master)}, {roles[master.kind]}." for master in manifest.calibration]
     if not sentences:
         sentences.append("No dark, flat or bias frames were used.")
     if manifest.n_defects:
@@ -150,8 +162,10 @@ def _register(manifest: Manifest) -> str:
 
 def _colour(manifest: Manifest) -> str:
     method = manifest.debayer_method
-    if method == "none":
-        colour = "The frames were not debayered."
+    if method == "planes":
+        colour = "The frames have no colour filter array, so there was nothing to debayer."
+    elif method == "mosaic":
+        return "The frames were moved by whole cells of the colour filter array: no pixel was interpolated."
     elif method == "cfa":
         colour = "Each colour was sampled straight from the pixels of that colour; no frame was debayered."
     else:
