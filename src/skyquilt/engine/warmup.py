@@ -26,10 +26,12 @@ from skyquilt.core import (
     Mask,
     Normalisation,
     Tile,
+    Trail,
     Transform,
 )
 from skyquilt.kernels.backend import cache_folder_of, compiler_version
 from skyquilt.kernels.calibrate import calibrate_box
+from skyquilt.kernels.decode import decode_int16
 from skyquilt.steps import calibrate, integrate, quality, register, resample, stars, trails
 
 __all__ = ["compile_kernels", "is_compiled"]
@@ -57,7 +59,8 @@ def compile_kernels(listener: Listener) -> None:
     if is_compiled():
         return
     listener(Event("notice", "compile", "compiling the kernels for this machine: once, some seconds"))
-    code = "import sys; from skyquilt.engine.warmup import run_part; run_part(sys.argv[1])"
+    # a compiler makes many objects and drops few: collecting them would take a tenth of the time of these short lives
+    code = "import gc, sys; gc.disable(); from skyquilt.engine.warmup import run_part; run_part(sys.argv[1])"
     nothing = subprocess.DEVNULL
     parts = [
         subprocess.Popen([sys.executable, "-c", code, part], stdin=nothing, stdout=nothing, stderr=nothing)
@@ -99,6 +102,14 @@ def _frame(seed: int) -> F32:
     return frame.astype(np.float32)
 
 
+def _trail_planes(cfa: Cfa) -> tuple[list[F32], list[Transform], list[Normalisation], F32]:
+    """Return binned frames, how they lie, and their median, as the search for trails takes them."""
+    planes = [trails.bin_plane(_frame(seed), cfa, 4) for seed in range(3)]
+    same = [Transform.identity()] * 3
+    terms = [Normalisation(np.ones(3), np.zeros((3, 3)), (64.0, 64.0), 64.0, 1.0)] * 3
+    return planes, same, terms, trails.first_result(planes, same, terms, (_SIDE, _SIDE), 4)
+
+
 def _compile_the_look_at_frames() -> None:
     """Stars, registration, trails: the kernels that look at single frames."""
     cfa = Cfa(_PATTERN)
@@ -108,24 +119,30 @@ def _compile_the_look_at_frames() -> None:
     reference = register.Reference(measured[0].stars, _SIDE, _SIDE)
     for measurement in measured:
         register.match(measurement.stars, reference)
-    planes = [trails.bin_plane(frame, cfa, 4) for frame in frames]
-    same = [Transform.identity()] * 3
-    terms = [Normalisation(np.ones(3), np.zeros((3, 3)), (64.0, 64.0), 64.0, 1.0)] * 3
-    first = trails.first_result(planes, same, terms, (_SIDE, _SIDE), 4)
+    planes, same, terms, first = _trail_planes(cfa)  # the other part has compiled these by now
+    planes[0][:, planes[0].shape[1] // 3] += 100.0  # a trail, so that it is measured too
     trails.find_trails(planes[0], first, same[0], terms[0], factor=4, fwhm_px=3.0, noise_adu=10.0)
 
 
 def _compile_the_integration() -> None:
     """Calibration, debayering, warping, rejection: the kernels that every sample passes."""
     cfa = Cfa(_PATTERN)
+    _trail_planes(cfa)  # not with the rest of its room, so that both parts take about as long
     frames = [_frame(seed) for seed in range(9)]
+    decode_int16(np.zeros(_SIDE, np.uint16), _SIDE, 0.0, np.zeros(_SIDE, np.float32), 0, _SIDE, _SIDE, 1)
     calibrate.frame_profile(frames[0])
     defects = calibrate.find_defects(frames[0], cfa)
     calibrate.find_defects_in_lights(frames[:4], cfa)
     calibration = Calibration(np.zeros_like(frames[0]), np.ones_like(frames[0]), defects)
     calibrate.calibrate_frame(frames[0].copy(), calibration, cfa)
     samplers = [
-        resample.CanvasSampler(_Plane(frame), cfa=cfa, calibration=calibration, to_frame=Transform.shift(0.3, 0.2))
+        resample.CanvasSampler(
+            _Plane(frame),
+            cfa=cfa,
+            calibration=calibration,
+            to_frame=Transform.shift(0.3, 0.2),
+            trails=(Trail(0.0, 0.0, 9.0, 9.0, 2.0, 9.0),),
+        )
         for frame in frames
     ]
     ones = np.ones((9, 3))

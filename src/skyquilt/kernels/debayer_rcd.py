@@ -19,7 +19,8 @@ TINY = np.float32(1e-20)
 HALF = np.float32(0.5)
 QUARTER = np.float32(0.25)
 EIGHTH = np.float32(0.125)
-NINTH = np.float32(1 / 9)
+SIXTEENTH = np.float32(0.0625)
+TWO = np.float32(2)
 
 
 @inlined
@@ -32,13 +33,13 @@ def weigh(first: float, first_gradient: float, second: float, second_gradient: f
 def fill_low_pass(plane: F32, low_pass: F32) -> None:
     """Fill the 3 x 3 low-passed brightness; the outermost pixel stays as it was."""
     height, width = plane.shape
-    four, two, share = np.float32(4), np.float32(2), np.float32(1 / 16)
+    four = np.float32(4)
     for y in range(1, height - 1):
         above, row, below, line = plane[y - 1], plane[y], plane[y + 1], low_pass[y]
         for x in range(width - 2):
             beside, over = row[x] + row[x + 2], above[x + 1] + below[x + 1]
             corners = (above[x] + above[x + 2]) + (below[x] + below[x + 2])
-            line[x + 1] = (four * row[x + 1] + two * (beside + over) + corners) * share
+            line[x + 1] = (four * row[x + 1] + TWO * (beside + over) + corners) * SIXTEENTH
 
 
 @exact_kernel
@@ -64,14 +65,13 @@ def fill_detail(plane: F32, across_rows: F32, across_columns: F32) -> None:
 def fill_direction(across_rows: F32, across_columns: F32, prefer_row: F32) -> None:
     """Fill the share with which a row is preferred to a column, 4 px from the edge inwards."""
     height, width = prefer_row.shape
-    two = np.float32(2)
     for y in range(4, height - 4):
         above, row, below = across_rows[y - 1], across_rows[y], across_rows[y + 1]
         columns, line = across_columns[y], prefer_row[y]
         for x in range(width - 8):
             vertical = (above[x + 4] + below[x + 4]) + row[x + 4]
             horizontal = (columns[x + 3] + columns[x + 5]) + columns[x + 4]
-            line[x + 4] = (vertical + TINY) / ((vertical + horizontal) + two * TINY)
+            line[x + 4] = (vertical + TINY) / ((vertical + horizontal) + TWO * TINY)
 
 
 @exact_kernel
@@ -205,9 +205,9 @@ def fill_change(plane: F32, green: F32, difference: F32, red_x: int, red_y: int,
 def settle_row(directed: F32, above: F32, here: F32, below: F32, columns: F32, line: F32) -> None:
     """Fill `line` with the directed colour less the mean change of the 3 x 3 sites of the same kind."""
     for x in range(columns.shape[0]):
-        columns[x] = (above[x] + below[x]) + here[x]
+        columns[x] = (above[x] + below[x]) + TWO * here[x]
     for x in range(line.shape[0]):
-        line[x] = directed[x + 8] - ((columns[x + 6] + columns[x + 10]) + columns[x + 8]) * NINTH
+        line[x] = directed[x + 8] - ((columns[x + 6] + columns[x + 10]) + TWO * columns[x + 8]) * SIXTEENTH
 
 
 @exact_kernel

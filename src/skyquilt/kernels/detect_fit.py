@@ -6,6 +6,7 @@ import numpy as np
 
 from skyquilt.core.arrays import F32, F64
 from skyquilt.kernels.backend import called, kernel
+from skyquilt.kernels.cholesky import solve
 
 __all__ = [
     "AMPLITUDE",
@@ -87,33 +88,6 @@ def _is_saturated(pixels: F32, x: float, y: float, saturation: float) -> bool:
             if pixels[i, j] >= saturation:
                 return True
     return False
-
-
-@called
-def _solve(matrix: F64, vector: F64, n: int) -> bool:
-    """Solve the first n equations in place by Cholesky; False if they are not positive definite."""
-    for i in range(n):
-        for j in range(i + 1):
-            total = matrix[i, j]
-            for k in range(j):
-                total -= matrix[i, k] * matrix[j, k]
-            if i == j:
-                if not total > 1e-14 * abs(matrix[i, i]):
-                    return False
-                matrix[i, i] = np.sqrt(total)
-            else:
-                matrix[i, j] = total / matrix[j, j]
-    for i in range(n):
-        total = vector[i]
-        for k in range(i):
-            total -= matrix[i, k] * vector[k]
-        vector[i] = total / matrix[i, i]
-    for i in range(n - 1, -1, -1):
-        total = vector[i]
-        for k in range(i + 1, n):
-            total -= matrix[k, i] * vector[k]
-        vector[i] = total / matrix[i, i]
-    return True
 
 
 @kernel
@@ -282,7 +256,7 @@ def _advance(state: F64, matrix: F64, vector: F64, n_free: int) -> bool:
     """Take one Gauss-Newton step, bounded; False if the equations say nothing."""
     for a in range(n_free):  # a touch of damping keeps faint stars from running away
         matrix[a, a] *= 1.0 + (0.02 if n_free > 3 else 1e-6)
-    if not _solve(matrix, vector, n_free):
+    if not solve(matrix, vector, n_free, 1e-14):
         return False
     state[0] += vector[0]
     if n_free > 1:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F64
-from skyquilt.kernels.backend import called, kernel
+from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.cholesky import solve
 from skyquilt.kernels.order import median
 
 __all__ = ["fit_robust"]
@@ -68,7 +69,7 @@ def fit_robust(
                     vector[a] += value * target[k]
                     for b in range(a + 1):
                         matrix[a, b] += value * design[k, b]
-        if not _solve(matrix, vector, p):
+        if not solve(matrix, vector, p, 1e-13):
             return np.nan
         for a in range(p):
             parameters[a] = vector[a]
@@ -93,30 +94,3 @@ def fit_robust(
         if change < 5e-3:
             break
     return scale
-
-
-@called
-def _solve(matrix: F64, vector: F64, n: int) -> bool:
-    """Solve in place by Cholesky from the lower half; False if the equations are not positive definite."""
-    for i in range(n):
-        for j in range(i + 1):
-            total = matrix[i, j]
-            for k in range(j):
-                total -= matrix[i, k] * matrix[j, k]
-            if i == j:
-                if not total > 1e-13 * matrix[i, i]:
-                    return False
-                matrix[i, i] = np.sqrt(total)
-            else:
-                matrix[i, j] = total / matrix[j, j]
-    for i in range(n):
-        total = vector[i]
-        for k in range(i):
-            total -= matrix[i, k] * vector[k]
-        vector[i] = total / matrix[i, i]
-    for i in range(n - 1, -1, -1):
-        total = vector[i]
-        for k in range(i + 1, n):
-            total -= matrix[k, i] * vector[k]
-        vector[i] = total / matrix[i, i]
-    return True
