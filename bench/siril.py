@@ -4,7 +4,7 @@ skyquilt beside Debian's siril-cli, in one run: calibrate, debayer, register and
     python bench/siril.py [--frames 60] [--width 1080] [--height 1920] [--repeat 3] [--folder DIR]
 
 20 bias, 20 darks, 20 flats; winsorized sigma clipping 3 3; two threads each. Wall seconds, peak memory and the
-disk that each program filled. skyquilt runs with its kernels compiled (one small run first) and without its measurement cache.
+disk that each program filled. skyquilt runs with its kernels compiled (one run before) and measures its frames anew.
 """
 
 from __future__ import annotations

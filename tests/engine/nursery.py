@@ -123,20 +123,20 @@ def _run(job: dict[str, Any]) -> None:
     from skyquilt import stack
     from skyquilt.core import Event
 
-    count = 0
+    n_events = n_calls = 0
     lock = threading.Lock()
 
     def listener(event: Event) -> None:
-        nonlocal count
-        count += 1
-        if count == job.get("event"):
+        nonlocal n_events
+        n_events += 1
+        if n_events == job.get("event"):
             die()
 
     def hook(name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        nonlocal count
+        nonlocal n_calls
         with lock:
-            count += 1
-            if count == job["call"]:
+            n_calls += 1
+            if n_calls == job["call"]:
                 half_done(name, function, arguments)
                 die()
         return function(*arguments)

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +280,26 @@ def test_a_second_run_in_the_same_process_is_kept_out(tmp_path: Path) -> None:
         assert (tmp_path / "lock").exists()
     with locked(tmp_path):
         pass
+
+
+def test_of_many_who_want_the_lock_at_once_one_has_it(tmp_path: Path) -> None:
+    inside = threading.Semaphore(1)
+    entered = []
+
+    def want(_: int) -> None:
+        for _ in range(40):
+            try:
+                with locked(tmp_path):
+                    assert inside.acquire(blocking=False), "two are inside"
+                    entered.append(1)
+                    inside.release()
+            except OutputBlocked:
+                pass
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(want, range(6)))
+    assert entered
+    assert not (tmp_path / "lock").exists()
 
 
 @pytest.mark.parametrize("content", ['{"pid": 999999999, "start": 5}', '{"pid": 1, "start": -3}', "", "{", "[]", "\0"])

@@ -117,10 +117,10 @@ def test_killed_at_twenty_events_of_all_phases_it_ends_with_the_same_bits(
 def test_killed_half_way_through_its_writes_it_ends_with_the_same_bits(
     nursery: Nursery, tiny_session: Path, tmp_path: Path, unharmed: Path
 ) -> None:
-    # about 170 calls: measurements, tiles with their lines, products
-    for call in (1, 5, 20, 33, 60, 75, 90, 101, 120, 134, 150):
+    # 193 calls: lock, measurements, tiles with their lines, products
+    for call in (1, 5, 20, 33, 60, 75, 101, 120, 140, 160, 180):
         out = tmp_path / str(call)
-        nursery.run(tiny_session, out, SETTINGS, TILE, call=call)
+        assert nursery.run(tiny_session, out, SETTINGS, TILE, call=call)
         check_resumed(tiny_session, out, unharmed, f"killed in writing call {call}")
 
 
@@ -128,7 +128,7 @@ def test_killed_again_and_again_it_still_ends_with_the_same_bits(
     nursery: Nursery, tiny_session: Path, tmp_path: Path, unharmed: Path
 ) -> None:
     for call in (40, 60, 30, 45, 35, 50, 33):
-        nursery.run(tiny_session, tmp_path, SETTINGS, TILE, call=call)
+        assert nursery.run(tiny_session, tmp_path, SETTINGS, TILE, call=call)
     check_resumed(tiny_session, tmp_path, unharmed, "killed seven times")
 
 
@@ -149,13 +149,15 @@ def test_killed_at_every_write_and_two_hundred_times_it_ends_with_the_same_bits(
     settings = {**SETTINGS, "schedule": schedule}
     unharmed = tmp_path / "unharmed"
     stack_one(tiny_session, unharmed, **settings)
-    moments: list[dict[str, float]] = [{"call": call} for call in range(1, 160)]
+    moments: list[dict[str, float]] = [{"call": call} for call in range(1, 196)]
     moments += [{"seconds": float(t)} for t in np.random.default_rng(6).uniform(0.01, 1.0, 40)]
+    killed = 0
     for number, moment in enumerate(moments):
         out = tmp_path / str(number)
-        nursery.run(tiny_session, out, settings, TILE, **moment)
+        killed += nursery.run(tiny_session, out, settings, TILE, **moment)
         check_resumed(tiny_session, out, unharmed, f"killed at {moment}", schedule=schedule)
         shutil.rmtree(out)
+    assert killed > 200
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def cell_medians(plane: F32, cell: int, out: F64) -> None:
                     if not np.isnan(plane[y, x]):
                         values[count] = plane[y, x]
                         count += 1
-            out[i, j] = median(values, np.int64(count)) if 8 * count >= cell * cell else np.nan
+            out[i, j] = median(values, int(count)) if 8 * count >= cell * cell else np.nan
 
 
 @kernel

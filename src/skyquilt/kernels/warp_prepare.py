@@ -135,7 +135,7 @@ def calibrate_piece(
     for channel in range(raw.shape[0]):
         calibrate_box(raw[channel], dark, inverse_flat, x0, y0, out[channel])
         if is_bad:
-            repair_defects(out[channel], defects, np.int64(step))  # not compiled once more for a constant
+            repair_defects(out[channel], defects, int(step))  # int: not compiled once more for a constant
     if is_bad:
         for y in range(height):
             for x in range(width):

@@ -1,0 +1,57 @@
+"""The median and the order of a few values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.order import median, sort_few
+
+
+@kernel
+def _median(values: NDArray[Any], n: int) -> float:
+    return median(values, n)
+
+
+@kernel
+def _sort_few(values: NDArray[Any], n: int) -> None:
+    sort_few(values, n)
+
+
+def _samples(n: int, kind: str, dtype: type) -> NDArray[Any]:
+    random = np.random.default_rng(n)
+    values = random.normal(1000.0, 3.0, n)
+    return {"noise": values, "ties": np.rint(values), "rising": np.sort(values), "one value": np.full(n, 5.0)}[
+        kind
+    ].astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["noise", "ties", "rising", "one value"])
+def test_the_median_is_that_of_numpy(kind: str, dtype: type) -> None:
+    for n in (*range(1, 40), 2048):
+        values = _samples(n, kind, dtype)
+        middle = np.sort(values)[[(n - 1) // 2, n // 2]]
+        expected = middle[0] if n % 2 == 1 else 0.5 * float(middle[0] + middle[1])
+        assert _median(values.copy(), n) == expected
+        assert expected == pytest.approx(float(np.median(values)), rel=1e-7)
+
+
+def test_values_beyond_the_first_n_take_no_part() -> None:
+    values = np.array([3.0, 1.0, 2.0, 100.0, -100.0])
+    assert _median(values.copy(), 3) == 2.0
+    _sort_few(values, 3)
+    assert values.tolist() == [1.0, 2.0, 3.0, 100.0, -100.0]
+
+
+@pytest.mark.parametrize("kind", ["noise", "ties", "rising", "one value"])
+def test_few_values_are_sorted_as_numpy_sorts_them(kind: str) -> None:
+    for n in range(1, 20):
+        values = _samples(n, kind, np.float64)
+        expected = np.sort(values)
+        _sort_few(values, n)
+        assert np.array_equal(values, expected)
