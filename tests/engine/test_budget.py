@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,20 @@ from skyquilt.testing.sky import Scenario, make_session
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="peaks are measured on Linux")
 
 MB = 1_000_000
+USUAL_BASE = 115 * MB
+"""What the bare program holds where the budgets below were chosen; how much of its libraries is mapped differs."""
 MANY = Scenario(device="generic", n_frames=400, width=128, height=96, seed=8, n_dark=3, n_faint_stars=100, n_trails=2)
 MIDDLE = Scenario(
     device="generic", n_frames=8, width=1400, height=1000, seed=9, n_dark=3, n_flat=3, n_bias=3, rotation_deg=(0.0, 2.0)
 )
+
+
+@pytest.fixture(scope="module")
+def extra() -> int:
+    """Bytes that the bare program holds here beyond the usual; budgets are raised by them."""
+    code = "import skyquilt.engine.stack; from skyquilt.engine.budget import resident_memory; print(resident_memory())"
+    held = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    return max(0, held - USUAL_BASE)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +53,9 @@ def few(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ten_times_the_frames_take_little_more_memory_and_no_more_open_files(
-    few: Path, many: Path, tmp_path: Path
+    few: Path, many: Path, tmp_path: Path, extra: int
 ) -> None:
-    budget = 290 * MB
+    budget = 290 * MB + extra
     a = measure(few, tmp_path / "few", memory=budget, threads=2, schedule="sweep")
     b = measure(many, tmp_path / "many", memory=budget, threads=2, schedule="sweep")
     assert (a["n_frames"], b["n_frames"]) == (40, 400)
@@ -58,7 +70,10 @@ def test_ten_times_the_frames_take_little_more_memory_and_no_more_open_files(
 
 @pytest.mark.parametrize("schedule", ["cube", "sweep"])
 @pytest.mark.parametrize("budget", [275 * MB, pytest.param(340 * MB, marks=pytest.mark.long)])
-def test_the_peak_stays_under_the_budget_that_was_given(many: Path, tmp_path: Path, schedule: str, budget: int) -> None:
+def test_the_peak_stays_under_the_budget_that_was_given(
+    many: Path, tmp_path: Path, extra: int, schedule: str, budget: int
+) -> None:
+    budget += extra
     figures = measure(many, tmp_path, memory=budget, threads=2, schedule=schedule)
     assert figures["schedule"] == schedule
     assert figures["peak_bytes"] < budget, figures
@@ -66,9 +81,11 @@ def test_the_peak_stays_under_the_budget_that_was_given(many: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("threads", [2, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 4))])
-def test_the_predicted_peak_of_a_middling_set_is_within_a_fifth(middle: Path, tmp_path: Path, threads: int) -> None:
-    figures = measure(middle, tmp_path, memory="600MB", threads=threads)
-    assert figures["peak_bytes"] < 600 * MB
+def test_the_predicted_peak_of_a_middling_set_is_within_a_fifth(
+    middle: Path, tmp_path: Path, extra: int, threads: int
+) -> None:
+    figures = measure(middle, tmp_path, memory=600 * MB + extra, threads=threads)
+    assert figures["peak_bytes"] < 600 * MB + extra
     assert 0.8 < figures["predicted_bytes"] / figures["peak_bytes"] < 1.2, figures
 
 

@@ -7,6 +7,7 @@ Without this, the first run would compile one kernel after the other, each at th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 import sys
@@ -67,7 +68,8 @@ def compile_kernels(listener: Listener) -> None:
         for part in _PARTS
     ]
     if sum(part.wait() for part in parts) == 0:
-        _marker().touch()
+        with contextlib.suppress(OSError):  # a cache that cannot be written is looked for again next time
+            _marker().touch()
 
 
 class _Plane:
