@@ -7,7 +7,7 @@ import pytest
 from star_field import measurement
 
 from skyquilt.core import Normalisation
-from skyquilt.steps.quality import SelectSettings, background_noise, choose_reference, score, select, weights
+from skyquilt.steps.quality import SelectSettings, background_noise, score, select, weights
 
 GOOD = {"n_stars": 120, "fwhm_px": 3.0, "eccentricity": 0.4}
 
@@ -137,19 +137,6 @@ def test_permuting_the_frames_changes_no_verdict() -> None:
     assert [q.score for q in straight] == [q.score for q in turned]
     settings = SelectSettings(keep=0.5)
     assert [v.kept for v in select(straight, settings)] == [v.kept for v in select(turned, settings)]
-
-
-def test_the_reference_is_the_best_the_first_the_richest_or_the_named() -> None:
-    frames = [measurement(**{**GOOD, "noise_adu": n, "n_stars": s}) for n, s in ((40, 130), (30, 120), (35, 200))]  # type: ignore[arg-type]
-    scored = score(frames, ["a", "b", "c"])
-    assert choose_reference(scored) == 1
-    assert choose_reference(scored, "first", kept=[1, 2]) == 1
-    assert choose_reference(scored, "most_stars") == 2
-    assert choose_reference(scored, "a") == 0
-    with pytest.raises(ValueError, match="named"):
-        choose_reference(scored, "z")
-    with pytest.raises(ValueError, match="no frame"):
-        choose_reference([])
 
 
 @pytest.mark.parametrize(

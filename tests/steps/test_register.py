@@ -14,7 +14,7 @@ from skyquilt.core import Cfa, Distortion, Registration, Stars, Transform
 from skyquilt.kernels.asterism import build_triangles
 from skyquilt.kernels.neighbours import match_nearest
 from skyquilt.kernels.robust_fit import fit_robust
-from skyquilt.steps.register import NoMatch, Reference, choose_mode, integer_shift, match
+from skyquilt.steps.register import NoMatch, Reference, match
 from skyquilt.steps.register.reference import Grid
 from skyquilt.steps.stars import measure
 
@@ -259,26 +259,6 @@ def test_a_hint_helps_where_stars_are_few() -> None:
         isinstance(register(*seen_twice(s, 8, truth), hint=Transform.identity()), Registration) for s in range(20)
     )
     assert solved >= 15
-
-
-def test_pure_shifts_ask_for_no_resampling_and_rotations_do() -> None:
-    def registration(transform: Transform) -> Registration:
-        return Registration(transform, 50, 0.1, 0.1, np.zeros((0, 2), dtype=np.int64))
-
-    size = {"width": WIDTH, "height": HEIGHT}
-    assert choose_mode([registration(Transform.shift(3.3, -8.8)), registration(turned(0.02))], **size) == "integer"
-    assert choose_mode([registration(turned(0.2))], **size) == "resample"
-    assert choose_mode([registration(turned(180.0))], **size) == "resample"
-
-
-def test_whole_pixel_shifts_keep_the_colour_pattern() -> None:
-    shift = integer_shift(Transform.shift(7.2, -4.6), Cfa("RGGB"))
-    assert shift(0.0, 0.0) == (8.0, -4.0)
-    assert integer_shift(Transform.shift(7.2, -4.6), None)(0.0, 0.0) == (7.0, -5.0)
-    centred = integer_shift(turned(0.3, dx=10.0), Cfa("RGGB"), width=WIDTH, height=HEIGHT)
-    assert centred(0.0, 0.0) == (10.0, 0.0)
-    with pytest.raises(ValueError, match="turns"):
-        integer_shift(turned(170.0), None)
 
 
 def test_nearest_neighbours_agree_with_their_definition() -> None:

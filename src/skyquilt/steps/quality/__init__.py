@@ -2,7 +2,7 @@
 
 from skyquilt.steps.quality.noise import background_noise
 from skyquilt.steps.quality.score import Quality, score
-from skyquilt.steps.quality.select import SelectSettings, Verdict, choose_reference, select
+from skyquilt.steps.quality.select import SelectSettings, Verdict, select
 from skyquilt.steps.quality.weights import METHODS, weights
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "SelectSettings",
     "Verdict",
     "background_noise",
-    "choose_reference",
     "score",
     "select",
     "weights",

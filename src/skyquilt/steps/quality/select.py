@@ -11,7 +11,7 @@ import numpy as np
 from skyquilt.core import F64
 from skyquilt.steps.quality.score import Quality
 
-__all__ = ["SelectSettings", "Verdict", "choose_reference", "select"]
+__all__ = ["SelectSettings", "Verdict", "select"]
 
 _LEAST_FRAMES = 4  # a typical frame is known from here on
 _LEAST_STARS = 4  # fewer cannot be registered with any certainty
@@ -107,37 +107,6 @@ def select(qualities: Sequence[Quality], settings: SelectSettings) -> list[Verdi
             {"score": value, "rank": float(rank), "n_kept": float(n_kept)},
         )
     return verdicts
-
-
-def choose_reference(qualities: Sequence[Quality], wanted: str = "best", kept: Sequence[int] | None = None) -> int:
-    """
-    Return the index of the reference frame.
-
-    Parameters
-    ----------
-    wanted : str
-        "best" (highest score), "first", "most_stars", or a frame's name.
-    kept : sequence of int or None
-        Which frames may be chosen; None: all.
-
-    Raises
-    ------
-    ValueError
-        If there is no frame, or none of that name.
-    """
-    among = list(range(len(qualities))) if kept is None else list(kept)
-    if not among:
-        raise ValueError("there is no frame to choose a reference from")
-    if wanted == "first":
-        return among[0]
-    if wanted == "best":
-        return min(among, key=lambda k: (-qualities[k].score, qualities[k].name))
-    if wanted == "most_stars":
-        return min(among, key=lambda k: (-qualities[k].n_stars, qualities[k].name))
-    named = [k for k in among if qualities[k].name == wanted]
-    if not named:
-        raise ValueError(f"no frame that takes part is named {wanted!r}")
-    return named[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The room that lays one star list on another."""
 
 from skyquilt.steps.register.matching import NoMatch, match
-from skyquilt.steps.register.mode import choose_mode, integer_shift
 from skyquilt.steps.register.reference import Reference
 
-__all__ = ["NoMatch", "Reference", "choose_mode", "integer_shift", "match"]
+__all__ = ["NoMatch", "Reference", "match"]
