@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt.core import F32, U8, U16, Box
-from skyquilt.engine.calibration import Master
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.headers import Card, camera_cards
 from skyquilt.engine.light import Light
+from skyquilt.engine.masters import Master
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
 from skyquilt.io.images import TiffWriter, encode_png, write_png

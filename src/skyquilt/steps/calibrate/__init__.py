@@ -5,7 +5,7 @@ from skyquilt.steps.calibrate.defects import find_defects, find_defects_in_light
 from skyquilt.steps.calibrate.flat import normalise_flat
 from skyquilt.steps.calibrate.judge import JudgeRules, Verdict, judge_profiles
 from skyquilt.steps.calibrate.match import CalibrationMatch, MatchRow, MatchRules, match_calibration
-from skyquilt.steps.calibrate.profile import FrameProfile, RowBand, find_row_bands, frame_profile
+from skyquilt.steps.calibrate.profile import FrameProfile, RowBand, find_row_bands, frame_profile, stored_profile
 from skyquilt.steps.calibrate.scale import fit_dark_scale
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "match_calibration",
     "negative_share",
     "normalise_flat",
+    "stored_profile",
     "warn_of_negatives",
 ]
