@@ -11,6 +11,8 @@ from llvmlite import binding as _binding
 from llvmlite import ir as llvm_ir
 from numba import extending as compiler_extending
 from numba import types as compiler_types
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.extending import intrinsic
 
 __all__ = [
@@ -33,8 +35,32 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 # every entry for callers outside of compiled code takes a tenth of the time to compile: kernels need the interpreter's
 # alone, functions that only compiled code calls need none
-_OUTER = {"nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": True}
+_OUTER = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _INNER = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+class _QuickCache(FunctionCache):  # type: ignore[misc]  # the compiler's classes carry no types
+    """
+    Compiled kernels on disk, loaded without what only the compiler needs.
+
+    The compiler's own cache first makes ready for compiling, which imports linear algebra and a good part of SciPy: a
+    quarter of a second. Linking what is compiled needs but the runtime; where nothing is found, the compiler makes
+    itself ready.
+    """
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        rtsys.initialize(context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, context)
+        return None
+
+
+def _cached(function: Function, **options: Any) -> Function:
+    """Compile a function that callers outside of compiled code use, and keep the result on disk."""
+    compiled = numba.njit(**options)(function)
+    if not numba.config.DISABLE_JIT:
+        compiled._cache = _QuickCache(function)
+    return cast(Function, compiled)
 
 
 def kernel(function: Function) -> Function:
@@ -44,7 +70,7 @@ def kernel(function: Function) -> Function:
     Sums keep the order in which they are written, so that every tiling and thread count gives the same bits;
     contraction to fused multiply-add is allowed, as it does not depend on the tiling.
     """
-    return cast(Function, numba.njit(fastmath={"contract"}, **_OUTER)(function))
+    return _cached(function, fastmath={"contract"}, **_OUTER)
 
 
 def exact_kernel(function: Function) -> Function:
@@ -54,7 +80,7 @@ def exact_kernel(function: Function) -> Function:
     For loops over x that the compiler vectorises: the vector body and the scalar remainder may contract differently,
     and which pixel falls in the remainder depends on the box that was asked for.
     """
-    return cast(Function, numba.njit(**_OUTER)(function))
+    return _cached(function, **_OUTER)
 
 
 def inlined(function: Function) -> Function:
