@@ -86,6 +86,13 @@ class Canvas:
             tiles = [self._journal.read_values(box) for box in boxes]
             yield y0 - self.box.y0, np.concatenate(tiles, axis=2) * factor
 
+    def variance_rows(self) -> Iterator[tuple[int, F32]]:
+        """Yield (first row, variance) of the bands, likewise."""
+        factor = np.float32(self._scale)
+        for y0, boxes in groupby(self._job.tiles(), key=lambda box: box.y0):
+            tiles = [self._journal.read_variance(box) for box in boxes]
+            yield y0 - self.box.y0, np.concatenate(tiles, axis=2) * factor * factor
+
     def values(self) -> F32:
         """Return all values at once, float32 (channel, y, x)."""
         values = np.empty(self.shape, dtype=np.float32)

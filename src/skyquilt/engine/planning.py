@@ -28,6 +28,7 @@ _SCRATCH_PER_PIXEL = 64  # source box, debayered and interleaved, with its halo
 _SWEEP_FRAMES = 33  # the seeds, and the frame that passes
 _SWEEP_BYTES_PER_VALUE = 120  # running sums, limits and counts in float64
 _BANDS_HELD = 4  # one in use, the next one read, put together and brought to its unit
+_HELD_SHARE = 0.5  # of the budget that products may take to read the canvas once for all of them
 _MEASURED_PIXELS = 2048 * 2048  # the middle of the stack, of which the statistics are made
 _BYTES_PER_MEASURED_PIXEL = 16
 _NS_PER_SAMPLE = 12.0
@@ -100,6 +101,9 @@ def make_plan(
     if n_writers == 0:
         raise _too_little(name, budget, "the products of this canvas need", held + max(tasks))
     writing = sum(sorted(tasks, reverse=True)[:n_writers])
+    values = 0 if sampling.debayer_after else 4 * sampling.n_channels * canvas.n_pixels
+    holds_values = max(work, writing + values) <= min(budget - held, _HELD_SHARE * budget)
+    writing += values * holds_values
     pixels = canvas.n_pixels
     c = sampling.n_channels
     n_tiles = -(-canvas.width // tile[0]) * -(-canvas.height // tile[1])
@@ -118,6 +122,7 @@ def make_plan(
         schedule=schedule,
         n_threads=n_at_work,
         n_writers=n_writers,
+        holds_values=holds_values,
         calibration_table=list(calibration_table),
     )
     plan.lines.extend(_sentences(plan, sampling))
