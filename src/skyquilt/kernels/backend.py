@@ -11,7 +11,7 @@ from llvmlite import binding as _binding
 from llvmlite import ir as llvm_ir
 from numba import extending as compiler_extending
 from numba import types as compiler_types
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, _Cache
 from numba.core.runtime import rtsys
 from numba.extending import intrinsic
 
@@ -39,20 +39,46 @@ _OUTER = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _INNER = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-class _QuickCache(FunctionCache):  # type: ignore[misc]  # the compiler's classes carry no types
+class _QuickCache(_Cache):  # type: ignore[misc]  # the compiler's classes carry no types
     """
-    Compiled kernels on disk, loaded without what only the compiler needs.
+    Compiled kernels on disk, found when they are first called and loaded without what only the compiler needs.
 
-    The compiler's own cache first makes ready for compiling, which imports linear algebra and a good part of SciPy: a
-    quarter of a second. Linking what is compiled needs but the runtime; where nothing is found, the compiler makes
-    itself ready.
+    The compiler's own cache looks at its folder for each function that is defined, and first makes ready for compiling,
+    which imports linear algebra and a good part of SciPy: a quarter of a second. Linking what is compiled needs but the
+    runtime; where nothing is found, the compiler makes itself ready.
     """
 
-    def load_overload(self, signature: Any, context: Any) -> Any:
-        rtsys.initialize(context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(signature, context)
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+        self._found: Any = None
+
+    @property
+    def _on_disk(self) -> Any:
+        if self._found is None:
+            self._found = FunctionCache(self._function)
+        return self._found
+
+    @property
+    def cache_path(self) -> str:
+        return str(self._on_disk.cache_path)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._on_disk._guard_against_spurious_io_errors():
+            return self._on_disk._load_overload(sig, target_context)
         return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        self._on_disk.save_overload(sig, data)
+
+    def enable(self) -> None:
+        self._on_disk.enable()
+
+    def disable(self) -> None:
+        self._on_disk.disable()
+
+    def flush(self) -> None:
+        self._on_disk.flush()
 
 
 def _cached(function: Function, **options: Any) -> Function:
