@@ -14,9 +14,24 @@ word_levels(np.array([[3, 1, 2], [9, 7, 8]], dtype=np.uint16), levels)
 print(levels.tolist(), sum(word_levels.stats.cache_hits.values()), "scipy.linalg" in sys.modules)
 """
 
+CALL_FROM_ANOTHER = """
+import numba
+from skyquilt.kernels.sort import padded_rows
+padded_rows(20)
+@numba.njit
+def doubled(n):
+    return 2 * padded_rows(n)
+print(doubled(20), sum(padded_rows.stats.cache_hits.values()))
+"""
 
-def call() -> str:
-    return subprocess.run([sys.executable, "-c", CALL], capture_output=True, text=True, check=True, timeout=120).stdout
+
+def call(code: str = CALL) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_a_function_that_is_compiled_later_can_call_a_kernel_from_the_disk() -> None:
+    call(CALL_FROM_ANOTHER)
+    assert call(CALL_FROM_ANOTHER).split() == ["64", "1"]
 
 
 def test_a_kernel_that_is_compiled_is_loaded_without_linear_algebra() -> None:
