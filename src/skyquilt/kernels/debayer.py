@@ -17,10 +17,13 @@ out : float32 (h, w, 4), written
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from skyquilt.core import F32
-from skyquilt.kernels.backend import exact_kernel
+from skyquilt.kernels.backend import exact_called, exact_inlined, exact_kernel
+from skyquilt.kernels.lanes import WIDTH, lane_numbers, load, pick, splat, store_four, whole_part
 
 __all__ = ["REACH", "debayer_bilinear", "debayer_malvar", "debayer_superpixel", "interleave"]
 
@@ -66,6 +69,26 @@ def debayer_bilinear(plane: F32, red_x: int, red_y: int, out: F32) -> None:
         interleave_row(own if is_red_row else other, green, other if is_red_row else own, out[y].ravel())
 
 
+@exact_inlined
+def _malvar_lanes(flat: F32, start: int, stride: int, is_colour: Any) -> Any:
+    """Return the row's own colour, green and the other colour of lanes whose 5 x 5 windows begin at `start`."""
+    eighth, half, three_halves = splat(0.125), splat(0.5), splat(1.5)
+    two, four, five, six = splat(2.0), splat(4.0), splat(5.0), splat(6.0)
+    above, row, below = start + stride, start + 2 * stride, start + 3 * stride
+    centre = load(flat, row + 2)
+    beside = load(flat, row + 1) + load(flat, row + 3)
+    over = load(flat, above + 2) + load(flat, below + 2)
+    far_beside = load(flat, row) + load(flat, row + 4)
+    far_over = load(flat, start + 2) + load(flat, start + 4 * stride + 2)
+    corners = (load(flat, above + 1) + load(flat, above + 3)) + (load(flat, below + 1) + load(flat, below + 3))
+    far = far_beside + far_over
+    cross = (four * centre + two * (beside + over) - far) * eighth
+    across = (five * centre + four * beside - (far_beside + corners) + half * far_over) * eighth
+    along = (five * centre + four * over - (far_over + corners) + half * far_beside) * eighth
+    diagonal = (six * centre + two * corners - three_halves * far) * eighth
+    return pick(is_colour, centre, across), pick(is_colour, cross, centre), pick(is_colour, diagonal, along)
+
+
 @exact_kernel
 def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
     """
@@ -73,35 +96,37 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
 
     Notes
     -----
-    Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2.
+    Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2. `WIDTH` pixels at a
+    time; the last ones of a row once more with some of those before, so that nothing beyond the row is touched.
     """
     height, width, _ = out.shape
-    eighth, half, three_halves = np.float32(0.125), np.float32(0.5), np.float32(1.5)
-    two, four, five, six = np.float32(2), np.float32(4), np.float32(5), np.float32(6)
-    rows = np.empty((3, width), dtype=np.float32)
-    own, green, other = rows[0], rows[1], rows[2]
+    if width < WIDTH:  # too narrow for a vector: with room to the right, of which nothing is kept
+        wide = np.zeros((plane.shape[0], WIDTH + 4), dtype=np.float32)
+        wide[:, : plane.shape[1]] = plane
+        result = np.empty((height, WIDTH, 4), dtype=np.float32)
+        _malvar_rows(wide.ravel(), WIDTH + 4, red_x, red_y, height, WIDTH, result.ravel())
+        out[:] = result[:, :width]
+        return
+    _malvar_rows(plane.reshape(-1), plane.shape[1], red_x, red_y, height, width, out.reshape(-1))
+
+
+@exact_called
+def _malvar_rows(flat: F32, stride: int, red_x: int, red_y: int, height: int, width: int, out: F32) -> None:
+    one = splat(1.0)
+    lanes = splat(0.5) * lane_numbers()
+    even = whole_part(lanes) >= lanes
+    odd = ~even
     for y in range(height):
-        far_above, above, row = plane[y], plane[y + 1], plane[y + 2]
-        below, far_below = plane[y + 3], plane[y + 4]
         is_red_row = (y & 1) == red_y
         colour_x = red_x if is_red_row else 1 - red_x
-        for x in range(width):
-            centre = row[x + 2]
-            beside = row[x + 1] + row[x + 3]
-            over = above[x + 2] + below[x + 2]
-            far_beside = row[x] + row[x + 4]
-            far_over = far_above[x + 2] + far_below[x + 2]
-            corners = (above[x + 1] + above[x + 3]) + (below[x + 1] + below[x + 3])
-            far = far_beside + far_over
-            cross = (four * centre + two * (beside + over) - far) * eighth
-            across = (five * centre + four * beside - (far_beside + corners) + half * far_over) * eighth
-            along = (five * centre + four * over - (far_over + corners) + half * far_beside) * eighth
-            diagonal = (six * centre + two * corners - three_halves * far) * eighth
-            is_colour = (x & 1) == colour_x
-            own[x] = centre if is_colour else across
-            green[x] = cross if is_colour else centre
-            other[x] = diagonal if is_colour else along
-        interleave_row(own if is_red_row else other, green, other if is_red_row else own, out[y].ravel())
+        x = 0
+        while x < width:
+            x = min(x, width - WIDTH)
+            is_colour = even if (x & 1) == colour_x else odd
+            own, green, other = _malvar_lanes(flat, y * stride + x, stride, is_colour)
+            red, blue = (own, other) if is_red_row else (other, own)
+            store_four(out, 4 * (y * width + x), red, green, blue, one)
+            x += WIDTH
 
 
 @exact_kernel

@@ -6,7 +6,7 @@ only what a run uses is compiled. All of them take the same arguments:
 
 raw : float32 (c, h, w), ADU
     The box of the frame that was read; not-a-number becomes 0 in place.
-usable, dark, inverse_flat, defects, saturation
+usable, dark, inverse_flat, defects, rows, saturation
     As `calibrate_piece`.
 frame : (x0, y0, width, height)
     First pixel of `raw`, and the size of the frame.
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, Mask
+from skyquilt.core import F32, I32, I64, Mask
 from skyquilt.kernels.backend import exact_kernel
 from skyquilt.kernels.debayer import debayer_bilinear, debayer_malvar, debayer_superpixel, interleave
 from skyquilt.kernels.debayer_rcd import debayer_rcd
@@ -56,12 +56,13 @@ def prepare_bilinear(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -69,13 +70,13 @@ def prepare_bilinear(
 ) -> bool:
     """Fill the piece by the mean of the nearest sites of each colour."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
     plane = planes[0]
     mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 1, piece[1] - 1, plane)
     debayer_bilinear(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
-    if is_bad:
-        mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, pixels)
-    return is_bad
+    if n_bad > 0:
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
+    return n_bad > 0
 
 
 @exact_kernel
@@ -85,12 +86,13 @@ def prepare_malvar(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -98,13 +100,13 @@ def prepare_malvar(
 ) -> bool:
     """Fill the piece by gradient-corrected linear debayering."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
     plane = planes[0]
     mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 2, piece[1] - 2, plane)
     debayer_malvar(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
-    if is_bad:
-        mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, pixels)
-    return is_bad
+    if n_bad > 0:
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
+    return n_bad > 0
 
 
 @exact_kernel
@@ -114,12 +116,13 @@ def prepare_rcd(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -127,13 +130,13 @@ def prepare_rcd(
 ) -> bool:
     """Fill the piece by edge-directed debayering."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
     plane = planes[0]
     mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 8, piece[1] - 8, plane)
     debayer_rcd(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
-    if is_bad:
-        mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, pixels)
-    return is_bad
+    if n_bad > 0:
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
+    return n_bad > 0
 
 
 @exact_kernel
@@ -143,12 +146,13 @@ def prepare_superpixel(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -156,14 +160,14 @@ def prepare_superpixel(
 ) -> bool:
     """Fill the piece with superpixels."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
     cells = (2 * piece[0], 2 * piece[1], 2 * piece[2], 2 * piece[3])
     plane = planes[0]
     mirror_into(calibrated[0], x0, y0, width, height, cells[0], cells[1], plane)
     debayer_superpixel(plane, origin[0], origin[1], pixels)
-    if is_bad:
-        mark_bad(bad, x0 - cells[0], y0 - cells[1], 2, influence, pixels)
-    return is_bad
+    if n_bad > 0:
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - cells[0], y0 - cells[1], 2, influence, pixels)
+    return n_bad > 0
 
 
 @exact_kernel
@@ -173,12 +177,13 @@ def prepare_cube(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -186,13 +191,13 @@ def prepare_cube(
 ) -> bool:
     """Fill the piece from the three planes of a colour frame."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 1, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 1, bad, calibrated)
     for channel in range(3):
         mirror_into(calibrated[channel], x0, y0, width, height, piece[0], piece[1], planes[channel])
     interleave(planes, pixels)
-    if is_bad:
-        mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, pixels)
-    return is_bad
+    if n_bad > 0:
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
+    return n_bad > 0
 
 
 @exact_kernel
@@ -202,12 +207,13 @@ def prepare_mono(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -215,12 +221,12 @@ def prepare_mono(
 ) -> bool:
     """Fill the piece of a frame without colours."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 1, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 1, bad, calibrated)
     mirror_into(calibrated[0], x0, y0, width, height, piece[0], piece[1], pixels.reshape(pixels.shape[:2]))
-    if is_bad:
+    if n_bad > 0:
         flags[:] = np.float32(1.0)
-        mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, flags)
-    return is_bad
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, flags)
+    return n_bad > 0
 
 
 @exact_kernel
@@ -230,12 +236,13 @@ def prepare_cfa(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
+    rows: tuple[I64, I32],
     saturation: float,
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
     influence: F32,
-    bad: Mask,
+    bad: I32,
     calibrated: F32,
     planes: F32,
     pixels: F32,
@@ -243,13 +250,13 @@ def prepare_cfa(
 ) -> bool:
     """Fill the piece with each raw pixel in the lane of its colour."""
     x0, y0, width, height = frame
-    is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
     plane = planes[0]
     mirror_into(calibrated[0], x0, y0, width, height, piece[0], piece[1], plane)
     red_x, red_y = (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1
     scatter_cfa(plane, red_x, red_y, pixels)
-    if is_bad:
+    if n_bad > 0:
         good = np.ones((plane.shape[0], plane.shape[1], 1), dtype=np.float32)
-        mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, good)
+        mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, good)
         scatter_cfa(np.float32(1.0) - good[:, :, 0], red_x, red_y, flags)
-    return is_bad
+    return n_bad > 0

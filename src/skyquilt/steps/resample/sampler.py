@@ -137,6 +137,7 @@ class CanvasSampler:
         self._dark = _plane(calibration.dark, NO_DARK)
         self._inverse_flat = _plane(calibration.inverse_flat, NO_FLAT)
         self._defects = _plane(calibration.defects, NO_DEFECTS)
+        self._defect_rows = calibration.defect_rows
         self._saturation = float(saturation_adu)
         scale = np.ones(self._n_channels) if normalisation is None else normalisation.scale
         last = len(scale) - 1
@@ -205,12 +206,13 @@ class CanvasSampler:
             self._dark,
             self._inverse_flat,
             self._defects,
+            self._defect_rows,
             self._saturation,
             (read_box.x0, read_box.y0, self._width, self._height),
             (piece.x0, piece.y0, piece.x1, piece.y1),
             self._origin,
             INFLUENCE[self._method],
-            np.empty(read_box.shape, dtype=np.bool_),
+            _scratch.take("bad", read_box.n_pixels).view(np.int32),
             _scratch.take("calibrated", *raw.shape),
             _scratch.take("planes", len(raw), *plane_shape),
             pixels,
