@@ -30,9 +30,7 @@ _RING = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1))
 
 
 @inlined
-def repair_pixel(
-    pixels: F32, defects: Mask, left: int, top: int, x: int, y: int, step: int, values: F32
-) -> bool:
+def repair_pixel(pixels: F32, defects: Mask, left: int, top: int, x: int, y: int, step: int, values: F32) -> bool:
     """
     Replace one pixel of a box by the median of its good neighbours; tell whether there was one.
 

@@ -25,7 +25,7 @@ from skyquilt.core import F32
 from skyquilt.kernels.backend import exact_called, exact_inlined, exact_kernel
 from skyquilt.kernels.lanes import WIDTH, lane_numbers, load, pick, splat, store_four, whole_part
 
-__all__ = ["REACH", "debayer_bilinear", "debayer_malvar", "debayer_superpixel", "interleave"]
+__all__ = ["REACH", "debayer_bilinear", "debayer_malvar", "debayer_malvar_inside", "debayer_superpixel", "interleave"]
 
 REACH = {"bilinear": 1, "malvar": 2, "rcd": 8, "superpixel": 0, "cfa": 0}
 
@@ -96,22 +96,33 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
 
     Notes
     -----
-    Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2. `WIDTH` pixels at a
-    time; the last ones of a row once more with some of those before, so that nothing beyond the row is touched.
+    Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2.
+    """
+    debayer_malvar_inside(plane, 0, 0, red_x, red_y, out)
+
+
+@exact_kernel
+def debayer_malvar_inside(plane: F32, left: int, top: int, red_x: int, red_y: int, out: F32) -> None:
+    """
+    Do `debayer_malvar` for the part of a larger plane that begins at (left, top).
+
+    `WIDTH` pixels at a time; the last ones of a row once more with some of those before, so that nothing beyond the row
+    is touched.
     """
     height, width, _ = out.shape
+    stride = plane.shape[1]
     if width < WIDTH:  # too narrow for a vector: with room to the right, of which nothing is kept
-        wide = np.zeros((plane.shape[0], WIDTH + 4), dtype=np.float32)
-        wide[:, : plane.shape[1]] = plane
+        wide = np.zeros((height + 4, WIDTH + 4), dtype=np.float32)
+        wide[:, : width + 4] = plane[top : top + height + 4, left : left + width + 4]
         result = np.empty((height, WIDTH, 4), dtype=np.float32)
-        _malvar_rows(wide.ravel(), WIDTH + 4, red_x, red_y, height, WIDTH, result.ravel())
+        _malvar_rows(wide.reshape(-1), 0, WIDTH + 4, red_x, red_y, height, WIDTH, result.reshape(-1))
         out[:] = result[:, :width]
         return
-    _malvar_rows(plane.reshape(-1), plane.shape[1], red_x, red_y, height, width, out.reshape(-1))
+    _malvar_rows(plane.reshape(-1), top * stride + left, stride, red_x, red_y, height, width, out.reshape(-1))
 
 
 @exact_called
-def _malvar_rows(flat: F32, stride: int, red_x: int, red_y: int, height: int, width: int, out: F32) -> None:
+def _malvar_rows(flat: F32, start: int, stride: int, red_x: int, red_y: int, height: int, width: int, out: F32) -> None:
     one = splat(1.0)
     lanes = splat(0.5) * lane_numbers()
     even = whole_part(lanes) >= lanes
@@ -123,7 +134,7 @@ def _malvar_rows(flat: F32, stride: int, red_x: int, red_y: int, height: int, wi
         while x < width:
             x = min(x, width - WIDTH)
             is_colour = even if (x & 1) == colour_x else odd
-            own, green, other = _malvar_lanes(flat, y * stride + x, stride, is_colour)
+            own, green, other = _malvar_lanes(flat, start + y * stride + x, stride, is_colour)
             red, blue = (own, other) if is_red_row else (other, own)
             store_four(out, 4 * (y * width + x), red, green, blue, one)
             x += WIDTH

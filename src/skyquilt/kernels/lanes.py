@@ -214,7 +214,9 @@ def _shuffled(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
 
 def _zipped(builder: Any, a: Any, b: Any, size: int) -> tuple[Any, Any]:
     """Return two vectors that hold the lanes of a and b by turns, `size` of each at a time."""
-    order = [place + side for lane in range(0, WIDTH, size) for side in (0, WIDTH) for place in range(lane, lane + size)]
+    order = [
+        place + side for lane in range(0, WIDTH, size) for side in (0, WIDTH) for place in range(lane, lane + size)
+    ]
     return _shuffled(builder, a, b, order[:WIDTH]), _shuffled(builder, a, b, order[WIDTH:])
 
 

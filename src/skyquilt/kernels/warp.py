@@ -259,7 +259,16 @@ def weigh_row(validity: F32, lanes: int, inside: U8, out: U8) -> None:
 
 @exact_inlined
 def finish_row(
-    found: F32, first: int, inside: U8, scales: F32, surface: F32, values: F32, weights: U8, start: int, n: int, size: int
+    found: F32,
+    first: int,
+    inside: U8,
+    scales: F32,
+    surface: F32,
+    values: F32,
+    weights: U8,
+    start: int,
+    n: int,
+    size: int,
 ) -> None:
     """
     Fill one row of three channels and their weight from red, green, blue, validity side by side.
@@ -357,9 +366,7 @@ def warp_rgb(
             for x in range(n):
                 at = np.uint64(x + first)
                 window4x6(flat, where[at], stride, flat_table, across[at], down[at], found, 4 * x)
-        finish_row(
-            found, first, inside, scales, surface, all_values, all_weights, (y - y0) * n, n, n * (y1 - y0)
-        )
+        finish_row(found, first, inside, scales, surface, all_values, all_weights, (y - y0) * n, n, n * (y1 - y0))
 
 
 @exact_kernel
@@ -526,7 +533,9 @@ def warp_cfa(
                 share = min(np.float32(1.0), norms[channel] / full[channel])
                 weight = np.uint8(max(np.float32(2.0), np.float32(255.0) * share + np.float32(0.5)))
                 weights[channel, y - y0, x] = np.uint8(1) if found_bad[channel] > limit * norms[channel] else weight
-                values[channel, y - y0, x] = found[channel] / norms[channel] * scales[channel] + surface[16 * n_cells * channel + at]
+                values[channel, y - y0, x] = (
+                    found[channel] / norms[channel] * scales[channel] + surface[16 * n_cells * channel + at]
+                )
 
 
 @exact_kernel

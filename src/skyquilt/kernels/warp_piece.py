@@ -5,7 +5,7 @@ The names are those of `kernels.warp_prepare` and `kernels.debayer`; there is on
 only what a run uses is compiled. All of them take the same arguments:
 
 raw : float32 (c, h, w), ADU
-    The box of the frame that was read; not-a-number becomes 0 in place.
+    The box of the frame that was read; calibrated and mended in place.
 usable, dark, inverse_flat, defects, rows, saturation
     As `calibrate_piece`.
 frame : (x0, y0, width, height)
@@ -16,7 +16,7 @@ origin : (x, y)
     Parity of the frame's red sites.
 influence : float32 (5, 5)
     `INFLUENCE` of the method.
-bad, calibrated : as `calibrate_piece`, written
+bad : as `calibrate_piece`, written
 planes : float32 (c, h', w'), written
     The piece with the reach of the method more on every side, mirrored beyond the frame.
 pixels : float32 (piece height, piece width, 4), written; (..., 1) for mono frames
@@ -32,9 +32,9 @@ import numpy as np
 
 from skyquilt.core import F32, I32, I64, Mask
 from skyquilt.kernels.backend import exact_kernel
-from skyquilt.kernels.debayer import debayer_bilinear, debayer_malvar, debayer_superpixel, interleave
+from skyquilt.kernels.debayer import debayer_bilinear, debayer_malvar_inside, debayer_superpixel, interleave
 from skyquilt.kernels.debayer_rcd import debayer_rcd
-from skyquilt.kernels.warp_prepare import calibrate_piece, mark_bad, mirror_into, scatter_cfa
+from skyquilt.kernels.warp_prepare import calibrate_piece, is_within_box, mark_bad, mirror_into, scatter_cfa
 
 __all__ = [
     "prepare_bilinear",
@@ -63,16 +63,15 @@ def prepare_bilinear(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece by the mean of the nearest sites of each colour."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad)
     plane = planes[0]
-    mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 1, piece[1] - 1, plane)
+    mirror_into(raw[0], x0, y0, width, height, piece[0] - 1, piece[1] - 1, plane)
     debayer_bilinear(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
     if n_bad > 0:
         mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
@@ -93,17 +92,20 @@ def prepare_malvar(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece by gradient-corrected linear debayering."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
-    plane = planes[0]
-    mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 2, piece[1] - 2, plane)
-    debayer_malvar(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad)
+    left, top, right, bottom = piece[0] - 2, piece[1] - 2, piece[2] + 2, piece[3] + 2
+    red_x, red_y = (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1
+    if is_within_box(left, top, right, bottom, x0, y0, raw.shape[1], raw.shape[2]):
+        debayer_malvar_inside(raw[0], left - x0, top - y0, red_x, red_y, pixels)
+    else:
+        mirror_into(raw[0], x0, y0, width, height, left, top, planes[0])
+        debayer_malvar_inside(planes[0], 0, 0, red_x, red_y, pixels)
     if n_bad > 0:
         mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
     return n_bad > 0
@@ -123,16 +125,15 @@ def prepare_rcd(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece by edge-directed debayering."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad)
     plane = planes[0]
-    mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 8, piece[1] - 8, plane)
+    mirror_into(raw[0], x0, y0, width, height, piece[0] - 8, piece[1] - 8, plane)
     debayer_rcd(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
     if n_bad > 0:
         mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
@@ -153,17 +154,16 @@ def prepare_superpixel(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece with superpixels."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad)
     cells = (2 * piece[0], 2 * piece[1], 2 * piece[2], 2 * piece[3])
     plane = planes[0]
-    mirror_into(calibrated[0], x0, y0, width, height, cells[0], cells[1], plane)
+    mirror_into(raw[0], x0, y0, width, height, cells[0], cells[1], plane)
     debayer_superpixel(plane, origin[0], origin[1], pixels)
     if n_bad > 0:
         mark_bad(bad[:n_bad], raw.shape[2], x0 - cells[0], y0 - cells[1], 2, influence, pixels)
@@ -184,16 +184,15 @@ def prepare_cube(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece from the three planes of a colour frame."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 1, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 1, bad)
     for channel in range(3):
-        mirror_into(calibrated[channel], x0, y0, width, height, piece[0], piece[1], planes[channel])
+        mirror_into(raw[channel], x0, y0, width, height, piece[0], piece[1], planes[channel])
     interleave(planes, pixels)
     if n_bad > 0:
         mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
@@ -214,15 +213,14 @@ def prepare_mono(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece of a frame without colours."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 1, bad, calibrated)
-    mirror_into(calibrated[0], x0, y0, width, height, piece[0], piece[1], pixels.reshape(pixels.shape[:2]))
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 1, bad)
+    mirror_into(raw[0], x0, y0, width, height, piece[0], piece[1], pixels.reshape(pixels.shape[:2]))
     if n_bad > 0:
         flags[:] = np.float32(1.0)
         mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, flags)
@@ -243,16 +241,15 @@ def prepare_cfa(
     origin: tuple[int, int],
     influence: F32,
     bad: I32,
-    calibrated: F32,
     planes: F32,
     pixels: F32,
     flags: F32,
 ) -> bool:
     """Fill the piece with each raw pixel in the lane of its colour."""
     x0, y0, width, height = frame
-    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad, calibrated)
+    n_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, rows, x0, y0, saturation, 2, bad)
     plane = planes[0]
-    mirror_into(calibrated[0], x0, y0, width, height, piece[0], piece[1], plane)
+    mirror_into(raw[0], x0, y0, width, height, piece[0], piece[1], plane)
     red_x, red_y = (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1
     scatter_cfa(plane, red_x, red_y, pixels)
     if n_bad > 0:

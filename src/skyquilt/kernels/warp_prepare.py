@@ -7,8 +7,9 @@ import numpy as np
 from skyquilt.core import F32, I32, I64, Mask
 from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.calibrate import calibrate_box, repair_pixel
+from skyquilt.kernels.lanes import WIDTH, any_true, load, splat
 
-__all__ = ["INFLUENCE", "calibrate_piece", "mark_bad", "mirror_into", "scatter_cfa"]
+__all__ = ["INFLUENCE", "calibrate_piece", "is_within_box", "mark_bad", "mirror_into", "scatter_cfa"]
 
 _ONE_PIXEL = np.zeros((5, 5), dtype=np.float32)
 _ONE_PIXEL[2, 2] = 1.0
@@ -47,19 +48,26 @@ def mirrored(index: int, size: int) -> int:
     return index if index < size else 2 * (size - 1) - index
 
 
+@exact_inlined
+def row_has_saturated(values: F32, start: int, stop: int, limit: np.float32) -> bool:
+    """Tell whether any of ``values[start:stop]`` is at or above the limit, or not a number."""
+    level = splat(limit)
+    some = level < level
+    place = start
+    while place + WIDTH <= stop:
+        some = some | ~(load(values, place) < level)
+        place += WIDTH
+    for last in range(place, stop):
+        if not (values[last] < limit):
+            return True
+    return any_true(some)
+
+
 @exact_kernel
 def has_saturated(raw: F32, saturation: float) -> bool:
     """Tell whether any raw value is at or above saturation, or not a number."""
-    limit = np.float32(saturation)
-    for channel in range(raw.shape[0]):
-        for y in range(raw.shape[1]):
-            row = raw[channel, y]
-            count = np.int32(0)
-            for x in range(row.shape[0]):
-                count += np.int32(not (row[x] < limit))
-            if count > 0:
-                return True
-    return False
+    values = raw.reshape(-1)
+    return row_has_saturated(values, 0, values.shape[0], np.float32(saturation))
 
 
 @exact_kernel
@@ -89,7 +97,14 @@ def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: 
     """
     limit = np.float32(saturation)
     n_channels, height, width = raw.shape
+    values = raw.reshape(-1)
     for y in range(height):
+        is_plain = usable.size == 0
+        for channel in range(n_channels):
+            start = (channel * height + y) * width
+            is_plain = is_plain and not row_has_saturated(values, start, start + width, limit)
+        if is_plain:
+            continue
         for x in range(width):
             is_defect = usable.size > 0 and not usable[y, x]
             is_saturated = False
@@ -120,15 +135,14 @@ def calibrate_piece(
     saturation: float,
     step: int,
     bad: I32,
-    out: F32,
 ) -> int:
     """
-    Calibrate a box, mend its defects, and return how many of its pixels are bad.
+    Calibrate a box in place, mend its defects, and return how many of its pixels are bad.
 
     Parameters
     ----------
-    raw : float32 (c, h, w), ADU
-        What is not a number is set to 0.
+    raw : float32 (c, h, w), ADU, changed in place
+        What is not a number becomes a defect.
     usable : bool (h, w), or of size 0 where all pixels are
     dark, inverse_flat, frame_defects : (height, width) of the whole frame, or of size 0
     rows : (starts, columns)
@@ -141,8 +155,6 @@ def calibrate_piece(
         Distance of the next pixel of the same colour: 2 on a CFA, else 1.
     bad : int32 (h * w,), written
         Places ``y * w + x`` of the defects and saturated pixels, each once.
-    out : float32 (c, h, w), ADU, written
-        Not `raw` itself: the loops would lose their vectors.
     """
     n_channels, height, width = raw.shape
     n_bad = list_defects(rows, x0, y0, height, width, bad)
@@ -155,12 +167,19 @@ def calibrate_piece(
         n_defects = n_bad
     values = np.empty(8, dtype=np.float32)
     for channel in range(n_channels):
-        calibrate_box(raw[channel], dark, inverse_flat, x0, y0, out[channel])
+        pixels = raw[channel]
+        calibrate_box(pixels, dark, inverse_flat, x0, y0, pixels)
         for k in range(n_defects):
             y, x = bad[k] // width, bad[k] % width
             if defects[top + y, left + x]:
-                repair_pixel(out[channel], defects, left, top, x, y, step, values)
+                repair_pixel(pixels, defects, left, top, x, y, step, values)
     return n_bad
+
+
+@exact_inlined
+def is_within_box(left: int, top: int, right: int, bottom: int, x0: int, y0: int, height: int, width: int) -> bool:
+    """Tell whether a piece lies in a box whose first pixel is (x0, y0): nothing of it has to be mirrored."""
+    return left >= x0 and top >= y0 and right <= x0 + width and bottom <= y0 + height
 
 
 @exact_kernel

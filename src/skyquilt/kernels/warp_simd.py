@@ -105,7 +105,16 @@ def _join(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
 
 @intrinsic
 def window4x4_of_four(
-    typing_context: Any, pixels: Any, where: Any, stride: Any, table: Any, across: Any, down: Any, at: Any, out: Any, to: Any
+    typing_context: Any,
+    pixels: Any,
+    where: Any,
+    stride: Any,
+    table: Any,
+    across: Any,
+    down: Any,
+    at: Any,
+    out: Any,
+    to: Any,
 ) -> Any:
     """
     Sum the windows of four samples, 4 x 4 pixels of 4 floats each: the same sums as four times `window4x4`.

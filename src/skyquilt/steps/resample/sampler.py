@@ -213,7 +213,6 @@ class CanvasSampler:
             self._origin,
             INFLUENCE[self._method],
             _scratch.take("bad", read_box.n_pixels).view(np.int32),
-            _scratch.take("calibrated", *raw.shape),
             _scratch.take("planes", len(raw), *plane_shape),
             pixels,
             flags,
