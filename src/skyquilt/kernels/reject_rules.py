@@ -236,7 +236,7 @@ def _count_between(block: F32, n_rows: int, low: Any, high: Any) -> Any:
 
 @exact_inlined
 def _clamped_sums(block: F32, start: int, stop: int, low: Any, high: Any, floor: Any, ceiling: Any) -> Any:
-    """Return sum and sum of squares of the samples of some rows that lie in [low, high], clamped to [floor, ceiling]."""
+    """Return sum and sum of squares of the samples of some rows in [low, high], clamped to [floor, ceiling]."""
     zero = splat(0.0)
     total, squares, total_b, squares_b = zero, zero, zero, zero
     row = start
@@ -292,7 +292,7 @@ def _drawn_sums(block: F32, first: int, last: int, low: Any, high: Any, floor: A
 @exact_inlined
 def _winsorized_scale(block: F32, n_rows: int, low: Any, high: Any, count: Any, centre: Any) -> Any:
     """
-    Return the standard deviation of the samples in [low, high], drawn in to 1.5 of itself about `centre` until it settles.
+    Return the deviation of the samples in [low, high], drawn in to 1.5 of itself about `centre` until it settles.
 
     The columns are sorted, and no draw reaches their middle half (unless a sample is far out of any shape): its sums
     are taken once, and below and above it one side of the clamp is enough. Sums are always put together as lower

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core import F32, F64, I32, U8
-from skyquilt.kernels.backend import exact_called, exact_inlined, exact_kernel
+from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.lanes import (
     WIDTH,
     lane_numbers,

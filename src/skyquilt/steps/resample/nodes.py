@@ -44,7 +44,8 @@ class NodeGrid:
         self._circle = (0.0, 0.0, 1.0)
         if normalisation is not None:
             self._surface[:, : normalisation.surface.shape[1]] = normalisation.surface[:n_channels]
-            self._circle = (*(float(place) for place in normalisation.centre), float(normalisation.radius))
+            x, y = normalisation.centre
+            self._circle = (float(x), float(y), float(normalisation.radius))
 
     def cover(self, box: Box) -> F64:
         """
