@@ -67,15 +67,23 @@ def debayer_bilinear(plane: F32, red_x: int, red_y: int, out: F32) -> None:
 
 
 @exact_kernel
-def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
+def debayer_malvar(plane: F32, red_x: int, red_y: int, star_colour: tuple[float, float], out: F32) -> None:
     """
-    Fill `out` with the 5 x 5 gradient-corrected linear interpolation; reach 2.
+    Fill `out` with the 5 x 5 gradient-corrected linear interpolation, balanced for stars; reach 2.
+
+    Parameters
+    ----------
+    star_colour : (float, float)
+        Red over green and blue over green of a usual star.
 
     Notes
     -----
     Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2.
     """
     height, width, _ = out.shape
+    red, blue = np.float32(star_colour[0]), np.float32(star_colour[1])
+    by_red, by_blue = np.float32(1.0) / red, np.float32(1.0) / blue
+    red_by_blue, blue_by_red = red * by_blue, blue * by_red
     eighth, half, three_halves = np.float32(0.125), np.float32(0.5), np.float32(1.5)
     two, four, five, six = np.float32(2), np.float32(4), np.float32(5), np.float32(6)
     rows = np.empty((3, width), dtype=np.float32)
@@ -85,6 +93,10 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
         below, far_below = plane[y + 3], plane[y + 4]
         is_red_row = (y & 1) == red_y
         colour_x = red_x if is_red_row else 1 - red_x
+        # what a Laplacian of the colour that was measured is worth in the colour that is wanted
+        to_green = by_red if is_red_row else by_blue
+        to_own, to_other = (red, blue) if is_red_row else (blue, red)
+        own_to_other = blue_by_red if is_red_row else red_by_blue
         for x in range(width):
             centre = row[x + 2]
             beside = row[x + 1] + row[x + 3]
@@ -93,10 +105,12 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, out: F32) -> None:
             far_over = far_above[x + 2] + far_below[x + 2]
             corners = (above[x + 1] + above[x + 3]) + (below[x + 1] + below[x + 3])
             far = far_beside + far_over
-            cross = (four * centre + two * (beside + over) - far) * eighth
-            across = (five * centre + four * beside - (far_beside + corners) + half * far_over) * eighth
-            along = (five * centre + four * over - (far_over + corners) + half * far_beside) * eighth
-            diagonal = (six * centre + two * corners - three_halves * far) * eighth
+            cross = (two * (beside + over) + to_green * (four * centre - far)) * eighth
+            sideways = five * centre - (far_beside + corners) + half * far_over
+            upwards = five * centre - (far_over + corners) + half * far_beside
+            across = (four * beside + to_own * sideways) * eighth
+            along = (four * over + to_other * upwards) * eighth
+            diagonal = (two * corners + own_to_other * (six * centre - three_halves * far)) * eighth
             is_colour = (x & 1) == colour_x
             own[x] = centre if is_colour else across
             green[x] = cross if is_colour else centre

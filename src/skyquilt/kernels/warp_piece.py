@@ -14,6 +14,8 @@ piece : (x0, y0, x1, y1)
     The pixels (superpixels) that the samples need; may reach beyond the frame.
 origin : (x, y)
     Parity of the frame's red sites.
+star_colour : (float, float)
+    As `debayer_malvar`; the others do not need it.
 influence : float32 (5, 5)
     `INFLUENCE` of the method.
 bad, calibrated : as `calibrate_piece`, written
@@ -60,6 +62,7 @@ def prepare_bilinear(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
@@ -89,6 +92,7 @@ def prepare_malvar(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
@@ -101,7 +105,7 @@ def prepare_malvar(
     is_bad = calibrate_piece(raw, usable, dark, inverse_flat, defects, x0, y0, saturation, 2, bad, calibrated)
     plane = planes[0]
     mirror_into(calibrated[0], x0, y0, width, height, piece[0] - 2, piece[1] - 2, plane)
-    debayer_malvar(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, pixels)
+    debayer_malvar(plane, (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1, star_colour, pixels)
     if is_bad:
         mark_bad(bad, x0 - piece[0], y0 - piece[1], 1, influence, pixels)
     return is_bad
@@ -118,6 +122,7 @@ def prepare_rcd(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
@@ -147,6 +152,7 @@ def prepare_superpixel(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
@@ -177,6 +183,7 @@ def prepare_cube(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
@@ -206,6 +213,7 @@ def prepare_mono(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
@@ -234,6 +242,7 @@ def prepare_cfa(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: Mask,
     calibrated: F32,
