@@ -31,7 +31,7 @@ __all__ = ["DEFAULT_KERNEL", "DEFAULT_METHOD", "DEFAULT_WINDOW_PX", "KERNELS", "
 
 # Chosen by the figures of bench/debayer.py; docs/concepts/debayer.md says why.
 DEFAULT_METHOD = "malvar"
-DEFAULT_KERNEL = "catmull_rom"
+DEFAULT_KERNEL = "least_squares"
 DEFAULT_WINDOW_PX = 0.6
 
 _PREPARE: dict[str, Callable[..., bool]] = {
