@@ -14,6 +14,8 @@ piece : (x0, y0, x1, y1)
     The pixels (superpixels) that the samples need; may reach beyond the frame.
 origin : (x, y)
     Parity of the frame's red sites.
+star_colour : (float, float)
+    As `debayer_malvar`; the others do not need it.
 influence : float32 (5, 5)
     `INFLUENCE` of the method.
 bad : as `calibrate_piece`, written
@@ -61,6 +63,7 @@ def prepare_bilinear(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,
@@ -90,6 +93,7 @@ def prepare_malvar(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,
@@ -102,10 +106,10 @@ def prepare_malvar(
     left, top, right, bottom = piece[0] - 2, piece[1] - 2, piece[2] + 2, piece[3] + 2
     red_x, red_y = (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1
     if is_within_box(left, top, right, bottom, x0, y0, raw.shape[1], raw.shape[2]):
-        debayer_malvar_inside(raw[0], left - x0, top - y0, red_x, red_y, pixels)
+        debayer_malvar_inside(raw[0], left - x0, top - y0, red_x, red_y, star_colour, pixels)
     else:
         mirror_into(raw[0], x0, y0, width, height, left, top, planes[0])
-        debayer_malvar_inside(planes[0], 0, 0, red_x, red_y, pixels)
+        debayer_malvar_inside(planes[0], 0, 0, red_x, red_y, star_colour, pixels)
     if n_bad > 0:
         mark_bad(bad[:n_bad], raw.shape[2], x0 - piece[0], y0 - piece[1], 1, influence, pixels)
     return n_bad > 0
@@ -123,6 +127,7 @@ def prepare_rcd(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,
@@ -152,6 +157,7 @@ def prepare_superpixel(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,
@@ -182,6 +188,7 @@ def prepare_cube(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,
@@ -211,6 +218,7 @@ def prepare_mono(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,
@@ -239,6 +247,7 @@ def prepare_cfa(
     frame: Four,
     piece: Four,
     origin: tuple[int, int],
+    star_colour: tuple[float, float],
     influence: F32,
     bad: I32,
     planes: F32,

@@ -31,7 +31,7 @@ __all__ = ["DEFAULT_KERNEL", "DEFAULT_METHOD", "DEFAULT_WINDOW_PX", "KERNELS", "
 
 # Chosen by the figures of bench/debayer.py; docs/concepts/debayer.md says why.
 DEFAULT_METHOD = "malvar"
-DEFAULT_KERNEL = "catmull_rom"
+DEFAULT_KERNEL = "least_squares"
 DEFAULT_WINDOW_PX = 0.6
 
 _PREPARE: dict[str, Callable[..., bool]] = {
@@ -83,6 +83,8 @@ class CanvasSampler:
         Interpolation, one of `KERNELS`; not used by "cfa".
     window_px : float, px
         Width p of the Gaussian exp(-r² / (2 p²)) of "cfa".
+    star_colour : (float, float)
+        Red over green and blue over green of a usual star, to which "malvar" is balanced.
     normalisation : Normalisation or None
         None leaves the values in the frame's own ADU.
     saturation_adu : float
@@ -112,6 +114,7 @@ class CanvasSampler:
         method: str = DEFAULT_METHOD,
         kernel: str = DEFAULT_KERNEL,
         window_px: float = DEFAULT_WINDOW_PX,
+        star_colour: tuple[float, float] = (1.0, 1.0),
         normalisation: Normalisation | None = None,
         saturation_adu: float = 65535.0,
         feather_px: float = 0.0,
@@ -133,6 +136,7 @@ class CanvasSampler:
         self._step = 2 if cfa is not None else 1
         self._pitch = 2 if self._method == "superpixel" else 1
         self._origin = cfa.red_site if cfa is not None else (0, 0)
+        self._star_colour = (float(star_colour[0]), float(star_colour[1]))
         self._table = gaussian_table(window_px) if self._method == "cfa" else kernel_table(kernel)
         self._dark = _plane(calibration.dark, NO_DARK)
         self._inverse_flat = _plane(calibration.inverse_flat, NO_FLAT)
@@ -211,6 +215,7 @@ class CanvasSampler:
             (read_box.x0, read_box.y0, self._width, self._height),
             (piece.x0, piece.y0, piece.x1, piece.y1),
             self._origin,
+            self._star_colour,
             INFLUENCE[self._method],
             _scratch.take("bad", read_box.n_pixels).view(np.int32),
             _scratch.take("planes", len(raw), *plane_shape),
