@@ -8,6 +8,7 @@ from skyquilt.core.event import Event, Listener, silent
 from skyquilt.core.frame import FrameFile, FrameKind, FrameMeta, LeftOut, Pointing
 from skyquilt.core.measurement import Figures, Measurement, Normalisation, Registration
 from skyquilt.core.session import LightGroup, Session
+from skyquilt.core.sky import CatalogueStars, Sip, SkyGrid, Wcs
 from skyquilt.core.stars import Stars
 from skyquilt.core.tile import PixelSource, SampleSource, Tile
 from skyquilt.core.trail import Trail
@@ -22,6 +23,7 @@ __all__ = [
     "U16",
     "Box",
     "Calibration",
+    "CatalogueStars",
     "Cfa",
     "Distortion",
     "Event",
@@ -41,9 +43,12 @@ __all__ = [
     "Registration",
     "SampleSource",
     "Session",
+    "Sip",
+    "SkyGrid",
     "Stars",
     "Tile",
     "Trail",
     "Transform",
+    "Wcs",
     "silent",
 ]
