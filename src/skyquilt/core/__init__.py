@@ -4,11 +4,12 @@ from skyquilt.core.arrays import F32, F64, I64, U8, U16, Mask
 from skyquilt.core.box import Box
 from skyquilt.core.calibration import Calibration
 from skyquilt.core.cfa import CFA_NAMES, Cfa
+from skyquilt.core.drawing import Drawing, Label, Line, Ring
 from skyquilt.core.event import Event, Listener, silent
 from skyquilt.core.frame import FrameFile, FrameKind, FrameMeta, LeftOut, Pointing
 from skyquilt.core.measurement import Figures, Measurement, Normalisation, Registration
 from skyquilt.core.session import LightGroup, Session
-from skyquilt.core.sky import CatalogueStars, Sip, SkyGrid, Wcs
+from skyquilt.core.sky import CatalogueStars, DeepSkyObject, Sip, SkyGrid, Wcs
 from skyquilt.core.stars import Stars
 from skyquilt.core.tile import PixelSource, SampleSource, Tile
 from skyquilt.core.trail import Trail
@@ -25,14 +26,18 @@ __all__ = [
     "Calibration",
     "CatalogueStars",
     "Cfa",
+    "DeepSkyObject",
     "Distortion",
+    "Drawing",
     "Event",
     "Figures",
     "FrameFile",
     "FrameKind",
     "FrameMeta",
+    "Label",
     "LeftOut",
     "LightGroup",
+    "Line",
     "Linear",
     "Listener",
     "Mask",
@@ -41,6 +46,7 @@ __all__ = [
     "PixelSource",
     "Pointing",
     "Registration",
+    "Ring",
     "SampleSource",
     "Session",
     "Sip",
