@@ -149,7 +149,7 @@ def _picture(planes: F32, wcs: Wcs, meta: FrameMeta) -> _Picture:
     pixels = auto_stretch(planes).apply(planes)
     if meta.row_order == "BOTTOM-UP":
         pixels, wcs = pixels[::-1], wcs.flipped(pixels.shape[0])
-    larger = _SHORTEST_SIDE // min(pixels.shape[:2])
+    larger = -(-_SHORTEST_SIDE // min(pixels.shape[:2]))
     if larger > 1 and larger * max(pixels.shape[:2]) <= _LONGEST_SIDE:
         pixels, wcs = np.repeat(np.repeat(pixels, larger, axis=0), larger, axis=1), wcs.scaled(larger)
     mono = pixels[:, :, 0] if pixels.shape[2] == 1 else pixels

@@ -11,6 +11,8 @@ from skyquilt.io.images import encode_png
 __all__ = ["drawing_svg"]
 
 _BASE_LINE = 0.93  # below the top of the box, in sizes of the type
+_TYPE = 'font-family="Aileron, Helvetica, Arial, sans-serif"'
+_HALO = "#000000"
 _ALLOWED = {"\t", "\n", "\r"}
 
 
@@ -35,13 +37,11 @@ def drawing_svg(picture: U8, drawing: Drawing, *, title: str) -> str:
     ]
     parts += [_line(line) for line in drawing.lines]
     parts += [_ring(ring) for ring in drawing.rings]
-    parts += [
-        "</g>",
-        '<g font-family="Aileron, Helvetica, Arial, sans-serif" paint-order="stroke" stroke="#000000" '
-        'stroke-linejoin="round">',
-    ]
-    parts += [_label(label) for label in drawing.labels]
-    parts += ["</g>", "</svg>", ""]
+    parts.append("</g>")
+    halos = [_label(label, _HALO, label.size_px / 5.0) for label in drawing.labels]
+    parts += [f'<g aria-hidden="true" {_TYPE} stroke-linejoin="round">', *halos, "</g>"]
+    parts += [f"<g {_TYPE}>", *(_label(label, label.colour, 0.0) for label in drawing.labels), "</g>"]
+    parts += ["</svg>", ""]
     return "\n".join(parts)
 
 
@@ -55,12 +55,16 @@ def _ring(ring: Ring) -> str:
     return f'<circle {place} stroke="{escape(ring.colour)}" stroke-width="{ring.width_px:.2f}"/>'
 
 
-def _label(label: Label) -> str:
-    """Return the text on its base line, set to the width of its box whatever the reader's type."""
-    place = f'x="{label.x:.1f}" y="{label.y + _BASE_LINE * label.size_px:.1f}"'
-    type_ = f'font-size="{label.size_px:.1f}" fill="{escape(label.colour)}" stroke-width="{label.size_px / 5.0:.1f}"'
+def _label(label: Label, colour: str, halo_px: float) -> str:
+    """
+    Return the text on its base line, set to the width of its box whatever the reader's type.
+
+    The halo is a text of its own below the other: not every viewer knows ``paint-order``.
+    """
+    place = f'x="{label.x:.1f}" y="{label.y + _BASE_LINE * label.size_px:.1f}" font-size="{label.size_px:.1f}"'
     width = f'textLength="{label.width_px:.1f}" lengthAdjust="spacingAndGlyphs"'
-    return f"<text {place} {type_} {width}>{_text(label.text)}</text>"
+    stroke = f' stroke="{escape(colour)}" stroke-width="{halo_px:.1f}"' if halo_px else ""
+    return f'<text {place} {width} fill="{escape(colour)}"{stroke}>{_text(label.text)}</text>'
 
 
 def _text(text: str) -> str:

@@ -18,6 +18,7 @@ _LARGEST_SIDECAR = 1 << 20
 _ORDER = 4  # of the polynomial that stands for another projection
 _NODES = 21
 _CLOSE_ENOUGH_PX = 0.05
+_NEEDED = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")  # their defaults are never meant
 
 
 def read_wcs(path: Path) -> Wcs:
@@ -41,6 +42,8 @@ def read_wcs(path: Path) -> Wcs:
             try:
                 return Wcs.from_header(header)
             except BadInput as refusal:
+                if any(header.number(keyword) is None for keyword in _NEEDED):
+                    raise
                 return _fitted(header, meta.width, meta.height, refusal)
     raise NotRegistered(
         f"{path.name} has no coordinates, neither in its header nor in {path.stem}.wcs",

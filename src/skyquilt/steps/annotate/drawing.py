@@ -107,12 +107,14 @@ def annotate_sky(
         rings += [ring] if ring else []
         marks.append(mark)
     star_rings, named, magnitudes = _star_marks(grid, stars, unit)
-    for ring in (*rings, *star_rings):
+    for mark in (*marks, *named, *magnitudes):
+        sheet.keep_clear(mark.x, mark.y, min(mark.reach))
+    for ring in star_rings:
         sheet.keep_clear(ring.x, ring.y, ring.radius_px)
     lost = _place_all(sheet, [*marks, *named], 1.05 * size)
     if with_grid:
         meshes = sky_lines(grid)
-        lines = [Line(mesh.points, _GRID, 0.8 * unit) for mesh in meshes] + lines
+        lines = [Line(mesh.points, _GRID, unit) for mesh in meshes] + lines
         for mesh in meshes:
             _place_on_edge(sheet, grid, mesh, 0.85 * size)
     _place_all(sheet, magnitudes, 0.8 * size)
