@@ -79,8 +79,9 @@ def test_a_catalogue_of_the_users_is_drawn_instead(tmp_path: Path) -> None:
     assert json.loads(run("in.fits", *own).stdout)["n_stars"] == tycho + 2
 
 
-def test_a_sidecar_serves_where_the_header_has_no_coordinates(tmp_path: Path) -> None:
-    image(tmp_path / "raw.fit", [])
+@pytest.mark.parametrize("own", [[], GRID.wcs.shifted(300.0, 300.0).cards()])
+def test_a_sidecar_serves_instead_of_the_header(tmp_path: Path, own: list[Any]) -> None:
+    image(tmp_path / "raw.fit", own)
     header = fits.Header(GRID.wcs.cards())
     (tmp_path / "raw.wcs").write_text(header.tostring(sep="\r\n", endcard=True))
     assert run("raw.fit").exit_code == 0
@@ -88,6 +89,7 @@ def test_a_sidecar_serves_where_the_header_has_no_coordinates(tmp_path: Path) ->
     (tmp_path / "raw.wcs").unlink()
     fits.PrimaryHDU(header=header).writeto(tmp_path / "raw.fit.wcs")
     binary = read_wcs(tmp_path / "raw.fit")
+    assert text.crpix0 == pytest.approx(GRID.wcs.crpix0)
     assert np.array_equal(text.cd, binary.cd) and np.allclose(text.cd, GRID.wcs.cd, rtol=1e-12)
 
 

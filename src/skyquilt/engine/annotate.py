@@ -72,7 +72,7 @@ def annotate_image(
     Parameters
     ----------
     path : Path
-        FITS with coordinates in its header, or with a sidecar ``.wcs``; mono, colour, or a raw colour filter array.
+        FITS with coordinates in a sidecar ``.wcs`` or in its header; mono, colour, or a raw colour filter array.
     output : Path
         ``.png`` or ``.svg``; replaced if it is there.
     catalogue : Catalogue

@@ -1,4 +1,4 @@
-"""Where a FITS image lies on the sky, from its header or from what a solver left beside it."""
+"""Where a FITS image lies on the sky, from what a solver left beside it or from its header."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ _NEEDED = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")  # their defaults are never m
 
 def read_wcs(path: Path) -> Wcs:
     """
-    Return the coordinates of an image: those of its header, else of ``name.wcs`` or ``name.fits.wcs`` beside it.
+    Return the coordinates of an image: those of ``name.wcs`` or ``name.fits.wcs`` beside it, else of its header.
 
+    A sidecar comes first: someone solved the image, whose header may hold no more than what the telescope believed.
     Projections other than TAN and TAN-SIP, and frames other than ICRS, are fitted by a TAN-SIP to 0.05 px.
 
     Raises
@@ -52,8 +53,8 @@ def read_wcs(path: Path) -> Wcs:
 
 
 def _headers(path: Path) -> list[Header]:
-    """Return the image's header, then those of its sidecars."""
-    headers = [read_header(path)]
+    """Return the headers of the image's sidecars, then its own."""
+    headers = []
     for sidecar in (path.with_suffix(".wcs"), path.with_name(f"{path.name}.wcs")):
         if sidecar != path and sidecar.is_file() and sidecar.stat().st_size <= _LARGEST_SIDECAR:
             content = sidecar.read_bytes()
@@ -61,7 +62,7 @@ def _headers(path: Path) -> list[Header]:
             headers.append(
                 Header.from_text(content.decode("latin-1")) if is_text else Header.from_bytes(_up_to_end(content))
             )
-    return headers
+    return [*headers, read_header(path)]
 
 
 def _up_to_end(content: bytes) -> bytes:
