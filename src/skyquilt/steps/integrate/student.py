@@ -1,4 +1,4 @@
-"""Shares of the normal law and quantiles of Student's; importing them from a library would take a tenth of a second."""
+"""Student's quantiles and shares of the normal law; importing them from a library takes a tenth of a second."""
 
 from __future__ import annotations
 
