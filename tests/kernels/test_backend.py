@@ -37,3 +37,9 @@ def test_a_function_that_is_compiled_later_can_call_a_kernel_from_the_disk() -> 
 def test_a_kernel_that_is_compiled_is_loaded_without_linear_algebra() -> None:
     call()  # compiles it, if no other test has done so
     assert call().split() == ["[2.0,", "8.0]", "1", "False"]
+
+
+def test_where_nothing_can_be_kept_a_kernel_is_compiled_all_the_same() -> None:
+    # what has no file has no place beside it
+    code = "from skyquilt.kernels.backend import kernel\n@kernel\ndef twice(n):\n    return 2 * n\nprint(twice(4))"
+    assert call(code).split() == ["8"]

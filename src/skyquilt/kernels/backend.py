@@ -11,7 +11,7 @@ from llvmlite import binding as _binding
 from llvmlite import ir as llvm_ir
 from numba import extending as compiler_extending
 from numba import types as compiler_types
-from numba.core.caching import FunctionCache, _Cache
+from numba.core.caching import FunctionCache, NullCache, _Cache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
@@ -119,7 +119,10 @@ class _QuickCache(_Cache):  # type: ignore[misc]  # the compiler's classes carry
     @property
     def _on_disk(self) -> Any:
         if self._found is None:
-            self._found = FunctionCache(self._function)
+            try:
+                self._found = FunctionCache(self._function)
+            except RuntimeError:  # there is no folder that can be written: compiled anew by every process
+                self._found = NullCache()
         return self._found
 
     @property
