@@ -106,7 +106,7 @@ def _frame(seed: int) -> F32:
 
 def _trail_planes(cfa: Cfa) -> tuple[list[F32], list[Transform], list[Normalisation], F32]:
     """Return binned frames, how they lie, and their median, as the search for trails takes them."""
-    planes = [trails.bin_plane(_frame(seed), cfa, 4) for seed in range(3)]
+    planes = [trails.bin_plane(stars.halve(_frame(seed), cfa, 65535.0).pixels, 4) for seed in range(3)]
     same = [Transform.identity()] * 3
     terms = [Normalisation(np.ones(3), np.zeros((3, 3)), (64.0, 64.0), 64.0, 1.0)] * 3
     return planes, same, terms, trails.first_result(planes, same, terms, (_SIDE, _SIDE), 4)

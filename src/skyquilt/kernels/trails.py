@@ -4,53 +4,51 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core.arrays import F32, F64, Mask
+from skyquilt.core.arrays import F32, F64
 from skyquilt.kernels.backend import kernel
 from skyquilt.kernels.order import median
 
-__all__ = ["bin_sites", "cell_medians", "median_planes", "star_activity", "warp_plane", "whiten"]
+__all__ = ["bin_blocks", "cell_medians", "median_planes", "star_activity", "warp_plane", "whiten"]
 
 
 @kernel
-def bin_sites(pixels: F32, sites: Mask, factor: int, out: F32) -> None:
+def bin_blocks(plane: F32, side: int, out: F32) -> None:
     """
-    Fill `out` with the mean of the chosen sites of every factor x factor block.
+    Fill `out` with the mean of every block of side x side pixels.
 
     Parameters
     ----------
-    pixels : float32 (h, w)
-    sites : bool (2, 2)
-        Which of the four places of a 2x2 cell take part: ``sites[y % 2, x % 2]``.
-    factor : int
-    out : float32 (h // factor, w // factor)
+    plane : float32 (h, w)
+    side : int
+    out : float32 (h // side, w // side)
         Written in place.
 
     Notes
     -----
-    Definition:: out[i, j] = mean of pixels[y, x] over the block, where sites[y % 2, x % 2]
-    Sums run in float64, first down the columns (even and odd rows apart), then along the rows.
+    Definition:: out[i, j] = mean of plane[side * i : side * (i + 1), side * j : side * (j + 1)]
+    Sums run in float32, first down the columns, then along the rows.
     """
     height, width = out.shape
-    columns = np.empty((2, width * factor), np.float64)
+    columns = np.empty(width * side, np.float32)
+    share = np.float32(1.0 / (side * side))
     for i in range(height):
-        for x in range(width * factor):
-            columns[0, x] = columns[1, x] = 0.0
-        for dy in range(factor):
-            y = i * factor + dy
-            row, total = pixels[y, : width * factor], columns[y % 2]
-            for x in range(row.size):
-                total[x] += row[x]
-        n_even_rows = (factor + 1 - (i * factor) % 2) // 2
+        first = plane[i * side]
+        for x in range(columns.size):
+            columns[x] = first[x]
+        for k in range(1, side):
+            row = plane[i * side + k]
+            for x in range(columns.size):
+                columns[x] += row[x]
+        target = out[i]
+        if side == 2:  # the usual one, eight cells at a time
+            for j in range(width):
+                target[j] = (columns[2 * j] + columns[2 * j + 1]) * share
+            continue
         for j in range(width):
-            total_here, n = 0.0, 0
-            for x in range(j * factor, (j + 1) * factor):
-                if sites[0, x & 1]:
-                    total_here += columns[0, x]
-                    n += n_even_rows
-                if sites[1, x & 1]:
-                    total_here += columns[1, x]
-                    n += factor - n_even_rows
-            out[i, j] = total_here / n if n > 0 else np.nan
+            total = np.float32(0.0)
+            for x in range(j * side, (j + 1) * side):
+                total += columns[x]
+            target[j] = total * share
 
 
 @kernel
