@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.kernels.backend import called, kernel
 
-__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells"]
+__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "sample_map"]
 
 LOWER_SIGMA = 0.15865525393145707  # share of a Gaussian below -1 sigma
 _STEPS_A_SIGMA = 128.0
@@ -209,3 +209,50 @@ def measure_cells(
                     m, s = cell_m, cell_s
                     if j == 0:
                         row_m, row_s = m, s
+
+
+@kernel
+def sample_map(
+    grid: F32, across: F64, down: F64, width: float, height: float, x: F64, y: F64, level: F64
+) -> None:
+    """
+    Fill the sky of a coarse map at positions of the frame, bilinear between the centres of the cells.
+
+    Parameters
+    ----------
+    grid : float32 (gy, gx), ADU
+    across, down : float64 (gx,) and (gy,), px
+        Centres of the cells along x and y.
+    width, height : float, px
+        Of the frame.
+    x, y : float64 (rows, columns), px
+    level : float64 (rows, columns), ADU
+        Written in place. Beyond the outermost centres the map is continued for half a cell; NaN off the frame and
+        beside a cell that is unknown.
+    """
+    last_x, last_y = len(across) - 1, len(down) - 1
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            u, v = x[row, column], y[row, column]
+            if not (u > -0.5 and u < width - 0.5 and v > -0.5 and v < height - 0.5):
+                level[row, column] = np.nan
+                continue
+            j, fx = _between(across, u)
+            i, fy = _between(down, v)
+            j2, i2 = min(j + 1, last_x), min(i + 1, last_y)
+            top = np.float64(grid[i, j]) * (1.0 - fx) + np.float64(grid[i, j2]) * fx
+            bottom = np.float64(grid[i2, j]) * (1.0 - fx) + np.float64(grid[i2, j2]) * fx
+            level[row, column] = top * (1.0 - fy) + bottom * fy
+
+
+@called
+def _between(centres: F64, at: float) -> tuple[int, float]:
+    """Index of the centre before a point, of all but the last, and the share of the way to the next, -0.5 to 1.5."""
+    if len(centres) == 1:
+        return 0, 0.0
+    index = 0
+    for k in range(1, len(centres) - 1):
+        if centres[k] < at:
+            index = k
+    share = (at - centres[index]) / (centres[index + 1] - centres[index])
+    return index, min(max(share, -0.5), 1.5)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from skyquilt.kernels.backend import called
+from skyquilt.core.arrays import F64
+from skyquilt.kernels.backend import called, kernel
 
-__all__ = ["median", "sort_few"]
+__all__ = ["median", "median_of", "row_medians", "sort_few"]
 
 
 @called
@@ -61,3 +63,27 @@ def median(values: NDArray[Any], n: int) -> float:
         if values[k] > lower:
             lower = values[k]
     return 0.5 * float(lower + upper)
+
+
+@kernel
+def row_medians(rows: F64, least: int, out: F64) -> None:
+    """
+    Fill the median of the finite values of every row; NaN where there are fewer than `least`, which is 1 or more.
+
+    Definition: ``np.nanmedian(rows, axis=1)`` for those rows.
+    """
+    values = np.empty(rows.shape[1])
+    for i in range(rows.shape[0]):
+        n = 0
+        for k in range(rows.shape[1]):
+            if np.isfinite(rows[i, k]):
+                values[n] = rows[i, k]
+                n += 1
+        out[i] = median(values, n) if n >= least else np.nan
+
+
+def median_of(values: NDArray[Any]) -> float:
+    """Return the median of some finite values, NaN of none: what ``np.median`` gives, at a tenth of its overhead."""
+    result = np.empty(1)
+    row_medians(np.ascontiguousarray(values, dtype=np.float64).reshape(1, -1), 1, result)
+    return float(result[0])
