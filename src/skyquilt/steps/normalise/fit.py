@@ -6,6 +6,7 @@ import numpy as np
 
 from skyquilt.core import F32, F64, Mask, Measurement, Normalisation, Registration
 from skyquilt.kernels.background import sample_map
+from skyquilt.kernels.order import median_of
 from skyquilt.kernels.robust_fit import fit_robust
 from skyquilt.kernels.robust_mean import biweight_mean
 
@@ -168,13 +169,14 @@ def _fit_surface(u: F64, v: F64, difference: F64, order: int) -> F64:
     while n < _LEAST_CELLS[order] or n < _LEAST_OVERLAP[order] * known.size:
         order -= 1
     a, b, value = u[known], v[known], difference[known]
+    middle = median_of(value)
     columns = [np.ones(n), a, b, a * a, a * b, b * b][: (1, 3, 6)[order]]
     design, target = np.zeros((2 * n, len(columns))), np.zeros(2 * n)
-    design[0::2], target[0::2] = np.stack(columns, axis=1), value - np.median(value)
+    design[0::2], target[0::2] = np.stack(columns, axis=1), value - middle
     parameters, residual = np.zeros(len(columns)), np.empty(2 * n)
     scale = fit_robust(design, target, np.ones(n), _CUT_OF_KERNEL, _CELL_ROUNDS, parameters, np.ones(n), residual)
     if not np.isfinite(scale):
         parameters[:] = 0.0
-    parameters[0] += np.median(value)
+    parameters[0] += middle
     coefficients[: len(parameters)] = parameters
     return coefficients
