@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.kernels.backend import called, kernel
+from skyquilt.kernels.order import sort_few
 
-__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "sample_map"]
+__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "median_filter", "sample_map"]
 
 LOWER_SIGMA = 0.15865525393145707  # share of a Gaussian below -1 sigma
 _STEPS_A_SIGMA = 128.0
@@ -209,6 +210,27 @@ def measure_cells(
                     m, s = cell_m, cell_s
                     if j == 0:
                         row_m, row_s = m, s
+
+
+@kernel
+def median_filter(padded: F64, out: F64) -> None:
+    """
+    Fill the median of the 3x3 neighbourhood of every cell of a map.
+
+    Parameters
+    ----------
+    padded : float64 (gy + 2, gx + 2), finite
+        The map with a margin of one cell.
+    out : float64 (gy, gx)
+        Written in place.
+    """
+    nine = np.empty(9)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(9):
+                nine[k] = padded[i + k // 3, j + k % 3]
+            sort_few(nine, 9)
+            out[i, j] = nine[4]
 
 
 @kernel

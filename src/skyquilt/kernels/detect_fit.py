@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64
@@ -43,6 +45,7 @@ _SMALLEST_RADIUS = 3.0  # px: thirteen green pixels, for seven unknowns at most
 _FLUX_E = 16.0 * np.log(2.0)  # two FWHM from the centre
 
 
+@lru_cache(maxsize=64)
 def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float]:
     """
     Return the samples of a star's profile, what its slope needs, and its flux for height 1 and unit moments.
@@ -54,7 +57,7 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
 
     Returns
     -------
-    profile : float64 (n,)
+    profile : float64 (n,), read-only
         g(e) = (1 + kappa e)^-beta at e = 0, 1/64, ... with kappa = (2^(1/beta) - 1) / ln 2, which puts half of the
         maximum at e = ln 2, as for the Gaussian exp(-e); e is half of
         the squared distance in sigma.
@@ -65,11 +68,17 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
     """
     e = np.arange(int(E_MAX * _PER_E) + 2) / _PER_E
     if inverse_beta < 1e-3:
-        return np.exp(-e), (0.0, 1.0), 2.0 * np.pi
+        return _read_only(np.exp(-e)), (0.0, 1.0), 2.0 * np.pi
     beta = 1.0 / inverse_beta
     kappa = (2.0**inverse_beta - 1.0) / np.log(2.0)
     share = 1.0 - (1.0 + kappa * _FLUX_E) ** (1.0 - beta)
-    return (1.0 + kappa * e) ** -beta, (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
+    return _read_only((1.0 + kappa * e) ** -beta), (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
+
+
+def _read_only(profile: F64) -> F64:
+    """Forbid writing into samples that are handed out more than once."""
+    profile.flags.writeable = False
+    return profile
 
 
 @called

@@ -7,7 +7,7 @@ import numpy as np
 from skyquilt.core.arrays import F32, F64, I64, Mask
 from skyquilt.kernels.backend import called, kernel
 
-__all__ = ["aperture_sums", "guess_shapes", "light_of_neighbours", "local_levels", "mark_duplicates"]
+__all__ = ["aperture_sums", "find_unsaturated", "guess_shapes", "light_of_neighbours", "local_levels", "mark_duplicates"]
 
 _NARROWEST = 0.25  # plane px²
 
@@ -144,6 +144,40 @@ def guess_shapes(plane: F32, x: F64, y: F64, level: F64, largest: float, shape: 
             shape[k, 0], shape[k, 1], shape[k, 2], shape[k, 3], shape[k, 4] = cx, cy, xx, xy, yy
         else:
             shape[k, 2] = 0.0
+
+
+@kernel
+def find_unsaturated(pixels: F32, x: F64, y: F64, saturation: float, found: I64) -> int:
+    """
+    Fill the indices of the first points with no saturated pixel within 2 px of the nearest one.
+
+    Parameters
+    ----------
+    pixels : float32 (y, x), ADU
+    x, y : float64 (n,), px
+    saturation : float, ADU
+    found : int64 (n_most,)
+        Written in place.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    h, w = pixels.shape
+    n = 0
+    for k in range(len(x)):
+        if n == len(found):
+            break
+        cx, cy = int(np.rint(x[k])), int(np.rint(y[k]))
+        is_saturated = False
+        for i in range(max(cy - 2, 0), min(cy + 3, h)):
+            for j in range(max(cx - 2, 0), min(cx + 3, w)):
+                is_saturated = is_saturated or pixels[i, j] >= saturation
+        if not is_saturated:
+            found[n] = k
+            n += 1
+    return n
 
 
 @kernel

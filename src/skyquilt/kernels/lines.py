@@ -74,6 +74,21 @@ def _crossed(start: int, slope: float, lanes: int, length: int) -> int:
 
 
 @called
+def _ends(enough: float, slope: float, lanes: int, shift: int, length: int) -> tuple[int, int]:
+    """
+    Return where the lines stop, and where they begin again, of which the largest of all sums could be significant.
+
+    It is so only where a line crosses less than `enough`² lanes: near the ends, as it leaves the plane at once.
+    """
+    most = enough * enough + 2.0
+    if most >= lanes or most * slope >= length - 1.0:
+        return length, length
+    low = int(np.ceil(-(lanes - 1.0 - most) * slope)) + 1
+    high = int(np.floor(length - 1.0 - most * slope))
+    return max(min(low, length), -shift), max(high, low, -shift)
+
+
+@called
 def _slope_sigma(
     sums: I16, shift: int, span: int, n_lanes: int, length: int, origin: int, few: int, unit: float
 ) -> float:
@@ -147,7 +162,7 @@ def lines_scratch(n_lanes: int, length: int) -> I16:
 
 
 def _levels(n_lanes: int) -> int:
-    return max(n_lanes - 1, 1).bit_length()
+    return max(int(n_lanes) - 1, 1).bit_length()
 
 
 @kernel
@@ -227,14 +242,22 @@ def strongest_line(
                 row = source[block * span + shift]
                 if lanes < few or tops[block * span + shift] <= best * max(unit, sigma) * np.sqrt(few):
                     continue
-                for start in range(-shift, length, _CHUNK):
-                    stop = min(start + _CHUNK, length)
+                low_stop, high_start = _ends(
+                    tops[block * span + shift] / (best * max(unit, sigma)), slope, lanes, shift, length
+                )
+                start = -shift
+                while start < length:
+                    if low_stop <= start < high_start:
+                        start = high_start
+                        continue
+                    stop = min(start + _CHUNK, length if start >= high_start else low_stop)
                     # A line crosses the more lanes the nearer it is to the middle: the fewest at an end of the chunk.
                     fewest = min(_crossed(start, slope, lanes, length), _crossed(stop - 1, slope, lanes, length))
                     least = best * max(unit, sigma) * np.sqrt(max(few, fewest))
-                    if _largest(row, size + start, size + stop) <= least:
+                    first, start = start, stop
+                    if _largest(row, size + first, size + stop) <= least:
                         continue
-                    for t in range(start, stop):
+                    for t in range(first, stop):
                         if row[size + t] <= least:
                             continue
                         crossed = _crossed(t, slope, lanes, length)

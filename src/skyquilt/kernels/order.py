@@ -144,7 +144,7 @@ def row_medians(rows: F64, least: int, out: F64) -> None:
 
 
 def median_of(values: NDArray[Any]) -> float:
-    """Return the median of some finite values, NaN of none: what ``np.median`` gives, at a tenth of its overhead."""
+    """Return the median of the finite ones of some values, NaN of none: ``np.nanmedian`` at a tenth of its overhead."""
     result = np.empty(1)
     row_medians(np.ascontiguousarray(values, dtype=np.float64).reshape(1, -1), 1, result)
     return float(result[0])

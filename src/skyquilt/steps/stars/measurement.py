@@ -8,6 +8,7 @@ from skyquilt.core import F32, F64, Cfa, Figures, Measurement, Stars
 from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect import subtract_sky
 from skyquilt.kernels.detect_surroundings import mark_duplicates
+from skyquilt.kernels.order import median_of
 from skyquilt.steps.stars.flux import measure_flux
 from skyquilt.steps.stars.halved import Halved, halve, saturation_limit
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
@@ -84,8 +85,9 @@ def measure(
     green = 0 if cfa is None else 1
     parity = -1 if cfa is None else int(np.argwhere(table == 1)[0].sum() % 2)
     halved = halved or halve(pixels, cfa, saturation_adu)
-    stars = find_stars(pixels, parity, halved, sky, green, saturation_adu, max_stars)
-    return _measurement(pixels, sky, green, stars, halved.n_saturated)
+    even = sky.smoothed(green)
+    stars = find_stars(pixels, parity, halved, sky, even, green, saturation_adu, max_stars)
+    return _measurement(pixels, sky, even, green, stars, halved.n_saturated)
 
 
 def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> Measurement:
@@ -114,13 +116,15 @@ def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> 
     )
     green = min(1, n_channels - 1)
     halved = halve(planes[green], None, saturation_adu)
-    stars = find_stars(planes[green], -1, halved, sky, green, saturation_adu, max_stars)
-    return _measurement(planes[green], sky, green, stars, halved.n_saturated)
+    even = sky.smoothed(green)
+    stars = find_stars(planes[green], -1, halved, sky, even, green, saturation_adu, max_stars)
+    return _measurement(planes[green], sky, even, green, stars, halved.n_saturated)
 
 
 def find_stars(
-    pixels: F32, parity: int, halved: Halved, sky: Sky, channel: int, saturation_adu: float, max_stars: int
-) -> Stars:
+    pixels: F32, parity: int, halved: Halved, sky: Sky, background: F32, channel: int, saturation_adu: float,
+    max_stars: int,
+) -> Stars:  # fmt: skip
     """
     Return the stars of one plane of pixels, brightest first.
 
@@ -130,13 +134,14 @@ def find_stars(
         -1 for all pixels, else (x + y) % 2 of those that take part.
     halved : Halved
         Of these pixels.
+    background : float32 (gy, gx), ADU
+        Smoothed sky of that channel.
     channel : int
         Which channel of `sky` is meant.
     """
     noise = float(sky.noise[channel])
     if not noise > 0.0:
         return Stars.empty()
-    background = sky.smoothed(channel)
     half = np.empty_like(halved.pixels)
     subtract_sky(halved.pixels, background, sky.cell_px, half)
     n_sites = 4 if parity < 0 else 2
@@ -232,12 +237,11 @@ def _interpolate(grid: F32, cell_px: int, x: F64, y: F64) -> F64:
     return value
 
 
-def _measurement(pixels: F32, sky: Sky, green: int, stars: Stars, n_saturated: int) -> Measurement:
+def _measurement(pixels: F32, sky: Sky, even: F32, green: int, stars: Stars, n_saturated: int) -> Measurement:
     known = sky.level[green][np.isfinite(sky.level[green])]
     background, gradient = np.nan, np.nan
     if len(known):
-        background = float(np.median(known))
-        even = sky.smoothed(green)
+        background = median_of(known)
         gradient = float(even.max() - even.min()) / abs(background) if background else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         clean = ~stars.is_saturated & (stars.flux > _FIGURE_SNR * stars.flux_error)
@@ -249,8 +253,8 @@ def _measurement(pixels: F32, sky: Sky, green: int, stars: Stars, n_saturated: i
         noise_adu=float(sky.noise[green]),
         saturated_share=n_saturated / pixels.size,
         n_stars=len(stars),
-        fwhm_px=float(np.median(stars.fwhm[chosen])) if len(chosen) else np.nan,
-        eccentricity=float(np.median(stars.eccentricity[chosen])) if len(chosen) else np.nan,
+        fwhm_px=median_of(stars.fwhm[chosen]),
+        eccentricity=median_of(stars.eccentricity[chosen]),
         gradient=gradient,
     )
     height, width = pixels.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -132,11 +133,14 @@ def _background(values: F32) -> F32:
     return smooth
 
 
+@lru_cache(maxsize=8)
 def _weights(n: int, n_patches: int) -> F64:
     """Return float64 (n, n_patches): linear interpolation between the patches' centres, level beyond the last."""
     centres = (np.arange(n_patches) + 0.5) * _CELL - 0.5
     at = np.interp(np.arange(n), centres, np.arange(n_patches))
-    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_patches)[None, :]))
+    weights = np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_patches)[None, :]))
+    weights.flags.writeable = False
+    return weights
 
 
 def _sample(values: F32) -> F32:

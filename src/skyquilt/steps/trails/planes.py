@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from skyquilt.core import F32, F64, Normalisation, Transform
@@ -108,10 +110,12 @@ def expected_in_frame(
     return _resampled(first, shape, (u, v, -surface_at(normalisation, u, v)), 1.0, factor)
 
 
+@lru_cache(maxsize=4)
 def _nodes(shape: tuple[int, int], factor: int) -> tuple[F64, F64]:
     """Return full pixel coordinates (x, y) of every _STEP-th cell, past the last one included."""
     rows, columns = (np.arange((n + _STEP - 1) // _STEP + 1, dtype=np.float64) * _STEP for n in shape)
     x, y = np.meshgrid(cell_to_pixel(columns, factor), cell_to_pixel(rows, factor))
+    x.flags.writeable = y.flags.writeable = False
     return x, y
 
 
