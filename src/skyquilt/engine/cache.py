@@ -115,8 +115,9 @@ class MeasurementCache:
 
 def _stars_of(table: F64) -> Stars:
     """Return the stars of a table with one row a field."""
-    *columns, is_saturated = table
-    return Stars(*columns, is_saturated > 0)
+    columns = dict(zip((field.name for field in fields(Stars)), table, strict=True))
+    columns["is_saturated"] = columns["is_saturated"] > 0
+    return Stars(**columns)
 
 
 def _write_whole(path: Path, content: memoryview) -> None:

@@ -60,7 +60,7 @@ def _gather(pixels: F32, y0: int, y1: int, x0: int, x1: int, row_step: int, valu
         for k in range(part.size):
             value = row[2 * k]
             part[k] = value
-            n_good += np.int32(abs(value) < np.float32(_HUGE))
+            n_good = np.int32(n_good + np.int32(abs(value) < np.float32(_HUGE)))
         if n_good == part.size:
             n += part.size
             continue
@@ -137,7 +137,7 @@ def _measure_cell(values: F32, steps: I16, level: float, sigma: float) -> tuple[
         middle = _quantile(steps, half, 0)
         low = _quantile(steps, low_rank, middle - int(_STEPS_A_SIGMA))
         tiny = 1e-7 * abs(level) + 1e-30
-        if not (-_MOST < low and middle < _MOST - 1):  # the seed was no good: start from everything
+        if not (low > -_MOST and middle < _MOST - 1):  # the seed was no good: start from everything
             least, most = values[0], values[0]
             for k in range(n):
                 least, most = min(least, values[k]), max(most, values[k])
@@ -234,9 +234,7 @@ def median_filter(padded: F64, out: F64) -> None:
 
 
 @kernel
-def sample_map(
-    grid: F32, across: F64, down: F64, width: float, height: float, x: F64, y: F64, level: F64
-) -> None:
+def sample_map(grid: F32, across: F64, down: F64, width: float, height: float, x: F64, y: F64, level: F64) -> None:
     """
     Fill the sky of a coarse map at positions of the frame, bilinear between the centres of the cells.
 

@@ -89,7 +89,7 @@ def _any_above(values: F32, limit: np.float32) -> bool:
     n_above = np.int32(0)  # counted, not sought: the compiler then compares sixteen at a time
     for k in range(values.size):
         n_above = np.int32(n_above + np.int32(values[k] > limit))
-    return n_above > 0
+    return bool(n_above > 0)
 
 
 @kernel

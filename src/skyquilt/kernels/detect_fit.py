@@ -217,8 +217,8 @@ def _accumulate(
     """
     Fill the lower half of the normal equations of the first `n_free` of height, x, y, and the inverse moments p, q, s.
 
-    `n_free` is 1, 3 or 6. Returns how many pixels take part and the sum of their squared residuals. The sums are written
-    out one by one: they then stay in registers, which is three times faster than a matrix in memory.
+    `n_free` is 1, 3 or 6. Returns how many pixels take part and the sum of their squared residuals. The sums are
+    written out one by one: they then stay in registers, which is faster than a matrix in memory.
     """
     h, w = pixels.shape
     stride = 1 if parity < 0 else 2

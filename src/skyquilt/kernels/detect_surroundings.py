@@ -7,7 +7,14 @@ import numpy as np
 from skyquilt.core.arrays import F32, F64, I64, Mask
 from skyquilt.kernels.backend import called, kernel
 
-__all__ = ["aperture_sums", "find_unsaturated", "guess_shapes", "light_of_neighbours", "local_levels", "mark_duplicates"]
+__all__ = [
+    "aperture_sums",
+    "find_unsaturated",
+    "guess_shapes",
+    "light_of_neighbours",
+    "local_levels",
+    "mark_duplicates",
+]
 
 _NARROWEST = 0.25  # plane px²
 

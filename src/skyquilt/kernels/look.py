@@ -66,7 +66,7 @@ def _halve_rows(pixels: F32, sites: I64, limit: np.float32, first: int, last: in
         row = pixels[y]
         in_row = np.int32(0)  # 32 bits, as the pixels have: the compiler then compares sixteen at a time
         for x in range(row.size):
-            in_row += np.int32(row[x] >= limit)
+            in_row = np.int32(in_row + np.int32(row[x] >= limit))
         n_bright += int(in_row)
     for i in range(first // 2, min(last // 2, half.shape[0])):
         target = half[i]

@@ -307,10 +307,12 @@ def whiten(residual: F32, activity: F32, noise: float, quiet: float, share: floa
     Definition:: excess = share * max(activity - quiet, 0); sigmas = residual / hypot(noise, excess);
     plain = residual where excess < noise, else NaN
     """
+    sky, sky2 = np.float32(noise), np.float32(noise * noise)
+    calm, part = np.float32(quiet), np.float32(share)
     for y in range(residual.shape[0]):
-        row, active, sigma, sky = residual[y], activity[y], sigmas[y], plain[y]
+        row, active, sigma, clean = residual[y], activity[y], sigmas[y], plain[y]
         for x in range(row.size):
-            excess = active[x] - quiet
-            excess = share * (0.0 if excess < 0.0 else excess)  # a NaN stays one
-            sigma[x] = row[x] / np.sqrt(noise * noise + excess * excess)
-            sky[x] = row[x] if excess < noise else np.float32(np.nan)
+            excess = active[x] - calm
+            excess = part * (np.float32(0.0) if excess < np.float32(0.0) else excess)  # a NaN stays one
+            sigma[x] = row[x] / np.sqrt(sky2 + excess * excess)
+            clean[x] = row[x] if excess < sky else np.float32(np.nan)

@@ -139,7 +139,9 @@ def _fit_rigid(name: str, pairs: Pairs, mirrored: bool) -> Fit | None:
 def _fit_homography(pairs: Pairs, affine: Fit) -> Fit | None:
     """Fit a homography, made linear about an affine fit."""
     u, v = (pairs.target - affine.residual).T
-    fit = _fit_design("homography", _perspective_design(pairs.a, pairs.b, u, v), pairs.target, pairs, affine.weight.copy())
+    fit = _fit_design(
+        "homography", _perspective_design(pairs.a, pairs.b, u, v), pairs.target, pairs, affine.weight.copy()
+    )
     if fit is None:
         return None
     p, a, b = fit.parameters, pairs.a, pairs.b

@@ -176,7 +176,9 @@ class _Grown:
     residual: F64
 
 
-def _grow(stars: Stars, reference: Reference, start: Transform, mirrored: bool, model: str) -> tuple[_Grown | None, I64]:
+def _grow(
+    stars: Stars, reference: Reference, start: Transform, mirrored: bool, model: str
+) -> tuple[_Grown | None, I64]:
     """Pair all stars and fit, each round with a better map and a smaller radius."""
     grid = reference.grid(len(reference))
     rich = _CHOICES.get(model, (model,))

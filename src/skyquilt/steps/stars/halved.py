@@ -33,8 +33,10 @@ class Halved:
 
 
 def halved_sites(cfa: Cfa | None) -> I64:
-    """Return (y, x) of the sites of the 2x2 cell that tell about stars, int64 (n, 2): the greens, all of a mono frame."""
-    return np.argwhere((np.zeros((2, 2), dtype=np.int64) if cfa is None else cfa.table) == (0 if cfa is None else _GREEN))
+    """Return (y, x) of the sites of a 2x2 cell that tell about stars, int64 (n, 2): the greens, all of mono."""
+    if cfa is None:
+        return np.argwhere(np.ones((2, 2), dtype=np.bool_))
+    return np.argwhere(cfa.table == _GREEN)
 
 
 def saturation_limit(saturation_adu: float) -> float:

@@ -150,7 +150,7 @@ def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noi
     known = noise**2 + (_MODEL_ERROR * usual[:, fit.AMPLITUDE]) ** 2
 
     def costs() -> dict[int, F64]:
-        """Mean squares over the same number of pixels in every trial: a fit that shrinks must not win by seeing fewer."""
+        """Mean squares over as many pixels in every trial: a fit that shrinks must not win by seeing fewer."""
         good = np.all([table[:, fit.OK] > 0 for table in tables.values()], axis=0)
         return {k: (0.5 * table[:, fit.CHI2] * usual[:, fit.N_USED] / known)[good] for k, table in tables.items()}
 
