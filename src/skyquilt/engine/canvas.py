@@ -105,7 +105,7 @@ class Canvas:
             site, empty = mosaic[y::2, x::2], holes[y::2, x::2]
             if empty.any():
                 site[empty] = np.median(site[~empty]) if not empty.all() else 0.0
-        colour = debayer(mosaic, cfa, method)
+        colour = debayer(mosaic, cfa, method, self._job.sampling.star_colour)
         colour[:, holes] = np.nan
         return colour
 

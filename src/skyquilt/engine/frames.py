@@ -7,19 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, I64, Calibration, Cfa
+from skyquilt.core import F32, Calibration, Cfa
 from skyquilt.engine.light import Light
 from skyquilt.io.fits import frame_source
 from skyquilt.kernels.calibrate import NO_DARK, NO_DEFECTS, NO_FLAT
 from skyquilt.kernels.look import look_at_frame
 from skyquilt.steps import stars, trails
 
-__all__ = ["BINNING", "CalibratedFrame", "binned_plane", "calibrated_frame"]
+__all__ = ["BINNING", "CalibratedFrame", "binned_plane", "calibrated_frame", "look_at"]
 
 BINNING = 4
 """Side of the cells, px, on which satellite trails are looked for."""
-
-_NO_PLACES: I64 = np.zeros(0, dtype=np.int64)
 
 
 class _Memory(threading.local):
@@ -27,15 +25,6 @@ class _Memory(threading.local):
 
     pixels: F32 = np.zeros((0, 0, 0), dtype=np.float32)
     half: F32 = np.zeros((0, 0), dtype=np.float32)
-    calibration: Calibration | None = None
-    places: I64 = _NO_PLACES
-
-    def places_of(self, calibration: Calibration) -> I64:
-        """Return the flat indices of the defects; they are looked for once."""
-        if self.calibration is not calibration:
-            self.calibration = calibration
-            self.places = _NO_PLACES if calibration.defects is None else np.flatnonzero(calibration.defects)
-        return self.places
 
 
 _memory = _Memory()
@@ -83,19 +72,37 @@ def calibrated_frame(light: Light, cfa: Cfa | None) -> CalibratedFrame:
         usable = float(np.mean(tile.mask))
     if source.n_channels > 1:
         return CalibratedFrame(pixels, usable, None)
-    calibration = light.calibration
+    halved = look_at(pixels[0], light.calibration, cfa, light.file.meta.saturation_adu, _memory.half)
+    return CalibratedFrame(pixels, usable, halved)
+
+
+def look_at(pixels: F32, calibration: Calibration, cfa: Cfa | None, saturation_adu: float, half: F32) -> stars.Halved:
+    """
+    Calibrate the pixels of a frame in place, the same as `calibrate.Calibrated` gives, and return it halved.
+
+    Parameters
+    ----------
+    pixels : float32 (y, x), ADU
+        Raw frame. A defect without any good neighbour keeps its value.
+    calibration : Calibration
+        Arrays of the size of the frame.
+    cfa : Cfa or None
+    saturation_adu : float
+    half : float32 (y // 2, x // 2)
+        The memory of what is returned.
+    """
     n_saturated = look_at_frame(
-        pixels[0],
+        pixels,
         NO_DARK if calibration.dark is None else calibration.dark,
         NO_FLAT if calibration.inverse_flat is None else calibration.inverse_flat,
         NO_DEFECTS if calibration.defects is None else calibration.defects,
-        _memory.places_of(calibration),
+        calibration.defect_rows,
         1 if cfa is None else 2,
         stars.halved_sites(cfa),
-        stars.saturation_limit(light.file.meta.saturation_adu),
-        _memory.half,
+        stars.saturation_limit(saturation_adu),
+        half,
     )
-    return CalibratedFrame(pixels, usable, stars.Halved(_memory.half, n_saturated))
+    return stars.Halved(half, n_saturated)
 
 
 def binned_plane(frame: CalibratedFrame) -> F32 | None:

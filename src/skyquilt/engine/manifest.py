@@ -126,7 +126,11 @@ class Statistics(_Record):
 
 
 class Manifest(_Record):
-    """The whole run. Everything above `environment` is the reproducible part: no clock, host or absolute path."""
+    """
+    The whole run. Everything above `environment` is the reproducible part: no clock, host or absolute path.
+
+    `star_colour` is red over green and blue over green of a usual star, to which the debayering was balanced.
+    """
 
     schema_id: str = SCHEMA_ID
     schema_version: int = SCHEMA_VERSION
@@ -141,6 +145,7 @@ class Manifest(_Record):
     rejection_rule: str
     debayer_method: str
     kernel: str
+    star_colour: tuple[float, float] | None = None
     schedule: str
     unit: str
     full_scale_adu: float = 65535.0

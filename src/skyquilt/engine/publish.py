@@ -164,6 +164,7 @@ def _manifest(run: GroupRun, arrangement: Arrangement, statistics: Statistics, o
         rejection_rule=_rule(run, statistics.n_stacked),
         debayer_method=sampling.method,
         kernel=sampling.kernel,
+        star_colour=sampling.star_colour if sampling.is_balanced else None,
         schedule=arrangement.plan.schedule,
         unit=run.recipe.unit,
         full_scale_adu=run.full_scale_adu,

@@ -12,7 +12,7 @@ from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
-from skyquilt.steps import calibrate, resample
+from skyquilt.steps import calibrate, resample, stars
 
 __all__ = ["FrameLostError", "Sampling", "choose_sampling", "is_rotated", "sample_variances", "sampler_of"]
 
@@ -47,6 +47,8 @@ class Sampling:
         Frame pixels a canvas pixel: 2 for superpixel, else 1.
     debayer_after : str or None
         Method that debayers the stacked mosaic.
+    star_colour : (float, float)
+        Red over green and blue over green of a usual star of the reference, to which "malvar" is balanced.
     """
 
     method: str
@@ -56,6 +58,12 @@ class Sampling:
     n_channels: int
     cell: int = 1
     debayer_after: str | None = None
+    star_colour: tuple[float, float] = stars.NEUTRAL
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the colour of the stars matters."""
+        return "malvar" in (self.method, self.debayer_after)
 
     @property
     def keeps_mosaic(self) -> bool:
@@ -157,6 +165,7 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             method=sampling.method if sampling.cfa else resample.DEFAULT_METHOD,
             kernel=sampling.kernel,
             window_px=sampling.window_px,
+            star_colour=sampling.star_colour,
             normalisation=light.normalisation,
             saturation_adu=light.file.meta.saturation_adu,
             feather_px=recipe.feather_px,
@@ -171,5 +180,11 @@ def sample_variances(sampling: Sampling, n_planes: int) -> F64:
     if sampling.keeps_mosaic:
         return np.ones(1)
     return resample.sample_variances(
-        sampling.cfa, n_planes, sampling.method, sampling.kernel, sampling.window_px, sampling.cell
+        sampling.cfa,
+        n_planes,
+        sampling.method,
+        sampling.kernel,
+        sampling.window_px,
+        sampling.cell,
+        sampling.star_colour,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -34,6 +35,7 @@ from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltE
 from skyquilt.io.discover import discover
 from skyquilt.io.fits import frame_source
 from skyquilt.io.framelist import read_frame_list
+from skyquilt.steps import stars
 from skyquilt.steps.debayer import contradiction
 
 _PLANES_SHARE = 0.1
@@ -180,11 +182,13 @@ def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     reference = align_lights(run.lights, run.recipe, run.listener, known)
     if len(run.kept) < 2:
         raise NotRegistered(f"{run.group.name}: fewer than two frames can be stacked", "see the reasons above")
-    _check_pattern(run, reference)
+    colour = _look_at_reference(run, reference)
     transforms = [light.registration.transform for light in run.kept if light.registration]
     meta = reference.file.meta
     rotated = is_rotated(transforms, meta.width, meta.height)
     sampling = choose_sampling(run.recipe, meta.cfa, meta.n_planes, is_rotated=rotated)
+    if sampling.is_balanced:
+        sampling = replace(sampling, star_colour=colour)
     if sampling.keeps_mosaic and rotated:
         raise NotRegistered(
             f"{run.group.name}: the frames are rotated against each other, whole-pixel shifts cannot align them",
@@ -212,20 +216,26 @@ def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     return Arrangement(reference, sampling, plan.canvas, plan)
 
 
-def _check_pattern(run: GroupRun, reference: Light) -> None:
-    """Warn if the sky of the reference contradicts the colour filter array that the frames are said to have."""
+def _look_at_reference(run: GroupRun, reference: Light) -> tuple[float, float]:
+    """
+    Return the colour of the reference's stars.
+
+    Warns if its sky contradicts the colour filter array that the frames are said to have.
+    """
     cfa = reference.file.meta.cfa
-    if cfa is None:
-        return
+    if cfa is None or reference.measurement is None:
+        return stars.NEUTRAL
     try:
         source = frame_source(reference.file)
-        problem = contradiction(source.read(source.bounds).pixels[0], cfa)
+        pixels = source.read(source.bounds).pixels[0]
     except UnreadableFrame:
-        return  # the integration leaves it out
+        return stars.NEUTRAL  # the integration leaves it out
+    problem = contradiction(pixels, cfa)
     note = f"{problem}; name the true one with --cfa"
     if problem and note not in reference.notes:
         reference.notes.append(note)
         run.listener(Event("warning", "plan", f"{reference.file.name}: {note}"))
+    return stars.star_colour(pixels, cfa, reference.measurement.stars)
 
 
 def _in_cells(box: Box, cell: int) -> Box:

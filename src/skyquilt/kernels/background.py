@@ -52,7 +52,7 @@ def define_cell(values: F64) -> tuple[float, float]:
 
 @called
 def _gather(pixels: F32, y0: int, y1: int, x0: int, x1: int, row_step: int, values: F32, n: int) -> int:
-    """Append every second pixel of every `row_step`-th row of a box to `values`, if finite; return how many it holds."""
+    """Append every second pixel of every `row_step`-th row of a box, if finite; return how many there are then."""
     for y in range(y0, y1, row_step):
         row = pixels[y, x0:x1]
         part = values[n : n + (row.size + 1) // 2]
@@ -107,11 +107,11 @@ def _quantile(steps: I16, needed: int, guess: int) -> int:
 
 @called
 def _clipped_mean(steps: I16, level: float, reach: float) -> float:
-    """Return the mean of the steps within `reach` of the level, the window re-centred on it; whole steps sum exactly."""
+    """Return the mean of the steps within `reach` of the level, the window re-centred on it."""
     before = np.int32(_MOST + 1)
     for _ in range(_ROUNDS):
         first, last = np.int32(np.ceil(level - reach)), np.int32(np.floor(level + reach))
-        if first == before:  # nearly so the last one too: the mean would hardly move any more
+        if first == before:  # the window has come to rest
             break
         before = first
         total, n = np.int32(0), np.int32(0)

@@ -55,14 +55,24 @@ def bilinear(pixels: F32, cfa: Cfa) -> F32:
     return _crop(_sort_colours(own, green, other, is_red_row))
 
 
-def malvar(pixels: F32, cfa: Cfa) -> F32:
+def malvar(pixels: F32, cfa: Cfa, star_colour: tuple[float, float] = (1.0, 1.0)) -> F32:
     """
     Return bilinear interpolation corrected by the Laplacian of the colour that was measured.
 
+    Parameters
+    ----------
+    star_colour : (float, float)
+        Red over green and blue over green of a usual star.
+
     Notes
     -----
-    The 5 x 5 filters of Malvar, He & Cutler 2004 (ICASSP), figure 2, gains 1/2, 5/8, 3/4.
+    The 5 x 5 filters of Malvar, He & Cutler 2004 (ICASSP), figure 2, gains 1/2, 5/8, 3/4. They take the Laplacian to be
+    the same in all colours. A star's is as large as the star is bright in that colour, so it is scaled by the colour of
+    a usual star: the same as dividing each colour by its brightness before and multiplying by it after. Constants come
+    through unscaled, and so do the sums: each Laplacian is 0 for a constant, and its sum over the plane is 0.
     """
+    red, blue = np.float32(star_colour[0]), np.float32(star_colour[1])
+    by_red, by_blue = np.float32(1.0) / red, np.float32(1.0) / blue
     c = _pad(pixels)
     is_colour, is_red_row = _sites(cfa, c.shape)
     beside = _at(c, -1, 0) + _at(c, 1, 0)
@@ -71,10 +81,12 @@ def malvar(pixels: F32, cfa: Cfa) -> F32:
     far_over = _at(c, 0, -2) + _at(c, 0, 2)
     corners = (_at(c, -1, -1) + _at(c, 1, -1)) + (_at(c, -1, 1) + _at(c, 1, 1))
     far = far_beside + far_over
-    cross = (4 * c + 2 * (beside + over) - far) / 8
-    across = (5 * c + 4 * beside - (far_beside + corners) + far_over / 2) / 8
-    along = (5 * c + 4 * over - (far_over + corners) + far_beside / 2) / 8
-    diagonal = (6 * c + 2 * corners - np.float32(1.5) * far) / 8
+    cross = (2 * (beside + over) + np.where(is_red_row, by_red, by_blue) * (4 * c - far)) / 8
+    sideways, upwards = (5 * c - (a + corners) + b / 2 for a, b in ((far_beside, far_over), (far_over, far_beside)))
+    across = (4 * beside + np.where(is_red_row, red, blue) * sideways) / 8
+    along = (4 * over + np.where(is_red_row, blue, red) * upwards) / 8
+    own_to_other = np.where(is_red_row, blue * by_red, red * by_blue)
+    diagonal = (2 * corners + own_to_other * (6 * c - np.float32(1.5) * far)) / 8
     own = np.where(is_colour, c, across)
     green = np.where(is_colour, cross, c)
     other = np.where(is_colour, diagonal, along)

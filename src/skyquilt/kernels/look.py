@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core.arrays import F32, I64, Mask
+from skyquilt.core.arrays import F32, I32, I64, Mask
 from skyquilt.kernels.backend import called, kernel
-from skyquilt.kernels.order import sort_few
+from skyquilt.kernels.calibrate import calibrate_box, repair_pixel
 
 __all__ = ["halve_frame", "look_at_frame"]
 
@@ -14,48 +14,13 @@ _BAND = 16  # rows, even; with dark and flat they stay in the second-level cache
 
 
 @called
-def _calibrate_rows(pixels: F32, dark: F32, inverse_flat: F32, first: int, last: int) -> None:
-    """Do ``(pixels - dark) * inverse_flat`` in place, as `calibrate_box` does."""
+def _repair_rows(
+    pixels: F32, defects: Mask, starts: I64, columns: I32, first: int, last: int, step: int, values: F32
+) -> None:
+    """Repair the defects of some rows."""
     for y in range(first, last):
-        row = pixels[y]
-        if dark.size > 0:
-            off = dark[y]
-            for x in range(row.size):
-                row[x] -= off[x]
-        if inverse_flat.size > 0:
-            gain = inverse_flat[y]
-            for x in range(row.size):
-                row[x] *= gain[x]
-
-
-@called
-def _repair(pixels: F32, defects: Mask, y: int, x: int, step: int, values: F32) -> None:
-    """Replace one defect by the median of its good neighbours, as `repair_defects` does."""
-    height, width = pixels.shape
-    for ring in range(1, 3):
-        reach = ring * step
-        n = 0
-        for dy in range(-reach, reach + 1, reach):
-            for dx in range(-reach, reach + 1, reach):
-                v, u = y + dy, x + dx
-                if 0 <= v < height and 0 <= u < width and not defects[v, u]:
-                    values[n] = pixels[v, u]
-                    n += 1
-        if n > 0:
-            sort_few(values, n)
-            lower, upper = values[(n - 1) // 2], values[n // 2]
-            pixels[y, x] = upper if n % 2 == 1 else np.float32(0.5) * (lower + upper)
-            return
-
-
-@called
-def _repair_rows(pixels: F32, defects: Mask, places: I64, at: int, last: int, step: int, values: F32) -> int:
-    """Repair the defects from the `at`-th one on that lie above row `last`; return which one comes next."""
-    width = pixels.shape[1]
-    while at < places.size and places[at] < last * width:
-        _repair(pixels, defects, places[at] // width, places[at] % width, step, values)
-        at += 1
-    return at
+        for k in range(starts[y], starts[y + 1]):
+            repair_pixel(pixels, defects, 0, 0, columns[k], y, step, values)
 
 
 @called
@@ -87,7 +52,7 @@ def look_at_frame(
     dark: F32,
     inverse_flat: F32,
     defects: Mask,
-    places: I64,
+    defect_rows: tuple[I64, I32],
     step: int,
     sites: I64,
     limit: float,
@@ -102,8 +67,8 @@ def look_at_frame(
         Raw; changed in place.
     dark, inverse_flat : float32 (y, x), or of size 0 to leave the step out
     defects : bool (y, x), or of size 0
-    places : int64 (n,)
-        ``np.flatnonzero(defects)``.
+    defect_rows : (int64, int32)
+        `Calibration.defect_rows`.
     step : int, px
         Distance of the neighbours that repair a defect: 2 on a CFA, 1 on a mono frame.
     sites : int64 (n, 2)
@@ -122,14 +87,18 @@ def look_at_frame(
     Definition: `calibrate_box`, then `repair_defects`, of the whole frame, hence the same bits; then `halve_frame`.
     """
     height = pixels.shape[0]
-    margin = 2 * step if places.size > 0 else 0  # rows below a defect that its repair looks at
+    starts, columns = defect_rows
+    margin = 2 * step if starts.size > 0 else 0  # rows below a defect that its repair looks at
     values = np.empty(8, np.float32)
-    n_bright, done, at = 0, 0, 0
+    n_bright, done = 0, 0
     for start in range(0, height, _BAND):
         stop = min(start + _BAND, height)
-        _calibrate_rows(pixels, dark, inverse_flat, start, stop)
+        band = pixels[start:stop]
+        if dark.size > 0 or inverse_flat.size > 0:
+            calibrate_box(band, dark, inverse_flat, 0, start, band)
         end = height if stop == height else max(stop - margin, 0)
-        at = _repair_rows(pixels, defects, places, at, end, step, values)
+        if starts.size > 0:
+            _repair_rows(pixels, defects, starts, columns, done, end, step, values)
         n_bright += _halve_rows(pixels, sites, np.float32(limit), done, end, half)
         done = end
     return n_bright

@@ -11,21 +11,25 @@ from skyquilt.kernels.debayer_rcd import debayer_rcd
 
 __all__ = ["METHODS", "Debayered", "debayer"]
 
-_LOOPS = {
-    "bilinear": debayer_bilinear,
-    "malvar": debayer_malvar,
-    "rcd": debayer_rcd,
-    "superpixel": debayer_superpixel,
-}
-METHODS = tuple(_LOOPS)
+_LOOPS = {"bilinear": debayer_bilinear, "rcd": debayer_rcd, "superpixel": debayer_superpixel}
+METHODS = ("bilinear", "malvar", "rcd", "superpixel")
+NEUTRAL = (1.0, 1.0)
 
 
 def _check(method: str) -> None:
-    if method not in _LOOPS:
+    if method not in METHODS:
         raise UsageError(f"{method!r} is not a way of debayering", f"one of: {', '.join(METHODS)}")
 
 
-def debayer(pixels: F32, cfa: Cfa, method: str = "malvar") -> F32:
+def _run(method: str, plane: F32, red_site: tuple[int, int], star_colour: tuple[float, float], out: F32) -> None:
+    """Run the loop of a method."""
+    if method == "malvar":
+        debayer_malvar(plane, *red_site, star_colour, out)
+    else:
+        _LOOPS[method](plane, *red_site, out)
+
+
+def debayer(pixels: F32, cfa: Cfa, method: str = "malvar", star_colour: tuple[float, float] = NEUTRAL) -> F32:
     """
     Return red, green and blue of a colour filter array.
 
@@ -35,6 +39,8 @@ def debayer(pixels: F32, cfa: Cfa, method: str = "malvar") -> F32:
     cfa : Cfa
         Pattern of `pixels`, counted from its first pixel.
     method : "bilinear", "malvar", "rcd" or "superpixel"
+    star_colour : (float, float)
+        Red over green and blue over green of a usual star, to which "malvar" is balanced.
 
     Returns
     -------
@@ -60,8 +66,7 @@ def debayer(pixels: F32, cfa: Cfa, method: str = "malvar") -> F32:
     plane = np.array(mirrored, dtype=np.float32, order="C")
     size = (height // 2, width // 2) if method == "superpixel" else (height, width)
     out = np.empty((*size, 4), dtype=np.float32)
-    red_x, red_y = cfa.red_site
-    _LOOPS[method](plane, red_x, red_y, out)
+    _run(method, plane, cfa.red_site, star_colour, out)
     return np.ascontiguousarray(out[..., :3].transpose(2, 0, 1))
 
 
@@ -77,6 +82,8 @@ class Debayered:
         Pattern of the source, counted from its pixel (0, 0).
     method : str
         As `debayer`; "superpixel" gives a source of half the size.
+    star_colour : (float, float)
+        As `debayer`.
 
     Notes
     -----
@@ -84,11 +91,14 @@ class Debayered:
     pixels beyond the source's bounds do not count: they are mirrored.
     """
 
-    def __init__(self, source: PixelSource, cfa: Cfa, method: str = "malvar") -> None:
+    def __init__(
+        self, source: PixelSource, cfa: Cfa, method: str = "malvar", star_colour: tuple[float, float] = NEUTRAL
+    ) -> None:
         _check(method)
         self.source = source
         self.cfa = cfa
         self.method = method
+        self.star_colour = star_colour
 
     @property
     def n_channels(self) -> int:
@@ -126,8 +136,7 @@ class Debayered:
         grid = np.ix_(rows - piece.y0, columns - piece.x0)
         plane = np.ascontiguousarray(tile.pixels[0][grid])
         out = np.empty((*box.shape, 4), dtype=np.float32)
-        red_x, red_y = self.cfa.shifted(box.x0, box.y0).red_site
-        _LOOPS[self.method](plane, red_x, red_y, out)
+        _run(self.method, plane, self.cfa.shifted(box.x0, box.y0).red_site, self.star_colour, out)
         return out[..., :3].transpose(2, 0, 1), _erode(tile.mask[grid], reach)
 
 

@@ -33,13 +33,21 @@ class _Noise:
 
 
 @lru_cache(maxsize=16)
-def sample_variances(cfa: Cfa | None, n_planes: int, method: str, kernel: str, window_px: float, cell: int) -> F64:
+def sample_variances(
+    cfa: Cfa | None,
+    n_planes: int,
+    method: str,
+    kernel: str,
+    window_px: float,
+    cell: int,
+    star_colour: tuple[float, float] = (1.0, 1.0),
+) -> F64:
     """
     Return the variance of a sample of flat sky over that of a raw pixel of its colour, float64 (n_channels,).
 
     Parameters
     ----------
-    cfa, method, kernel, window_px
+    cfa, method, kernel, window_px, star_colour
         As `CanvasSampler` takes them.
     n_planes : int
         Of the frame: 1 or 3.
@@ -65,6 +73,7 @@ def sample_variances(cfa: Cfa | None, n_planes: int, method: str, kernel: str, w
         method=method if cfa is not None else "malvar",
         kernel=kernel,
         window_px=window_px,
+        star_colour=star_colour,
     )
     side = _SIDE_PX // cell
     values = np.empty((sampler.n_channels, side, side), dtype=np.float32)
