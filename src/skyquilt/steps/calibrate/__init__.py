@@ -1,6 +1,6 @@
 """Taking the camera out of the frames: choosing, judging and applying calibration frames."""
 
-from skyquilt.steps.calibrate.calibrated import Calibrated, calibrate_frame, negative_share, warn_of_negatives
+from skyquilt.steps.calibrate.calibrated import Calibrated, negative_share, warn_of_negatives
 from skyquilt.steps.calibrate.defects import find_defects, find_defects_in_lights
 from skyquilt.steps.calibrate.flat import normalise_flat
 from skyquilt.steps.calibrate.judge import JudgeRules, Verdict, judge_profiles
@@ -17,7 +17,6 @@ __all__ = [
     "MatchRules",
     "RowBand",
     "Verdict",
-    "calibrate_frame",
     "find_defects",
     "find_defects_in_lights",
     "find_row_bands",
