@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.kernels.backend import called, kernel
-from skyquilt.kernels.order import sort_few
 
-__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "median_filter", "sample_map"]
+__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "sample_map"]
 
 LOWER_SIGMA = 0.15865525393145707  # share of a Gaussian below -1 sigma
 _STEPS_A_SIGMA = 128.0
@@ -91,17 +90,21 @@ def _count_up_to(steps: I16, limit: np.int16) -> int:
 @called
 def _quantile(steps: I16, needed: int, guess: int) -> int:
     """Return the smallest step that `needed` of the values do not exceed, sought from `guess` on by halving."""
-    below, top = guess - _NEAR, guess + _NEAR
-    while below > -_MOST and _count_up_to(steps, np.int16(below)) >= needed:
-        below, top = max(3 * below - 2 * top, -_MOST), below
-    while top < _MOST - 1 and _count_up_to(steps, np.int16(top)) < needed:
-        below, top = top, min(3 * top - 2 * below, _MOST - 1)
+    below, top = -_MOST - 1, _MOST
+    probe, reach = min(max(guess - _NEAR, -_MOST), _MOST - 1), 2 * _NEAR
     while top - below > 1:
-        middle = (below + top) // 2
-        if _count_up_to(steps, np.int16(middle)) >= needed:
-            top = middle
+        if _count_up_to(steps, np.int16(probe)) >= needed:
+            top = probe
         else:
-            below = middle
+            below = probe
+        if top - below <= reach:
+            probe = (below + top) // 2
+        elif below == -_MOST - 1:  # farther and farther down, or up
+            probe, reach = max(top - reach, -_MOST), 4 * reach
+        elif top == _MOST:
+            probe, reach = min(below + reach, _MOST - 1), 4 * reach
+        else:
+            probe = (below + top) // 2
     return top
 
 
@@ -210,27 +213,6 @@ def measure_cells(
                     m, s = cell_m, cell_s
                     if j == 0:
                         row_m, row_s = m, s
-
-
-@kernel
-def median_filter(padded: F64, out: F64) -> None:
-    """
-    Fill the median of the 3x3 neighbourhood of every cell of a map.
-
-    Parameters
-    ----------
-    padded : float64 (gy + 2, gx + 2), finite
-        The map with a margin of one cell.
-    out : float64 (gy, gx)
-        Written in place.
-    """
-    nine = np.empty(9)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            for k in range(9):
-                nine[k] = padded[i + k // 3, j + k % 3]
-            sort_few(nine, 9)
-            out[i, j] = nine[4]
 
 
 @kernel
