@@ -135,9 +135,12 @@ def _measure_cell(values: F32, steps: I16, level: float, sigma: float) -> tuple[
     n = values.size
     half, low_rank = (n + 1) // 2, int(np.ceil(LOWER_SIGMA * n))
     for _ in range(_ATTEMPTS):
-        origin, step = np.float32(level), np.float32(sigma / _STEPS_A_SIGMA)
+        # an origin of few digits: a constant added to the frame moves it by that constant and changes no step
+        grain = 2.0 ** np.floor(np.log2(sigma))
+        origin, step = np.float32(np.rint(level / grain) * grain), np.float32(sigma / _STEPS_A_SIGMA)
         _in_steps(values, origin, step, steps)
-        middle = _quantile(steps, half, 0)
+        expected = (level - np.float64(origin)) / np.float64(step)
+        middle = _quantile(steps, half, int(min(max(expected, -_MOST), _MOST)))
         low = _quantile(steps, low_rank, middle - int(_STEPS_A_SIGMA))
         tiny = 1e-7 * abs(level) + 1e-30
         if not (low > -_MOST and middle < _MOST - 1):  # the seed was no good: start from everything
