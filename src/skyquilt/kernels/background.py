@@ -13,7 +13,8 @@ __all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "sample_map"]
 LOWER_SIGMA = 0.15865525393145707  # share of a Gaussian below -1 sigma
 _STEPS_A_SIGMA = 128.0
 _MOST = 32767
-_NEAR = 24  # steps: that far the level of a cell usually is from that of the cell before
+_BIN = 16  # steps: 1/8 sigma
+_MOST_BINS = 2048
 _CLIP = 2.5
 _ROUNDS = 4
 _ATTEMPTS = 14
@@ -88,24 +89,32 @@ def _count_up_to(steps: I16, limit: np.int16) -> int:
 
 
 @called
-def _quantile(steps: I16, needed: int, guess: int) -> int:
-    """Return the smallest step that `needed` of the values do not exceed, sought from `guess` on by halving."""
-    below, top = -_MOST - 1, _MOST
-    probe, reach = min(max(guess - _NEAR, -_MOST), _MOST - 1), 2 * _NEAR
+def _quantile(steps: I16, rank: float, guess: float) -> float:
+    """
+    Return the value of a rank, in steps, sought from `guess` on by halving; -inf or inf where it is clipped.
+
+    Values are taken as spread evenly over bins of 1/8 sigma, so that it does not stick to whole numbers.
+    """
+    below, top, n_below, n_top = -_MOST_BINS, _MOST_BINS, 0, steps.size
+    probe = min(max(int(np.floor(guess / _BIN)) - 1, 1 - _MOST_BINS), _MOST_BINS - 1)
+    reach = 3
     while top - below > 1:
-        if _count_up_to(steps, np.int16(probe)) >= needed:
-            top = probe
+        count = _count_up_to(steps, np.int16(_BIN * probe - 1))
+        if count > rank:
+            top, n_top = probe, count
         else:
-            below = probe
-        if top - below <= reach:
-            probe = (below + top) // 2
-        elif below == -_MOST - 1:  # farther and farther down, or up
-            probe, reach = max(top - reach, -_MOST), 4 * reach
-        elif top == _MOST:
-            probe, reach = min(below + reach, _MOST - 1), 4 * reach
+            below, n_below = probe, count
+        if below == -_MOST_BINS and top - below > reach:  # farther and farther down, or up
+            probe, reach = top - reach, 4 * reach
+        elif top == _MOST_BINS and top - below > reach:
+            probe, reach = below + reach, 4 * reach
         else:
             probe = (below + top) // 2
-    return top
+    if below == -_MOST_BINS:
+        return -np.inf
+    if top == _MOST_BINS:
+        return np.inf
+    return _BIN * (below + (rank - n_below + 0.5) / (n_top - n_below))
 
 
 @called
@@ -133,31 +142,30 @@ def _clipped_mean(steps: I16, level: float, reach: float) -> float:
 def _measure_cell(values: F32, steps: I16, level: float, sigma: float) -> tuple[float, float]:
     """Return level and sigma of one cell, sought from the given ones on; NaN if that comes to nothing."""
     n = values.size
-    half, low_rank = (n + 1) // 2, int(np.ceil(LOWER_SIGMA * n))
     for _ in range(_ATTEMPTS):
         # an origin of few digits: a constant added to the frame moves it by that constant and changes no step
         grain = 2.0 ** np.floor(np.log2(sigma))
         origin, step = np.float32(np.rint(level / grain) * grain), np.float32(sigma / _STEPS_A_SIGMA)
         _in_steps(values, origin, step, steps)
-        expected = (level - np.float64(origin)) / np.float64(step)
-        middle = _quantile(steps, half, int(min(max(expected, -_MOST), _MOST)))
-        low = _quantile(steps, low_rank, middle - int(_STEPS_A_SIGMA))
+        expected = min(max((level - np.float64(origin)) / np.float64(step), -_MOST), _MOST)
+        middle = _quantile(steps, 0.5 * n, expected)
+        low = _quantile(steps, LOWER_SIGMA * n, middle - _STEPS_A_SIGMA)
         tiny = 1e-7 * abs(level) + 1e-30
-        if not (low > -_MOST and middle < _MOST - 1):  # the seed was no good: start from everything
+        if not (np.isfinite(low) and np.isfinite(middle)):  # the seed was no good: start from everything
             least, most = values[0], values[0]
             for k in range(n):
                 least, most = min(least, values[k]), max(most, values[k])
             level = 0.5 * (np.float64(least) + np.float64(most))
             sigma = max((np.float64(most) - np.float64(least)) * _STEPS_A_SIGMA / (2 * _MOST - 4), tiny)
             continue
-        found = float(middle - low)
+        found = middle - low
         if (found < 0.25 * _STEPS_A_SIGMA and sigma > 2.0 * tiny) or found > 16.0 * _STEPS_A_SIGMA:
-            level = float(origin) + (middle + 0.5) * float(step)
+            level = float(origin) + middle * float(step)
             sigma = max(max(found, 2.0) * float(step), tiny)
             continue
-        if found < 1.0:  # no noise at all in this cell
+        if found <= _BIN:  # no noise at all in this cell
             return float(origin) + middle * float(step), 0.0
-        mean = _clipped_mean(steps, float(middle), _CLIP * found)
+        mean = _clipped_mean(steps, middle, _CLIP * found)
         return float(origin) + (mean + 0.5) * float(step), found * float(step)
     return np.nan, np.nan
 
