@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skyquilt.kernels.detect_surroundings import aperture_sums, find_unsaturated, light_of_neighbours, local_levels
+from skyquilt.kernels.detect_surroundings import aperture_sums, local_levels
 
 
 def test_the_level_of_an_annulus_is_its_clipped_mean() -> None:
@@ -28,29 +28,6 @@ def test_the_level_of_an_annulus_is_its_clipped_mean() -> None:
         assert level[k] == pytest.approx(mean, rel=1e-6)
 
 
-def test_neighbours_are_all_other_stars_within_reach() -> None:
-    rng = np.random.default_rng(2)
-    x, y, height = rng.uniform(0, 90, (3, 80))
-    light = np.empty(50)
-    light_of_neighbours(x, y, height, 12.0, light)
-    near = (np.hypot(x[:50, None] - x, y[:50, None] - y) < 12.0) & ~np.eye(50, 80, dtype=bool)
-    assert np.allclose(light, (near * height).sum(axis=1))
-
-
-def test_the_first_points_far_from_saturated_pixels_are_found() -> None:
-    rng = np.random.default_rng(3)
-    pixels = rng.uniform(0, 1000, (60, 70)).astype(np.float32)
-    pixels[rng.integers(0, 60, 40), rng.integers(0, 70, 40)] = 60000.0
-    x, y = rng.uniform(0, 69, 100), rng.uniform(0, 59, 100)
-    is_far = []
-    for u, v in zip(np.rint(x).astype(int), np.rint(y).astype(int), strict=True):
-        is_far.append(pixels[max(v - 2, 0) : v + 3, max(u - 2, 0) : u + 3].max() < 60000.0)
-    for most in (5, 100):
-        found = np.empty(most, np.int64)
-        n = find_unsaturated(pixels, x, y, 60000.0, found)
-        assert found[:n].tolist() == np.flatnonzero(is_far)[:most].tolist()
-
-
 @pytest.mark.parametrize("parity", [-1, 0, 1])
 def test_an_aperture_has_a_soft_edge_and_tells_nothing_where_it_cannot(parity: int) -> None:
     rng = np.random.default_rng(4)
@@ -58,7 +35,7 @@ def test_an_aperture_has_a_soft_edge_and_tells_nothing_where_it_cannot(parity: i
     pixels[30, 30] = 5000.0
     x, y = np.array([15.3, 3.0, 28.0]), np.array([14.8, 20.0, 29.0])
     sums = np.empty(3)
-    aperture_sums(pixels, parity, x, y, np.array([99.0, 99.0, 99.0]), 5.2, 4000.0, sums)
+    aperture_sums(pixels, parity, x, y, np.ones(3), np.full(3, 99.0), 5.2, 9.0, 4000.0, sums, np.empty(3))
     rows, columns = np.mgrid[0:40, 0:40]
     share = np.clip(5.2 + 0.5 - np.hypot(columns - 15.3, rows - 14.8), 0.0, 1.0)
     if parity >= 0:
@@ -66,3 +43,13 @@ def test_an_aperture_has_a_soft_edge_and_tells_nothing_where_it_cannot(parity: i
     assert sums[0] == pytest.approx((share * (pixels.astype(np.float64) - 99.0)).sum(), rel=1e-9)
     assert np.isnan(sums[1])
     assert np.isnan(sums[2]) == (parity in (-1, 0))
+
+
+def test_the_crowd_of_a_star_is_all_others_within_reach() -> None:
+    rng = np.random.default_rng(2)
+    x, y, height = rng.uniform(0, 90, (3, 80))
+    sums, crowd = np.empty(50), np.empty(50)
+    frame = np.zeros((90, 90), np.float32)
+    aperture_sums(frame, -1, x, y, height, np.zeros(80), 5.0, 12.0, 4000.0, sums, crowd)
+    near = (np.hypot(x[:50, None] - x, y[:50, None] - y) < 12.0) & ~np.eye(50, 80, dtype=bool)
+    assert np.allclose(crowd, (near * height).sum(axis=1))

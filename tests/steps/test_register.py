@@ -13,7 +13,7 @@ from star_field import error_over_frame, seen_twice, star_list, turned
 from skyquilt.core import Cfa, Distortion, Registration, Stars, Transform
 from skyquilt.kernels.asterism import build_triangles
 from skyquilt.kernels.neighbours import match_nearest
-from skyquilt.kernels.robust_fit import capped_squares, fit_polynomial, fit_robust
+from skyquilt.kernels.robust_fit import fit_polynomial, fit_robust
 from skyquilt.steps.register import NoMatch, Reference, match
 from skyquilt.steps.register.reference import Grid
 from skyquilt.steps.stars import measure
@@ -325,13 +325,6 @@ def test_the_fit_of_two_coordinates_is_the_robust_fit_of_their_terms(order: int)
     assert np.allclose(parameters.reshape(-1), expected, atol=1e-9)
     assert np.allclose(weights, weight, atol=1e-9)
     assert np.allclose(residuals.reshape(-1), residual, atol=1e-9)
-
-
-def test_squares_are_capped_one_by_one() -> None:
-    rng = np.random.default_rng(5)
-    residual, sigma = rng.normal(0, 1, (30, 2)), rng.uniform(0.5, 2, 30)
-    square = ((residual**2).sum(axis=1) + 2.0 * 0.1**2) / sigma**2
-    assert capped_squares(residual, sigma, 0.1, 1.2) == pytest.approx(np.minimum(square, 1.2**2).sum())
 
 
 def test_a_polynomial_transform_is_linear_after_distortion() -> None:

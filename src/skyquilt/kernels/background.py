@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.kernels.backend import called, kernel
-from skyquilt.kernels.order import sort_few
 
-__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "median_filter", "sample_map"]
+__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "sample_map"]
 
 LOWER_SIGMA = 0.15865525393145707  # share of a Gaussian below -1 sigma
 _STEPS_A_SIGMA = 128.0
 _MOST = 32767
-_NEAR = 24  # steps: that far the level of a cell usually is from that of the cell before
+_BIN = 16  # steps: 1/8 sigma
+_MOST_BINS = 2048
 _CLIP = 2.5
 _ROUNDS = 4
 _ATTEMPTS = 14
@@ -89,20 +89,32 @@ def _count_up_to(steps: I16, limit: np.int16) -> int:
 
 
 @called
-def _quantile(steps: I16, needed: int, guess: int) -> int:
-    """Return the smallest step that `needed` of the values do not exceed, sought from `guess` on by halving."""
-    below, top = guess - _NEAR, guess + _NEAR
-    while below > -_MOST and _count_up_to(steps, np.int16(below)) >= needed:
-        below, top = max(3 * below - 2 * top, -_MOST), below
-    while top < _MOST - 1 and _count_up_to(steps, np.int16(top)) < needed:
-        below, top = top, min(3 * top - 2 * below, _MOST - 1)
+def _quantile(steps: I16, rank: float, guess: float) -> float:
+    """
+    Return the value of a rank, in steps, sought from `guess` on by halving; -inf or inf where it is clipped.
+
+    Values are taken as spread evenly over bins of 1/8 sigma, so that it does not stick to whole numbers.
+    """
+    below, top, n_below, n_top = -_MOST_BINS, _MOST_BINS, 0, steps.size
+    probe = min(max(int(np.floor(guess / _BIN)) - 1, 1 - _MOST_BINS), _MOST_BINS - 1)
+    reach = 3
     while top - below > 1:
-        middle = (below + top) // 2
-        if _count_up_to(steps, np.int16(middle)) >= needed:
-            top = middle
+        count = _count_up_to(steps, np.int16(_BIN * probe - 1))
+        if count > rank:
+            top, n_top = probe, count
         else:
-            below = middle
-    return top
+            below, n_below = probe, count
+        if below == -_MOST_BINS and top - below > reach:  # farther and farther down, or up
+            probe, reach = top - reach, 4 * reach
+        elif top == _MOST_BINS and top - below > reach:
+            probe, reach = below + reach, 4 * reach
+        else:
+            probe = (below + top) // 2
+    if below == -_MOST_BINS:
+        return -np.inf
+    if top == _MOST_BINS:
+        return np.inf
+    return _BIN * (below + (rank - n_below + 0.5) / (n_top - n_below))
 
 
 @called
@@ -130,28 +142,30 @@ def _clipped_mean(steps: I16, level: float, reach: float) -> float:
 def _measure_cell(values: F32, steps: I16, level: float, sigma: float) -> tuple[float, float]:
     """Return level and sigma of one cell, sought from the given ones on; NaN if that comes to nothing."""
     n = values.size
-    half, low_rank = (n + 1) // 2, int(np.ceil(LOWER_SIGMA * n))
     for _ in range(_ATTEMPTS):
-        origin, step = np.float32(level), np.float32(sigma / _STEPS_A_SIGMA)
+        # an origin of few digits: a constant added to the frame moves it by that constant and changes no step
+        grain = 2.0 ** np.floor(np.log2(sigma))
+        origin, step = np.float32(np.rint(level / grain) * grain), np.float32(sigma / _STEPS_A_SIGMA)
         _in_steps(values, origin, step, steps)
-        middle = _quantile(steps, half, 0)
-        low = _quantile(steps, low_rank, middle - int(_STEPS_A_SIGMA))
+        expected = min(max((level - np.float64(origin)) / np.float64(step), -_MOST), _MOST)
+        middle = _quantile(steps, 0.5 * n, expected)
+        low = _quantile(steps, LOWER_SIGMA * n, middle - _STEPS_A_SIGMA)
         tiny = 1e-7 * abs(level) + 1e-30
-        if not (low > -_MOST and middle < _MOST - 1):  # the seed was no good: start from everything
+        if not (np.isfinite(low) and np.isfinite(middle)):  # the seed was no good: start from everything
             least, most = values[0], values[0]
             for k in range(n):
                 least, most = min(least, values[k]), max(most, values[k])
             level = 0.5 * (np.float64(least) + np.float64(most))
             sigma = max((np.float64(most) - np.float64(least)) * _STEPS_A_SIGMA / (2 * _MOST - 4), tiny)
             continue
-        found = float(middle - low)
+        found = middle - low
         if (found < 0.25 * _STEPS_A_SIGMA and sigma > 2.0 * tiny) or found > 16.0 * _STEPS_A_SIGMA:
-            level = float(origin) + (middle + 0.5) * float(step)
+            level = float(origin) + middle * float(step)
             sigma = max(max(found, 2.0) * float(step), tiny)
             continue
-        if found < 1.0:  # no noise at all in this cell
+        if found <= _BIN:  # no noise at all in this cell
             return float(origin) + middle * float(step), 0.0
-        mean = _clipped_mean(steps, float(middle), _CLIP * found)
+        mean = _clipped_mean(steps, middle, _CLIP * found)
         return float(origin) + (mean + 0.5) * float(step), found * float(step)
     return np.nan, np.nan
 
@@ -210,27 +224,6 @@ def measure_cells(
                     m, s = cell_m, cell_s
                     if j == 0:
                         row_m, row_s = m, s
-
-
-@kernel
-def median_filter(padded: F64, out: F64) -> None:
-    """
-    Fill the median of the 3x3 neighbourhood of every cell of a map.
-
-    Parameters
-    ----------
-    padded : float64 (gy + 2, gx + 2), finite
-        The map with a margin of one cell.
-    out : float64 (gy, gx)
-        Written in place.
-    """
-    nine = np.empty(9)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            for k in range(9):
-                nine[k] = padded[i + k // 3, j + k % 3]
-            sort_few(nine, 9)
-            out[i, j] = nine[4]
 
 
 @kernel

@@ -9,9 +9,7 @@ from skyquilt.kernels.backend import called, kernel
 
 __all__ = [
     "aperture_sums",
-    "find_unsaturated",
     "guess_shapes",
-    "light_of_neighbours",
     "local_levels",
     "mark_duplicates",
 ]
@@ -154,40 +152,6 @@ def guess_shapes(plane: F32, x: F64, y: F64, level: F64, largest: float, shape: 
 
 
 @kernel
-def find_unsaturated(pixels: F32, x: F64, y: F64, saturation: float, found: I64) -> int:
-    """
-    Fill the indices of the first points with no saturated pixel within 2 px of the nearest one.
-
-    Parameters
-    ----------
-    pixels : float32 (y, x), ADU
-    x, y : float64 (n,), px
-    saturation : float, ADU
-    found : int64 (n_most,)
-        Written in place.
-
-    Returns
-    -------
-    int
-        How many there are.
-    """
-    h, w = pixels.shape
-    n = 0
-    for k in range(len(x)):
-        if n == len(found):
-            break
-        cx, cy = int(np.rint(x[k])), int(np.rint(y[k]))
-        is_saturated = False
-        for i in range(max(cy - 2, 0), min(cy + 3, h)):
-            for j in range(max(cx - 2, 0), min(cx + 3, w)):
-                is_saturated = is_saturated or pixels[i, j] >= saturation
-        if not is_saturated:
-            found[n] = k
-            n += 1
-    return n
-
-
-@kernel
 def mark_duplicates(x: F64, y: F64, by_y: I64, radius: float, drop: Mask) -> None:
     """
     Mark every star that lies within `radius` px of a brighter one (a lower index).
@@ -212,34 +176,33 @@ def mark_duplicates(x: F64, y: F64, by_y: I64, radius: float, drop: Mask) -> Non
                 drop[max(k, other)] = True
 
 
-@kernel
-def light_of_neighbours(x: F64, y: F64, height: F64, distance: float, out: F64) -> None:
-    """
-    Fill the summed heights of all other stars within `distance` px of each of the first stars.
-
-    Parameters
-    ----------
-    x, y : float64 (n,), px
-    height : float64 (n,), ADU
-    distance : float, px
-    out : float64 (at most n,), ADU
-        Written in place.
-    """
-    for k in range(len(out)):
-        total = 0.0
-        for other in range(len(x)):
-            dx, dy = x[other] - x[k], y[other] - y[k]
-            if dx * dx + dy * dy < distance * distance and other != k:
-                total += height[other]
-        out[k] = total
+@called
+def _light_of_neighbours(x: F64, y: F64, height: F64, k: int, distance: float) -> float:
+    """Return the summed heights of all stars but the k-th within `distance` px of it."""
+    total = 0.0
+    for other in range(len(x)):
+        dx, dy = x[other] - x[k], y[other] - y[k]
+        if dx * dx + dy * dy < distance * distance and other != k:
+            total += height[other]
+    return total
 
 
 @kernel
 def aperture_sums(
-    pixels: F32, parity: int, x: F64, y: F64, sky: F64, radius: float, saturation: float, out: F64
+    pixels: F32,
+    parity: int,
+    x: F64,
+    y: F64,
+    height: F64,
+    sky: F64,
+    radius: float,
+    distance: float,
+    saturation: float,
+    out: F64,
+    crowd: F64,
 ) -> None:
     """
-    Fill the flux inside a circle around each star, its edge soft by one pixel.
+    Fill the flux inside a circle around each of the first stars, its edge soft by one pixel, and what stands nearby.
 
     Parameters
     ----------
@@ -247,16 +210,19 @@ def aperture_sums(
     parity : int
         -1: all pixels take part; else those with (x + y) % 2 == parity, each standing for two.
     x, y : float64 (n,), px
-    sky : float64 (n,), ADU
-    radius : float, px
+    height, sky : float64 (n,), ADU
+    radius, distance : float, px
     saturation : float, ADU
-    out : float64 (n,), ADU
+    out : float64 (at most n,), ADU
         Written in place; NaN where the circle leaves the frame or meets a pixel that cannot be used.
+    crowd : float64 (as many,), ADU
+        Summed heights of all other stars within `distance`. Written in place.
     """
     h, w = pixels.shape
     step = 1 if parity < 0 else 2
     reach = int(np.ceil(radius + 0.5))
-    for k in range(len(x)):
+    for k in range(len(out)):
+        crowd[k] = _light_of_neighbours(x, y, height, k, distance)
         cx, cy = int(np.rint(x[k])), int(np.rint(y[k]))
         out[k] = np.nan
         if cx - reach < 0 or cy - reach < 0 or cx + reach >= w or cy + reach >= h:

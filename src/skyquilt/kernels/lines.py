@@ -19,17 +19,17 @@ _WILD = 25.0  # squares are capped at 5 sigma, so that the line sought does not 
 
 @called
 def _merge(
-    source: I16, target: I16, lanes: tuple[int, int], n_lanes: int, length: int, span: int, origin: int, tops: I16
+    source: I16, target: I16, lane: int, stop: int, n_lanes: int, length: int, span: int, origin: int, tops: I16
 ) -> None:
     """
-    Join neighbouring blocks of span / 2 lanes into blocks of `span` lanes, from one lane to another.
+    Join neighbouring blocks of span / 2 lanes into blocks of `span` lanes, from `lane` to before `stop`.
 
     ``source[first + shift, origin + t]`` is the sum along the line that starts at t in lane `first` of its block and
     has come to t + shift in the block's last lane; -shift <= t < length. Elsewhere it is 0, and stays so.
     ``tops[first + shift]`` becomes the largest of the new sums.
     """
     half = span // 2
-    for first in range(lanes[0], lanes[1], span):
+    for first in range(lane, stop, span):
         has_right = first + half < n_lanes
         for shift in range(span):
             k, jump = shift // 2, (shift + 1) // 2
@@ -238,26 +238,27 @@ def strongest_line(
     source, target = scratch[0], scratch[1]
     for row in range(size):  # an earlier call may have left sums where this one reads zeros
         left, right, end = max(size - 2 * row - 1, 0), size + length, size + length + size // 2
-        source[row, left:size], target[row, left:size] = 0, 0
-        source[row, right:end], target[row, right:end] = 0, 0
+        for line in (source[row], target[row]):
+            for t in range(left, size):
+                line[t] = 0
+            for t in range(right, end):
+                line[t] = 0
     tops = np.empty(size, np.int16)
     for lane in range(n_lanes):
         _copy(data[lane], source[lane, size : size + length])
     piece = 1 << min(first_level, levels)  # the first levels piece by piece, while a piece is in the cache
     for lane in range(0, n_lanes, piece):
         for level in range(1, min(first_level, levels)):
+            given, made = (source, target) if level % 2 == 1 else (target, source)
             last = min(lane + piece, n_lanes)
-            if level % 2 == 1:
-                _merge(source, target, (lane, last), n_lanes, length, 1 << level, size, tops)
-            else:
-                _merge(target, source, (lane, last), n_lanes, length, 1 << level, size, tops)
+            _merge(given, made, lane, last, n_lanes, length, 1 << level, size, tops)
     if min(first_level, levels) % 2 == 0:
         source, target = target, source
     found = False
     best, best_span, best_first, best_shift, best_start = floor, 0, 0, 0, 0
     for level in range(first_level, levels + 1):
         span = 1 << level
-        _merge(source, target, (0, n_lanes), n_lanes, length, span, size, tops)
+        _merge(source, target, 0, n_lanes, n_lanes, length, span, size, tops)
         source, target = target, source
         for shift in range(span):
             slope = shift / (span - 1.0)

@@ -9,7 +9,7 @@ from skyquilt.kernels.backend import called, kernel
 from skyquilt.kernels.cholesky import solve
 from skyquilt.kernels.order import median
 
-__all__ = ["capped_squares", "fit_polynomial", "fit_robust"]
+__all__ = ["fit_polynomial", "fit_robust"]
 
 _MEDIAN_OF_RAYLEIGH = 1.1774100225154747
 _SETTLED = 5e-3  # of a weight
@@ -153,9 +153,10 @@ def fit_polynomial(
     r, ordered = np.empty(n), np.empty(n)
     scale = np.nan
     for _ in range(rounds):
-        matrix[:, :] = 0.0
-        along_x[:] = 0.0
-        along_y[:] = 0.0
+        for k in range(p):
+            along_x[k], along_y[k] = 0.0, 0.0
+            for m in range(p):
+                matrix[k, m] = 0.0
         for i in range(n):
             w = weight[i] / (sigma[i] * sigma[i])
             if w <= 0.0:
@@ -169,7 +170,9 @@ def fit_polynomial(
                 line, value = matrix[k], weighted[k]
                 for m in range(p):  # the upper half is not needed, but whole rows run in vectors
                     line[m] += value * row[m]
-        factor[:, :] = matrix
+        for k in range(p):
+            for m in range(p):
+                factor[k, m] = matrix[k, m]
         if not (solve(factor, along_x, p, 1e-13) and solve(matrix, along_y, p, 1e-13)):
             return np.nan
         for i in range(n):
@@ -182,24 +185,6 @@ def fit_polynomial(
         scale, change = _weigh_again(r, ordered, cut, weight)
         if change < _SETTLED:
             break
-    parameters[0], parameters[1] = along_x, along_y
+    for k in range(p):
+        parameters[0, k], parameters[1, k] = along_x[k], along_y[k]
     return scale
-
-
-@kernel
-def capped_squares(residual: F64, sigma: F64, floor: float, cap: float) -> float:
-    """
-    Return the sum over the points of min((|residual|² + 2 floor²) / sigma², cap²).
-
-    Parameters
-    ----------
-    residual : float64 (n, 2), px
-    sigma : float64 (n,), px per axis
-    floor : float, px
-    cap : float
-    """
-    total = 0.0
-    for i in range(len(sigma)):
-        square = residual[i, 0] * residual[i, 0] + residual[i, 1] * residual[i, 1] + 2.0 * floor * floor
-        total += min(square / (sigma[i] * sigma[i]), cap * cap)
-    return total

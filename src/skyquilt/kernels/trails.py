@@ -6,7 +6,7 @@ import numpy as np
 
 from skyquilt.core.arrays import F32, F64
 from skyquilt.kernels.backend import called, inlined, kernel
-from skyquilt.kernels.order import median_near
+from skyquilt.kernels.order import median
 
 __all__ = ["bin_blocks", "cell_medians", "median_planes", "star_activity", "warp_plane", "whiten"]
 
@@ -151,7 +151,8 @@ def median_planes(planes: F32, out: F32, gap: F32) -> None:
     n, h, w = planes.shape
     rows, counts = np.empty((n, w), np.float32), np.empty(w, np.int32)
     for y in range(h):
-        counts[:] = 0
+        for x in range(w):
+            counts[x] = 0
         for k in range(n):
             source, row = planes[k, y], rows[k]
             for x in range(w):
@@ -249,7 +250,6 @@ def cell_medians(plane: F32, cell: int, out: F64) -> None:
     """
     h, w = plane.shape
     values = np.empty(2 * cell * cell, np.float32)
-    guess, reach = 0.0, 0.0
     for i in range(out.shape[0]):
         y1 = h if i == out.shape[0] - 1 else (i + 1) * cell
         for j in range(out.shape[1]):
@@ -261,12 +261,7 @@ def cell_medians(plane: F32, cell: int, out: F64) -> None:
             if 8 * count < cell * cell:
                 out[i, j] = np.nan
                 continue
-            out[i, j] = median_near(values[:count], guess, reach)
-            if reach == 0.0:  # of the first cell: the others are like it
-                for k in range(count):
-                    reach += abs(values[k] - out[i, j])
-                reach *= 0.25 / count
-            guess = out[i, j]
+            out[i, j] = median(values, count)
 
 
 @called

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skyquilt.core import F64, Distortion, Linear, Transform
-from skyquilt.kernels.robust_fit import capped_squares, fit_polynomial, fit_robust
+from skyquilt.kernels.robust_fit import fit_polynomial, fit_robust
 
 __all__ = ["LEAST_PAIRS", "MODELS", "Fit", "Pairs", "choose_fit", "fit_models", "transform_of_fit"]
 
@@ -168,9 +168,10 @@ def choose_fit(fits: list[Fit], sigma: F64) -> Fit:
     """
     fits = [fit for fit in fits if len(sigma) >= _FREE_CHOICE.get(fit.model, 0)] or fits[:1]
     floor = min(fit.scale for fit in fits)
-    best, best_cost = fits[0], np.inf
+    best, best_cost, weight = fits[0], np.inf, 1.0 / sigma**2
     for fit in fits:
-        total = capped_squares(fit.residual, sigma, _GOOD_ENOUGH_PX, _OUTLIER * floor)
+        square = (fit.residual[:, 0] ** 2 + fit.residual[:, 1] ** 2 + 2.0 * _GOOD_ENOUGH_PX**2) * weight
+        total = float(np.minimum(square, (_OUTLIER * floor) ** 2).sum())
         n = 2 * len(sigma)
         cost = n * np.log(max(total, 1e-20) / n) + _PARAMETERS[fit.model] * np.log(n)
         if cost < best_cost - (_MARGIN if np.isfinite(best_cost) else 0.0):

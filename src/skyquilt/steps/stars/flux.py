@@ -6,7 +6,7 @@ import numpy as np
 
 from skyquilt.core import F32, F64
 from skyquilt.kernels import detect_fit as fit
-from skyquilt.kernels.detect_surroundings import aperture_sums, light_of_neighbours
+from skyquilt.kernels.detect_surroundings import aperture_sums
 from skyquilt.kernels.robust_mean import clipped_mean_and_scatter
 from skyquilt.steps.stars.shape import FWHM_PER_SIGMA, Profile, weighted_median
 
@@ -53,11 +53,10 @@ def measure_flux(
     n = min(_MOST_STARS, len(table))
     sums = np.full(len(table), np.nan)
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
-    aperture_sums(pixels, parity, x[:n], y[:n], level[:n], radius, saturation, sums[:n])
+    height, crowd = table[:, fit.AMPLITUDE].copy(), np.empty(n)
+    aperture_sums(pixels, parity, x, y, height, level, radius, radius + profile.fwhm, saturation, sums[:n], crowd)
     usable = np.isfinite(sums) & (table[:, fit.SATURATED] == 0) & (sums > 0.3 * flux) & (sums < 3.0 * flux)
-    crowd = np.empty(n)
-    light_of_neighbours(x, y, table[:, fit.AMPLITUDE].copy(), radius + profile.fwhm, crowd)
-    usable[:n] &= crowd < _NEIGHBOUR_SHARE * table[:n, fit.AMPLITUDE]
+    usable[:n] &= crowd < _NEIGHBOUR_SHARE * height[:n]
     white = noise * np.sqrt(np.pi * radius**2 * (1 if parity < 0 else 2))
     sums_error = np.hypot(white, _APERTURE_FLOOR * flux)
     correction, scatter = _compare(sums[usable] / flux[usable], sums_error[usable] / flux[usable])

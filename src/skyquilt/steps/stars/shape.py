@@ -9,7 +9,7 @@ import numpy as np
 
 from skyquilt.core import F32, F64, I64
 from skyquilt.kernels import detect_fit as fit
-from skyquilt.kernels.detect_surroundings import find_unsaturated, guess_shapes, local_levels
+from skyquilt.kernels.detect_surroundings import guess_shapes, local_levels
 from skyquilt.steps.stars.peaks import Peaks, Plane
 
 __all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile", "weighted_median"]
@@ -85,8 +85,7 @@ def measure_profile(
         Sky map at each peak.
     """
     guess = Profile(np.array([2.2, 0.0, 2.2]), _USUAL_INVERSE_BETA, 0)
-    tells = np.empty(_MOST_STARS, dtype=np.int64)  # a rich field saturates at the first hundred
-    tells = tells[: find_unsaturated(pixels, peaks.x, peaks.y, saturation, tells)]
+    tells = _brightest_unsaturated(pixels, peaks, saturation)
     x, y, sky = peaks.x[tells], peaks.y[tells], sky[tells]
     if not len(x):
         return guess
@@ -141,6 +140,16 @@ def measure_profile(
     snr = table[:, fit.AMPLITUDE] / np.maximum(table[:, fit.AMPLITUDE_ERROR], 1e-9)
     moments = [weighted_median(table[:, column], snr) for column in (fit.SXX, fit.SXY, fit.SYY)]
     return Profile(np.array(moments), inverse_beta, len(table))
+
+
+def _brightest_unsaturated(pixels: F32, peaks: Peaks, saturation: float) -> I64:
+    """Index of the highest peaks with no saturated pixel within 2 px; a rich field saturates at the first hundred."""
+    height, width = pixels.shape
+    offsets = np.arange(-2, 3)
+    rows = np.clip(np.rint(peaks.y).astype(np.int64)[:, None] + offsets, 0, height - 1)
+    columns = np.clip(np.rint(peaks.x).astype(np.int64)[:, None] + offsets, 0, width - 1)
+    is_saturated = np.any(pixels[rows[:, :, None], columns[:, None, :]] >= saturation, axis=(1, 2))
+    return np.flatnonzero(~is_saturated)[:_MOST_STARS]
 
 
 def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noise: float) -> float:
