@@ -69,7 +69,9 @@ def check_picture(image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0,
     measured = cell**2 * measure_star_fluxes(filled, x, y, radius / cell)
     seen = np.isfinite(measured) & (expected > 3e3)
     assert seen.sum() >= 6
-    assert measured[seen].sum() / expected[seen].sum() == pytest.approx(1.0, abs=0.025)  # strays that nothing rejects: 2 %
+    assert measured[seen].sum() / expected[seen].sum() == pytest.approx(
+        1.0, abs=0.025
+    )  # strays that nothing rejects: 2 %
 
 
 # --- debayer, kernel

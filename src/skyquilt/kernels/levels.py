@@ -6,12 +6,20 @@ import numpy as np
 
 from skyquilt.core.arrays import F32, F64, I64, U16
 from skyquilt.kernels.backend import called, kernel
-from skyquilt.kernels.order import count_up_to
 
 __all__ = ["row_levels", "row_levels_slowly", "stored_levels", "word_levels"]
 
 _HIGHEST = 65535
 _FIRST_REACH = 64
+
+
+@called
+def _count_up_to(row: F32, value: np.float32) -> np.int32:
+    """Count the values of a row that are not above `value`."""
+    count = np.int32(0)
+    for k in range(len(row)):
+        count = np.int32(count + np.int32(row[k] <= value))
+    return count
 
 
 @kernel
@@ -46,7 +54,7 @@ def row_levels(pixels: F32, share: float, start: int, step: int, levels: F64) ->
         below, top = 0.0, -1.0
         if reach > 0.0:
             below, top = levels[y - 1] - reach, levels[y - 1] + reach
-            if count_up_to(row, np.float32(below)) >= needed or count_up_to(row, np.float32(top)) < needed:
+            if _count_up_to(row, np.float32(below)) >= needed or _count_up_to(row, np.float32(top)) < needed:
                 top = below - 1.0
         if top < below:
             low, high = row[0], row[0]
@@ -59,7 +67,7 @@ def row_levels(pixels: F32, share: float, start: int, step: int, levels: F64) ->
             middle = np.float32(0.5 * (below + top))
             if np.float64(middle) >= top or np.float64(middle) <= below:
                 break
-            if count_up_to(row, middle) >= needed:
+            if _count_up_to(row, middle) >= needed:
                 top = np.float64(middle)
             else:
                 below = np.float64(middle)
