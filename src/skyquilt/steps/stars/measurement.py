@@ -9,6 +9,7 @@ from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect import halve
 from skyquilt.kernels.detect_surroundings import count_at_least, mark_duplicates
 from skyquilt.steps.stars.flux import measure_flux
+from skyquilt.steps.stars.places import Colours, refine
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
 from skyquilt.steps.stars.shape import (
     FWHM_PER_SIGMA,
@@ -35,7 +36,7 @@ _LEAST_SNR = 4.5
 _FIGURE_SNR = 20.0
 _FIGURE_STARS = 300
 _SMALLEST_FRAME = 32
-_POSITION_FLOOR = 0.006  # of the FWHM: pixel-to-pixel response, profile not quite the model
+_POSITION_FLOOR = 0.003  # of the FWHM: pixel-to-pixel response, profile not quite the model
 
 
 def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: int = 2000) -> Measurement:
@@ -79,7 +80,8 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
     sky = measure_sky(pixels, table, n_channels)
     green = 0 if cfa is None else 1
     parity = -1 if cfa is None else int(np.argwhere(table == 1)[0].sum() % 2)
-    stars = find_stars(pixels, parity, np.argwhere(table == green), sky, green, saturation_adu, max_stars)
+    colours = Colours.of(table, sky, tuple(range(n_channels)), green)
+    stars = find_stars(pixels, parity, np.argwhere(table == green), sky, green, saturation_adu, max_stars, colours)
     return _measurement(pixels, sky, green, stars, saturation_adu)
 
 
@@ -108,13 +110,15 @@ def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> 
         skies[0].cell_px,
     )
     green = min(1, n_channels - 1)
-    stars = find_stars(planes[green], -1, np.argwhere(table == 0), sky, green, saturation_adu, max_stars)
+    colours = Colours.of(table, sky, (green,), 0)
+    stars = find_stars(planes[green], -1, np.argwhere(table == 0), sky, green, saturation_adu, max_stars, colours)
     return _measurement(planes[green], sky, green, stars, saturation_adu)
 
 
 def find_stars(
-    pixels: F32, parity: int, sites: I64, sky: Sky, channel: int, saturation_adu: float, max_stars: int
-) -> Stars:
+    pixels: F32, parity: int, sites: I64, sky: Sky, channel: int, saturation_adu: float, max_stars: int,
+    colours: Colours,
+) -> Stars:  # fmt: skip
     """
     Return the stars of one plane of pixels, brightest first.
 
@@ -126,11 +130,13 @@ def find_stars(
         (y, x) of those pixels in the 2x2 cell.
     channel : int
         Which channel of `sky` is meant.
+    colours : Colours
+        Of all sites: where the stars stand is told by all of them.
     """
     noise = float(sky.noise[channel])
     if not noise > 0.0:
         return Stars.empty()
-    background = sky.smoothed(channel)
+    background = colours.background[colours.green]
     half = np.empty((pixels.shape[0] // 2, pixels.shape[1] // 2), dtype=np.float32)
     halve(pixels, sites, background, sky.cell_px, half)
     sigma = np.where(np.isfinite(sky.sigma[channel]), sky.sigma[channel], noise)
@@ -146,7 +152,7 @@ def find_stars(
         if is_wide and can_be_coarser and profile.n_stars >= 3:
             plane = plane.binned()
             continue
-        stars = _fit_all(pixels, parity, plane, base, peaks, profile, noise, saturation).brightest(max_stars)
+        stars = _fit_all(pixels, parity, plane, base, peaks, profile, noise, saturation, colours).brightest(max_stars)
         if len(stars) > len(best):
             best = stars
         if len(best) >= _FEW_STARS or not can_be_coarser or plane.step > 4:
@@ -155,12 +161,14 @@ def find_stars(
 
 
 def _fit_all(
-    pixels: F32, parity: int, plane: Plane, base: F64, peaks: Peaks, profile: Profile, noise: float, saturation: float
-) -> Stars:
+    pixels: F32, parity: int, plane: Plane, base: F64, peaks: Peaks, profile: Profile, noise: float, saturation: float,
+    colours: Colours,
+) -> Stars:  # fmt: skip
     """Fit the shared profile to every peak and keep those that are stars."""
     if not len(peaks):
         return Stars.empty()
-    level = base + local_sky(plane, peaks.x, peaks.y, profile.largest_sigma)
+    around = local_sky(plane, peaks.x, peaks.y, profile.largest_sigma)
+    level = base + around
     samples, bend, flux_per_height = fit.moffat_profile(profile.inverse_beta)
     table = np.zeros((len(peaks), fit.COLUMNS))
     shapes = np.repeat(profile.moments[None], len(peaks), axis=0)
@@ -181,14 +189,18 @@ def _fit_all(
         & (table[:, fit.SHARPNESS] > 0.4 * np.exp(-0.5 * distance2 / sigma**2))
         & ((fwhm > smallest) & (fwhm < _LARGEST_SHARE * profile.fwhm) | (snr < faint) | (table[:, fit.SATURATED] > 0))
     )
-    table, fwhm, level = table[is_star], fwhm[is_star], level[is_star]
+    table, fwhm, level, around = table[is_star], fwhm[is_star], level[is_star], around[is_star]
     order = np.argsort(-table[:, fit.AMPLITUDE], kind="stable")
-    table, fwhm, level = table[order], fwhm[order], level[order]
+    table, fwhm, level, around = table[order], fwhm[order], level[order], around[order]
     drop = np.zeros(len(table), dtype=bool)
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
     mark_duplicates(x, y, np.argsort(y, kind="stable"), 0.7 * profile.fwhm, drop)
-    table, fwhm, level = table[~drop], fwhm[~drop], level[~drop]
+    table, fwhm, level, around = table[~drop], fwhm[~drop], level[~drop], around[~drop]
     flux, flux_error = measure_flux(pixels, parity, table, level, profile, flux_per_height, noise, saturation)
+    levels = np.stack(
+        [_interpolate(grid, colours.cell_px, table[:, fit.X], table[:, fit.Y]) for grid in colours.background], axis=1
+    )
+    refine(pixels, colours, profile, levels, around, saturation, table)
     order = np.argsort(-flux, kind="stable")
     return _stars_of(table[order], fwhm[order], flux[order], flux_error[order], profile)
 

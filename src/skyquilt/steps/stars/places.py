@@ -1,0 +1,80 @@
+"""The places of the brightest stars, from the sites of all colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyquilt.core import F32, F64, I64
+from skyquilt.kernels import detect_fit as fit
+from skyquilt.kernels.detect_places import refine_places
+from skyquilt.steps.stars.shape import Profile
+from skyquilt.steps.stars.sky import Sky
+
+__all__ = ["Colours", "refine"]
+
+_MOST_STARS = 150  # a registration with more of them does not hang on photons
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Colours:
+    """
+    Which channel each site of the frame measures.
+
+    Attributes
+    ----------
+    channel_of : int64 (2, 2)
+        Channel of each site of the 2x2 cell.
+    background : tuple of float32 (gy, gx), ADU
+        Sky map of every channel.
+    noise, level : float64 (n_channels,), ADU
+        Of the sky.
+    cell_px : int
+    green : int
+        The channel in which the stars were found.
+    """
+
+    channel_of: I64
+    background: tuple[F32, ...]
+    noise: F64
+    level: F64
+    cell_px: int
+    green: int
+
+    @classmethod
+    def of(cls, channel_of: I64, sky: Sky, channels: tuple[int, ...], green: int) -> Colours:
+        """Return the colours of a frame; `channels` are those of the sky that the sites measure."""
+        background = tuple(sky.smoothed(channel) for channel in channels)
+        level = np.array([float(np.median(grid)) for grid in background])
+        return cls(channel_of, background, sky.noise[list(channels)], level, sky.cell_px, green)
+
+
+def refine(pixels: F32, colours: Colours, profile: Profile, level: F64, base: F64, saturation: float, table: F64) -> None:
+    """
+    Improve the places of the first 150 stars of a table (see `refine_places`) in place.
+
+    Parameters
+    ----------
+    level : float64 (n, n_channels), ADU
+        Sky map of every channel at each star.
+    base : float64 (n,), ADU
+        What the surroundings of each star have above the sky map, in green.
+    table : float64 (n, COLUMNS)
+        Of `fit_stars`, brightest first.
+
+    Notes
+    -----
+    How much variance a star's light brings is not known without the camera's gain. The sky's own, noise² / level, is an
+    estimate from the frame alone; weights need no better one.
+    """
+    noise = colours.noise
+    if not np.all(noise > 0.0):
+        return
+    samples, bend, _ = fit.moffat_profile(profile.inverse_beta)
+    shot = noise**2 / np.maximum(colours.level, noise)
+    n = min(_MOST_STARS, len(table))
+    refine_places(
+        pixels, colours.channel_of, level[:n] + base[:n, None], noise, shot, profile.moments, samples, bend, saturation,
+        table[:n],
+    )  # fmt: skip
