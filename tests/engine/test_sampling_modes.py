@@ -92,7 +92,7 @@ def test_every_way_of_making_colour_keeps_level_and_flux(
     assert levels == pytest.approx(list(truth.frames[0].sky_adu), rel=0.03)
 
 
-@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "catmull_rom", "lanczos3"])
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "catmull_rom", "least_squares", "lanczos3"])
 def test_every_kernel_keeps_level_and_flux(kernel: str, make: Callable[..., sq.RunResult], truth: Truth) -> None:
     result = make(kernel=kernel)
     check_picture(master(result), truth)
@@ -368,7 +368,7 @@ def test_filters_are_groups_of_their_own_unless_joined(tmp_path: Path) -> None:
 def test_every_choice_of_the_recipe_is_tried_here() -> None:
     tried = {
         "debayer": {"auto", "malvar", "rcd", "bilinear", "superpixel", "cfa", "rgb", "none", "bayer-first"},
-        "kernel": {"auto", "nearest", "bilinear", "catmull_rom", "lanczos3"},
+        "kernel": {"auto", "nearest", "bilinear", "catmull_rom", "least_squares", "lanczos3"},
         "align_mode": {"auto", "integer", "rgb_affine"},
     }
     schema = Recipe.model_json_schema()["properties"]

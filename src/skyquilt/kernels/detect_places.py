@@ -189,8 +189,8 @@ def refine_places_slowly(
     Notes
     -----
     Three Gauss-Newton steps to the least ``sum w (v - level_c - A_c g)²`` over x, y and the height A_c of each channel,
-    from heights of 0, over the unsaturated sites with e <= 3.4; ``w = 1 / (noise_c² + shot_c A_c g)`` with
-    the heights of the step before, which are kept at or above 0. The error is that of the mean of both axes from the inverse of the
+    from heights of 0, over the unsaturated sites with e <= 3.4; ``w = 1 / (noise_c² + shot_c A_c g)`` with the heights
+    of the step before, which are kept at or above 0. The error is that of the mean of both axes from the inverse of the
     normal matrix, times sqrt(chi² / degrees of freedom) where that is above 1.
     """
     inverse = np.linalg.inv(np.array([[moments[0], moments[1]], [moments[1], moments[2]]]))

@@ -9,8 +9,8 @@ from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect import halve
 from skyquilt.kernels.detect_surroundings import count_at_least, mark_duplicates
 from skyquilt.steps.stars.flux import measure_flux
-from skyquilt.steps.stars.places import Colours, refine
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
+from skyquilt.steps.stars.places import Colours, refine
 from skyquilt.steps.stars.shape import (
     FWHM_PER_SIGMA,
     SHARPEST,

@@ -50,7 +50,9 @@ class Colours:
         return cls(channel_of, background, sky.noise[list(channels)], level, sky.cell_px, green)
 
 
-def refine(pixels: F32, colours: Colours, profile: Profile, level: F64, base: F64, saturation: float, table: F64) -> None:
+def refine(
+    pixels: F32, colours: Colours, profile: Profile, level: F64, base: F64, saturation: float, table: F64
+) -> None:
     """
     Improve the places of the first 150 stars of a table (see `refine_places`) in place.
 
