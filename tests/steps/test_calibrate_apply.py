@@ -73,11 +73,10 @@ def test_a_defect_takes_the_median_of_its_own_colour() -> None:
 
 @pytest.mark.parametrize("has_dark", [False, True])
 @pytest.mark.parametrize("has_flat", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
-def test_the_box_kernel_equals_the_formula_bit_for_bit(has_dark: bool, has_flat: bool, dtype: type) -> None:
+def test_the_box_kernel_equals_the_formula_bit_for_bit(has_dark: bool, has_flat: bool) -> None:
     raw, calibration = make_frame(3)
     box = Box(7, 11, 40, 33)
-    piece = np.ascontiguousarray(raw[box.y0 : box.y1, box.x0 : box.x1].astype(dtype))
+    piece = np.ascontiguousarray(raw[box.y0 : box.y1, box.x0 : box.x1])
     dark = calibration.dark if has_dark else NONE
     inverse = calibration.inverse_flat if has_flat else NONE
     assert dark is not None and inverse is not None

@@ -1,6 +1,6 @@
 """The nouns: values over NumPy arrays, without disk, threads or logging."""
 
-from skyquilt.core.arrays import F32, F64, I64, U8, U16, Mask
+from skyquilt.core.arrays import F32, F64, I32, I64, U8, U16, Mask
 from skyquilt.core.box import Box
 from skyquilt.core.calibration import Calibration
 from skyquilt.core.cfa import CFA_NAMES, Cfa
@@ -17,6 +17,7 @@ __all__ = [
     "CFA_NAMES",
     "F32",
     "F64",
+    "I32",
     "I64",
     "U8",
     "U16",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
-from skyquilt.core.arrays import F32, Mask
+import numpy as np
+
+from skyquilt.core.arrays import F32, I32, I64, Mask
 
 __all__ = ["Calibration"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """
     The arrays that calibrate the frames of one group: calibrated = (raw - dark) * inverse_flat.
@@ -33,3 +36,16 @@ class Calibration:
     @property
     def is_empty(self) -> bool:
         return self.dark is None and self.inverse_flat is None and self.defects is None
+
+    @cached_property
+    def defect_rows(self) -> tuple[I64, I32]:
+        """
+        Where the defects lie, row by row: (starts, columns).
+
+        starts : int64 (height + 1,), columns : int32 (n,)
+            The defects of row y stand at ``columns[starts[y]:starts[y + 1]]``, ascending; no starts without defects.
+        """
+        if self.defects is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+        starts = np.concatenate([[0], np.cumsum(np.count_nonzero(self.defects, axis=1))]).astype(np.int64)
+        return starts, (np.flatnonzero(self.defects) % self.defects.shape[1]).astype(np.int32)

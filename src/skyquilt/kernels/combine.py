@@ -50,7 +50,7 @@ SCATTER_SAMPLES = 8
 
 MEDIAN, MINIMUM, MAXIMUM = range(3)
 
-_STAGED_FROM = 96
+_STAGED_FROM = 8
 _INFINITY = np.float32(np.inf)
 
 

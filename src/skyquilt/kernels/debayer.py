@@ -17,12 +17,15 @@ out : float32 (h, w, 4), written
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from skyquilt.core import F32
-from skyquilt.kernels.backend import exact_kernel
+from skyquilt.kernels.backend import exact_called, exact_inlined, exact_kernel
+from skyquilt.kernels.lanes import WIDTH, lane_numbers, load, pick, splat, store_four, whole_part
 
-__all__ = ["REACH", "debayer_bilinear", "debayer_malvar", "debayer_superpixel", "interleave"]
+__all__ = ["REACH", "debayer_bilinear", "debayer_malvar", "debayer_malvar_inside", "debayer_superpixel", "interleave"]
 
 REACH = {"bilinear": 1, "malvar": 2, "rcd": 8, "superpixel": 0, "cfa": 0}
 
@@ -66,6 +69,34 @@ def debayer_bilinear(plane: F32, red_x: int, red_y: int, out: F32) -> None:
         interleave_row(own if is_red_row else other, green, other if is_red_row else own, out[y].ravel())
 
 
+@exact_inlined
+def _malvar_lanes(flat: F32, start: int, stride: int, is_colour: Any, shares: tuple[Any, Any, Any, Any]) -> Any:
+    """
+    Return the row's own colour, green and the other colour of lanes whose 5 x 5 windows begin at `start`.
+
+    `shares` says what a Laplacian of the colour that was measured is worth in the colour that is wanted: own in green,
+    green in own, green in the other, own in the other.
+    """
+    to_green, to_own, to_other, own_to_other = shares
+    eighth, half, three_halves = splat(0.125), splat(0.5), splat(1.5)
+    two, four, five, six = splat(2.0), splat(4.0), splat(5.0), splat(6.0)
+    above, row, below = start + stride, start + 2 * stride, start + 3 * stride
+    centre = load(flat, row + 2)
+    beside = load(flat, row + 1) + load(flat, row + 3)
+    over = load(flat, above + 2) + load(flat, below + 2)
+    far_beside = load(flat, row) + load(flat, row + 4)
+    far_over = load(flat, start + 2) + load(flat, start + 4 * stride + 2)
+    corners = (load(flat, above + 1) + load(flat, above + 3)) + (load(flat, below + 1) + load(flat, below + 3))
+    far = far_beside + far_over
+    cross = (two * (beside + over) + to_green * (four * centre - far)) * eighth
+    sideways = five * centre - (far_beside + corners) + half * far_over
+    upwards = five * centre - (far_over + corners) + half * far_beside
+    across = (four * beside + to_own * sideways) * eighth
+    along = (four * over + to_other * upwards) * eighth
+    diagonal = (two * corners + own_to_other * (six * centre - three_halves * far)) * eighth
+    return pick(is_colour, centre, across), pick(is_colour, cross, centre), pick(is_colour, diagonal, along)
+
+
 @exact_kernel
 def debayer_malvar(plane: F32, red_x: int, red_y: int, star_colour: tuple[float, float], out: F32) -> None:
     """
@@ -80,42 +111,62 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, star_colour: tuple[float,
     -----
     Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2.
     """
+    debayer_malvar_inside(plane, 0, 0, red_x, red_y, star_colour, out)
+
+
+@exact_kernel
+def debayer_malvar_inside(
+    plane: F32, left: int, top: int, red_x: int, red_y: int, star_colour: tuple[float, float], out: F32
+) -> None:
+    """
+    Do `debayer_malvar` for the part of a larger plane that begins at (left, top).
+
+    `WIDTH` pixels at a time; the last ones of a row once more with some of those before, so that nothing beyond the row
+    is touched.
+    """
     height, width, _ = out.shape
-    red, blue = np.float32(star_colour[0]), np.float32(star_colour[1])
-    by_red, by_blue = np.float32(1.0) / red, np.float32(1.0) / blue
+    flat, start, stride = plane.reshape(-1), top * plane.shape[1] + left, plane.shape[1]
+    if width < WIDTH:  # too narrow for a vector: with room to the right, of which nothing is kept
+        wide = np.zeros((height + 4, WIDTH + 4), dtype=np.float32)
+        wide[:, : width + 4] = plane[top : top + height + 4, left : left + width + 4]
+        result = np.empty((height, WIDTH, 4), dtype=np.float32)
+        _malvar_rows(wide.reshape(-1), 0, WIDTH + 4, red_x, red_y, star_colour, height, WIDTH, result.reshape(-1))
+        out[:] = result[:, :width]
+        return
+    _malvar_rows(flat, start, stride, red_x, red_y, star_colour, height, width, out.reshape(-1))
+
+
+@exact_called
+def _malvar_rows(
+    flat: F32,
+    start: int,
+    stride: int,
+    red_x: int,
+    red_y: int,
+    star_colour: tuple[float, float],
+    height: int,
+    width: int,
+    out: F32,
+) -> None:
+    one = splat(1.0)
+    lanes = splat(0.5) * lane_numbers()
+    even = whole_part(lanes) >= lanes
+    odd = ~even
+    red, blue = splat(star_colour[0]), splat(star_colour[1])
+    by_red, by_blue = one / red, one / blue
     red_by_blue, blue_by_red = red * by_blue, blue * by_red
-    eighth, half, three_halves = np.float32(0.125), np.float32(0.5), np.float32(1.5)
-    two, four, five, six = np.float32(2), np.float32(4), np.float32(5), np.float32(6)
-    rows = np.empty((3, width), dtype=np.float32)
-    own, green, other = rows[0], rows[1], rows[2]
     for y in range(height):
-        far_above, above, row = plane[y], plane[y + 1], plane[y + 2]
-        below, far_below = plane[y + 3], plane[y + 4]
         is_red_row = (y & 1) == red_y
         colour_x = red_x if is_red_row else 1 - red_x
-        # what a Laplacian of the colour that was measured is worth in the colour that is wanted
-        to_green = by_red if is_red_row else by_blue
-        to_own, to_other = (red, blue) if is_red_row else (blue, red)
-        own_to_other = blue_by_red if is_red_row else red_by_blue
-        for x in range(width):
-            centre = row[x + 2]
-            beside = row[x + 1] + row[x + 3]
-            over = above[x + 2] + below[x + 2]
-            far_beside = row[x] + row[x + 4]
-            far_over = far_above[x + 2] + far_below[x + 2]
-            corners = (above[x + 1] + above[x + 3]) + (below[x + 1] + below[x + 3])
-            far = far_beside + far_over
-            cross = (two * (beside + over) + to_green * (four * centre - far)) * eighth
-            sideways = five * centre - (far_beside + corners) + half * far_over
-            upwards = five * centre - (far_over + corners) + half * far_beside
-            across = (four * beside + to_own * sideways) * eighth
-            along = (four * over + to_other * upwards) * eighth
-            diagonal = (two * corners + own_to_other * (six * centre - three_halves * far)) * eighth
-            is_colour = (x & 1) == colour_x
-            own[x] = centre if is_colour else across
-            green[x] = cross if is_colour else centre
-            other[x] = diagonal if is_colour else along
-        interleave_row(own if is_red_row else other, green, other if is_red_row else own, out[y].ravel())
+        shares = (by_red, red, blue, blue_by_red) if is_red_row else (by_blue, blue, red, red_by_blue)
+        x = 0
+        while x < width:
+            x = min(x, width - WIDTH)
+            is_colour = even if (x & 1) == colour_x else odd
+            own, green, other = _malvar_lanes(flat, start + y * stride + x, stride, is_colour, shares)
+            first, last = (own, other) if is_red_row else (other, own)
+            store_four(out, 4 * (y * width + x), first, green, last, one)
+            x += WIDTH
 
 
 @exact_kernel

@@ -32,6 +32,7 @@ __all__ = [
     "load",
     "load_bytes",
     "load_double",
+    "load_four",
     "lookup",
     "magnitude",
     "narrow",
@@ -42,7 +43,9 @@ __all__ = [
     "splat_double",
     "square_root",
     "store",
+    "store_bytes",
     "store_double",
+    "store_four",
     "whole_part",
     "widen",
 ]
@@ -190,6 +193,66 @@ def store_double(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
         return context.get_dummy_value()
 
     return compiler_types.void(array, compiler_types.intp, F64Lanes), emit
+
+
+@intrinsic
+def store_bytes(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
+    """Write float32 lanes, whole numbers from 0 to 255, as uint8 to ``array[index:index + WIDTH]``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1])
+        _aligned_store(builder, builder.trunc(builder.fptosi(arguments[2], _I32), _U8), pointer, 1)
+        return context.get_dummy_value()
+
+    return compiler_types.void(array, compiler_types.intp, F32Lanes), emit
+
+
+def _shuffled(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
+    """Return the picked lanes of two vectors, those of the second one numbered on from `WIDTH`."""
+    return builder.shuffle_vector(a, b, llvm_ir.Constant(_I32, picks))
+
+
+def _zipped(builder: Any, a: Any, b: Any, size: int) -> tuple[Any, Any]:
+    """Return two vectors that hold the lanes of a and b by turns, `size` of each at a time."""
+    order = [
+        place + side for lane in range(0, WIDTH, size) for side in (0, WIDTH) for place in range(lane, lane + size)
+    ]
+    return _shuffled(builder, a, b, order[:WIDTH]), _shuffled(builder, a, b, order[WIDTH:])
+
+
+@intrinsic
+def store_four(typing: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Write a[0], b[0], c[0], d[0], a[1], b[1], ... to ``array[index:index + 4 * WIDTH]``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first, second = _zipped(builder, arguments[2], arguments[3], 1), _zipped(builder, arguments[4], arguments[5], 1)
+        for half in range(2):
+            for quarter, vector in enumerate(_zipped(builder, first[half], second[half], 2)):
+                place = builder.add(arguments[1], arguments[1].type((2 * half + quarter) * WIDTH))
+                _aligned_store(builder, vector, _pointer(context, builder, signature.args[0], arguments[0], place), 4)
+        return context.get_dummy_value()
+
+    return compiler_types.void(array, compiler_types.intp, *[F32Lanes] * 4), emit
+
+
+@intrinsic
+def load_four(typing: Any, array: Any, index: Any) -> Any:
+    """Return the four lanes that `store_four` writes to ``array[index:index + 4 * WIDTH]``, as a tuple."""
+    result = compiler_types.UniTuple(F32Lanes, 4)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        parts = []
+        for quarter in range(4):
+            place = builder.add(arguments[1], arguments[1].type(quarter * WIDTH))
+            pointer = _pointer(context, builder, signature.args[0], arguments[0], place)
+            parts.append(_aligned_load(builder, pointer, _F32, 4))
+        for _ in range(2):  # every second lane of neighbours, twice
+            even, odd = list(range(0, 2 * WIDTH, 2)), list(range(1, 2 * WIDTH, 2))
+            pairs = ((parts[0], parts[1]), (parts[2], parts[3]))
+            parts = [_shuffled(builder, *pair, picks) for picks in (even, odd) for pair in pairs]
+        return context.make_tuple(builder, result, parts)
+
+    return result(array, compiler_types.intp), emit
 
 
 @intrinsic

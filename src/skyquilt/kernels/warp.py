@@ -15,24 +15,42 @@ place : (x0, y0, width, height, pitch)
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from skyquilt.core import F32, F64, U8
+from skyquilt.core import F32, F64, I32, U8
 from skyquilt.kernels.backend import exact_inlined, exact_kernel
-from skyquilt.kernels.warp_simd import window1x2, window1x4, window1x6, window4x2, window4x4, window4x6
+from skyquilt.kernels.lanes import (
+    WIDTH,
+    lane_numbers,
+    load,
+    load_bytes,
+    load_four,
+    magnitude,
+    pick,
+    splat,
+    store,
+    store_bytes,
+)
+from skyquilt.kernels.warp_simd import (
+    window1x2,
+    window1x4,
+    window1x6,
+    window4x2,
+    window4x4,
+    window4x4_of_four,
+    window4x6,
+)
 
 __all__ = [
     "BAD_SHARE",
     "NODE_PX",
     "feather_weights",
     "find_footprint",
+    "linear_nodes",
     "mask_trails",
     "warp_cfa",
     "warp_mono",
     "warp_rgb",
 ]
-
-I32 = NDArray[np.int32]
 
 NODE_PX = 16
 N_PHASES = 1024
@@ -54,6 +72,46 @@ def count_cells(start: int, stop: int) -> int:
 def on_edge(nodes: F64, i: int, j: int, axis: int, ty: float) -> float:
     """Return the value of a node quantity on the left edge of cell (i, j), `ty` of the way down."""
     return nodes[i, j, axis] + (nodes[i + 1, j, axis] - nodes[i, j, axis]) * ty
+
+
+@exact_kernel
+def linear_nodes(matrix: F64, surface: F64, circle: tuple[float, float, float], x0: int, y0: int, out: F64) -> None:
+    """
+    Fill the nodes of a linear map, the first of which is node (x0, y0) of the canvas.
+
+    Parameters
+    ----------
+    matrix : float64 (3, 3)
+        Canvas pixels to frame pixels, homogeneous.
+    surface : float64 (c, 6)
+        Coefficients of 1, u, v, u², uv, v², (u, v) the canvas position less the centre, over the radius.
+    circle : (x, y, radius), canvas px
+    out : float64 (ny, nx, 2 + c), written
+
+    Notes
+    -----
+    Definition: `steps.resample.NodeGrid.evaluate`. Every node is computed alone, so that it does not depend on the
+    box that was asked for.
+    """
+    n_rows, n_columns, _ = out.shape
+    for i in range(n_rows):
+        y = np.float64((y0 + i) * NODE_PX)
+        v = (y - circle[1]) / circle[2]
+        for j in range(n_columns):
+            x = np.float64((x0 + j) * NODE_PX)
+            u = (x - circle[0]) / circle[2]
+            w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
+            out[i, j, 0] = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / w
+            out[i, j, 1] = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / w
+            for channel in range(surface.shape[0]):
+                out[i, j, 2 + channel] = (
+                    surface[channel, 0]
+                    + surface[channel, 1] * u
+                    + surface[channel, 2] * v
+                    + surface[channel, 3] * (u * u)
+                    + surface[channel, 4] * (u * v)
+                    + surface[channel, 5] * (v * v)
+                )
 
 
 @exact_kernel
@@ -90,7 +148,7 @@ def is_within(index: int, phase: int, before: int, after: int, size: int) -> boo
     return index >= low and index + high < size
 
 
-@exact_kernel
+@exact_inlined
 def locate_row(
     nodes: F64,
     y: int,
@@ -125,7 +183,7 @@ def locate_row(
         Float index of the first tap; of its weights along x and along y in the table. 0 where the sample is not inside.
     inside : uint8 (16 n_cells,), written
         1 where all pixels with a weight lie in the grid; the phases 0 and N_PHASES pick a single pixel.
-    surface : float32 (c, 16 n_cells), written
+    surface : float32 (c * 16 n_cells,), written
     """
     _, _, width, height, pitch = place
     start, stride, lanes = np.int32(layout[0]), np.int32(layout[1]), np.int32(layout[2])
@@ -171,15 +229,15 @@ def locate_row(
                 across[at] = px * n_taps
                 down[at] = py * n_taps
                 inside[at] = 1
-    for channel in range(surface.shape[0]):
+    for channel in range(surface.shape[0] // (16 * n_cells)):
         s = on_edge(nodes, i, 0, 2 + channel, ty)
         for j in range(n_cells):
             next_s = on_edge(nodes, i, j + 1, 2 + channel, ty)
             s32, ds = np.float32(s), np.float32((next_s - s) * 0.0625)
             s = next_s
-            base = np.uint64(16 * j)
-            for k in range(16):
-                surface[channel, base + np.uint64(k)] = s32 + ds * np.float32(k)
+            for k in range(0, 16, WIDTH):
+                lanes = splat(s32) + splat(ds) * (splat(k) + lane_numbers())
+                store(surface, (channel * n_cells + j) * 16 + k, lanes)
 
 
 @exact_inlined
@@ -197,6 +255,54 @@ def weigh_row(validity: F32, lanes: int, inside: U8, out: U8) -> None:
     for x in range(out.shape[0]):
         weight = np.uint8(255) if abs(validity[lanes * x] - one) <= limit else np.uint8(1)
         out[x] = weight if inside[x] != 0 else np.uint8(0)
+
+
+@exact_inlined
+def finish_row(
+    found: F32,
+    first: int,
+    inside: U8,
+    scales: F32,
+    surface: F32,
+    values: F32,
+    weights: U8,
+    start: int,
+    n: int,
+    size: int,
+) -> None:
+    """
+    Fill one row of three channels and their weight from red, green, blue, validity side by side.
+
+    Parameters
+    ----------
+    found : float32 (4 n,)
+        The windows of the row's samples.
+    first : int
+        Where `inside` and `surface`, (16 n_cells,) and (3 x 16 n_cells,), hold the row's first sample.
+    values, weights : (3 size,), (size,), written
+        The row begins at `start`, the channels lie `size` apart.
+    """
+    limit, one, zero = splat(BAD_SHARE), splat(1.0), splat(0.0)
+    gap = surface.shape[0] // 3
+    for x in range(0, n - WIDTH + 1, WIDTH):
+        at, to = first + x, start + x
+        red, green, blue, validity = load_four(found, 4 * x)
+        is_inside = load_bytes(inside, at) > zero
+        red = red * splat(scales[0]) + load(surface, at)
+        green = green * splat(scales[1]) + load(surface, gap + at)
+        blue = blue * splat(scales[2]) + load(surface, 2 * gap + at)
+        weight = pick(magnitude(validity - one) <= limit, splat(255.0), one)
+        store(values, to, pick(is_inside, red, zero))
+        store(values, size + to, pick(is_inside, green, zero))
+        store(values, 2 * size + to, pick(is_inside, blue, zero))
+        store_bytes(weights, to, pick(is_inside, weight, zero))
+    for x in range(n - n % WIDTH, n):
+        at, to = first + x, start + x
+        for channel in range(3):
+            value = found[4 * x + channel] * scales[channel] + surface[channel * gap + at]
+            values[channel * size + to] = value if inside[at] != 0 else np.float32(0.0)
+        is_good = abs(found[4 * x + 3] - np.float32(1.0)) <= np.float32(BAD_SHARE)
+        weights[to] = np.uint8(0) if inside[at] == 0 else np.uint8(255) if is_good else np.uint8(1)
 
 
 @exact_kernel
@@ -239,13 +345,17 @@ def warp_rgb(
     where = np.empty(16 * n_cells, dtype=np.int32)
     across, down = np.empty_like(where), np.empty_like(where)
     inside = np.empty(16 * n_cells, dtype=np.uint8)
-    surface = np.empty((3, 16 * n_cells), dtype=np.float32)
+    surface = np.empty(3 * 16 * n_cells, dtype=np.float32)
     found = np.empty(4 * n, dtype=np.float32)
+    all_values, all_weights = values.reshape(-1), weights.reshape(-1)
+    n_fours = n - n % 4
     for y in range(y0, y1):
         i = (y >> 4) - (y0 >> 4)
         locate_row(nodes, y, i, n_cells, place, taps, snaps, layout, where, across, down, inside, surface)
         if taps == 4:
-            for x in range(n):
+            for x in range(0, n_fours, 4):
+                window4x4_of_four(flat, where, stride, flat_table, across, down, x + first, found, 4 * x)
+            for x in range(n_fours, n):
                 at = np.uint64(x + first)
                 window4x4(flat, where[at], stride, flat_table, across[at], down[at], found, 4 * x)
         elif taps == 2:
@@ -256,12 +366,7 @@ def warp_rgb(
             for x in range(n):
                 at = np.uint64(x + first)
                 window4x6(flat, where[at], stride, flat_table, across[at], down[at], found, 4 * x)
-        is_inside = inside[first:]
-        for channel in range(3):
-            normalise_row(
-                found[channel:], 4, scales[channel], surface[channel, first:], is_inside, values[channel, y - y0]
-            )
-        weigh_row(found[3:], 4, is_inside, weights[0, y - y0])
+        finish_row(found, first, inside, scales, surface, all_values, all_weights, (y - y0) * n, n, n * (y1 - y0))
 
 
 @exact_kernel
@@ -320,7 +425,7 @@ def warp_mono(
     where = np.empty(16 * n_cells, dtype=np.int32)
     across, down = np.empty_like(where), np.empty_like(where)
     inside = np.empty(16 * n_cells, dtype=np.uint8)
-    surface = np.empty((1, 16 * n_cells), dtype=np.float32)
+    surface = np.empty(16 * n_cells, dtype=np.float32)
     found = np.empty(n, dtype=np.float32)
     good = np.ones(n, dtype=np.float32)
     for y in range(y0, y1):
@@ -330,7 +435,7 @@ def warp_mono(
         if validity.size > 0:
             sum_windows_mono(validity.ravel(), stride, flat_table, taps, first, where, across, down, good)
         is_inside = inside[first:]
-        normalise_row(found, 1, factor, surface[0, first:], is_inside, values[0, y - y0])
+        normalise_row(found, 1, factor, surface[first:], is_inside, values[0, y - y0])
         weigh_row(good, 1, is_inside, weights[0, y - y0])
 
 
@@ -393,7 +498,7 @@ def warp_cfa(
     where = np.empty(16 * n_cells, dtype=np.int32)
     across, down = np.empty_like(where), np.empty_like(where)
     inside = np.empty(16 * n_cells, dtype=np.uint8)
-    surface = np.empty((3, 16 * n_cells), dtype=np.float32)
+    surface = np.empty(3 * 16 * n_cells, dtype=np.float32)
     found, found_bad = np.zeros(4, dtype=np.float32), np.zeros(4, dtype=np.float32)
     sums = np.zeros((table.shape[0], 2), dtype=np.float32)  # of the taps of even and of odd index
     for phase in range(table.shape[0]):
@@ -428,7 +533,9 @@ def warp_cfa(
                 share = min(np.float32(1.0), norms[channel] / full[channel])
                 weight = np.uint8(max(np.float32(2.0), np.float32(255.0) * share + np.float32(0.5)))
                 weights[channel, y - y0, x] = np.uint8(1) if found_bad[channel] > limit * norms[channel] else weight
-                values[channel, y - y0, x] = found[channel] / norms[channel] * scales[channel] + surface[channel, at]
+                values[channel, y - y0, x] = (
+                    found[channel] / norms[channel] * scales[channel] + surface[16 * n_cells * channel + at]
+                )
 
 
 @exact_kernel

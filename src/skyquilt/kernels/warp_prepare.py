@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, Mask
+from skyquilt.core import F32, I32, I64, Mask
 from skyquilt.kernels.backend import exact_inlined, exact_kernel
-from skyquilt.kernels.calibrate import calibrate_box, repair_defects
+from skyquilt.kernels.calibrate import calibrate_box, repair_pixel
+from skyquilt.kernels.lanes import WIDTH, any_true, load, splat
 
-__all__ = ["INFLUENCE", "calibrate_piece", "mark_bad", "mirror_into", "scatter_cfa"]
+__all__ = ["INFLUENCE", "calibrate_piece", "is_within_box", "mark_bad", "mirror_into", "scatter_cfa"]
 
 _ONE_PIXEL = np.zeros((5, 5), dtype=np.float32)
 _ONE_PIXEL[2, 2] = 1.0
@@ -47,34 +48,78 @@ def mirrored(index: int, size: int) -> int:
     return index if index < size else 2 * (size - 1) - index
 
 
+@exact_inlined
+def row_has_saturated(values: F32, start: int, stop: int, limit: np.float32) -> bool:
+    """Tell whether any of ``values[start:stop]`` is at or above the limit, or not a number."""
+    level = splat(limit)
+    some = level < level
+    place = start
+    while place + WIDTH <= stop:
+        some = some | ~(load(values, place) < level)
+        place += WIDTH
+    for last in range(place, stop):
+        if not (values[last] < limit):
+            return True
+    return any_true(some)
+
+
 @exact_kernel
 def has_saturated(raw: F32, saturation: float) -> bool:
     """Tell whether any raw value is at or above saturation, or not a number."""
-    limit = np.float32(saturation)
-    for channel in range(raw.shape[0]):
-        for y in range(raw.shape[1]):
-            row = raw[channel, y]
-            count = np.int32(0)
-            for x in range(row.shape[0]):
-                count += np.int32(not (row[x] < limit))
-            if count > 0:
-                return True
-    return False
+    values = raw.reshape(-1)
+    return row_has_saturated(values, 0, values.shape[0], np.float32(saturation))
 
 
 @exact_kernel
-def flag_saturated(raw: F32, saturation: float, flags: Mask, defects: Mask) -> None:
-    """Flag what is saturated in any channel; what is not a number becomes a defect of value 0."""
+def list_defects(rows: tuple[I64, I32], x0: int, y0: int, height: int, width: int, bad: I32) -> int:
+    """Write the places ``y * width + x`` of a box's defects to `bad`; return how many they are."""
+    starts, columns = rows
+    n = 0
+    if starts.shape[0] == 0:
+        return n
+    for y in range(height):
+        for k in range(starts[y0 + y], starts[y0 + y + 1]):
+            x = columns[k] - x0
+            if x >= width:
+                break
+            if x >= 0:
+                bad[n] = y * width + x
+                n += 1
+    return n
+
+
+@exact_kernel
+def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int) -> int:
+    """
+    Add what only this box knows to its bad pixels, and return how many there are.
+
+    What is masked or not a number becomes a defect (of value 0) as well; what is saturated keeps its value.
+    """
     limit = np.float32(saturation)
-    for channel in range(raw.shape[0]):
-        for y in range(raw.shape[1]):
-            for x in range(raw.shape[2]):
+    n_channels, height, width = raw.shape
+    values = raw.reshape(-1)
+    for y in range(height):
+        is_plain = usable.size == 0
+        for channel in range(n_channels):
+            start = (channel * height + y) * width
+            is_plain = is_plain and not row_has_saturated(values, start, start + width, limit)
+        if is_plain:
+            continue
+        for x in range(width):
+            is_defect = usable.size > 0 and not usable[y, x]
+            is_saturated = False
+            for channel in range(n_channels):
                 value = raw[channel, y, x]
                 if not (value < limit):
-                    flags[y, x] = True
+                    is_saturated = True
                     if value != value:
                         raw[channel, y, x] = np.float32(0.0)
-                        defects[y, x] = True
+                        is_defect = True
+            if (is_defect or is_saturated) and not defects[y, x]:
+                bad[n_bad] = y * width + x
+                n_bad += 1
+            defects[y, x] = defects[y, x] or is_defect
+    return n_bad
 
 
 @exact_kernel
@@ -84,63 +129,57 @@ def calibrate_piece(
     dark: F32,
     inverse_flat: F32,
     frame_defects: Mask,
+    rows: tuple[I64, I32],
     x0: int,
     y0: int,
     saturation: float,
     step: int,
-    bad: Mask,
-    out: F32,
-) -> bool:
+    bad: I32,
+) -> int:
     """
-    Calibrate a box, mend its defects, and tell whether anything in it is bad.
+    Calibrate a box in place, mend its defects, and return how many of its pixels are bad.
 
     Parameters
     ----------
-    raw : float32 (c, h, w), ADU
-        What is not a number is set to 0.
+    raw : float32 (c, h, w), ADU, changed in place
+        What is not a number becomes a defect.
     usable : bool (h, w), or of size 0 where all pixels are
     dark, inverse_flat, frame_defects : (height, width) of the whole frame, or of size 0
+    rows : (starts, columns)
+        `Calibration.defect_rows` of the same defects.
     x0, y0 : int, px
         The box's first pixel; the box lies inside of the frame.
     saturation : float, ADU
         Judged on the raw values, before anything is subtracted.
     step : int, px
         Distance of the next pixel of the same colour: 2 on a CFA, else 1.
-    bad : bool (h, w), written if the answer is True
-        Defects and saturated pixels.
-    out : float32 (c, h, w), ADU, written
-        Not `raw` itself: the loops would lose their vectors.
+    bad : int32 (h * w,), written
+        Places ``y * w + x`` of the defects and saturated pixels, each once.
     """
-    _, height, width = raw.shape
-    is_saturated = has_saturated(raw, saturation)
-    is_defective = usable.size > 0 or frame_defects.size > 0
-    is_marked = is_defective or is_saturated
-    defects = np.zeros((height if is_marked else 0, width), dtype=np.bool_)
-    n_defects = 0
-    if is_defective:
-        for y in range(height):
-            for x in range(width):
-                flag = usable.size > 0 and not usable[y, x]
-                if frame_defects.size > 0:
-                    flag = flag or frame_defects[y0 + y, x0 + x]
-                defects[y, x] = flag
-                n_defects += flag
-    is_bad = n_defects > 0 or is_saturated
-    if is_bad:
-        for y in range(height):
-            for x in range(width):
-                bad[y, x] = False
-        if is_saturated:
-            flag_saturated(raw, saturation, bad, defects)
-    for channel in range(raw.shape[0]):
-        calibrate_box(raw[channel], dark, inverse_flat, x0, y0, out[channel])
-        if is_bad:
-            repair_defects(out[channel], defects, int(step))  # int: not compiled once more for a constant
-    if is_bad:
-        for y in range(height):
-            for x in range(width):
-                bad[y, x] = bad[y, x] or defects[y, x]
-    return is_bad
+    n_channels, height, width = raw.shape
+    n_bad = list_defects(rows, x0, y0, height, width, bad)
+    defects, left, top, n_defects = frame_defects, x0, y0, n_bad
+    if usable.size > 0 or has_saturated(raw, saturation):
+        defects, left, top = np.zeros((height, width), dtype=np.bool_), 0, 0
+        for k in range(n_bad):
+            defects[bad[k] // width, bad[k] % width] = True
+        n_bad = add_unusable(raw, usable, saturation, defects, bad, n_bad)
+        n_defects = n_bad
+    values = np.empty(8, dtype=np.float32)
+    for channel in range(n_channels):
+        pixels = raw[channel]
+        calibrate_box(pixels, dark, inverse_flat, x0, y0, pixels)
+        for k in range(n_defects):
+            y, x = bad[k] // width, bad[k] % width
+            if defects[top + y, left + x]:
+                repair_pixel(pixels, defects, left, top, x, y, step, values)
+    return n_bad
+
+
+@exact_inlined
+def is_within_box(left: int, top: int, right: int, bottom: int, x0: int, y0: int, height: int, width: int) -> bool:
+    """Tell whether a piece lies in a box whose first pixel is (x0, y0): nothing of it has to be mirrored."""
+    return left >= x0 and top >= y0 and right <= x0 + width and bottom <= y0 + height
 
 
 @exact_kernel
@@ -173,35 +212,35 @@ def mirror_into(piece: F32, x0: int, y0: int, width: int, height: int, left: int
 
 
 @exact_kernel
-def mark_bad(bad: Mask, dx: int, dy: int, pitch: int, influence: F32, pixels: F32) -> None:
+def mark_bad(bad: I32, width: int, dx: int, dy: int, pitch: int, influence: F32, pixels: F32) -> None:
     """
     Lower the validity of whatever a bad pixel has a part in.
 
     Parameters
     ----------
-    bad : bool (h, w)
+    bad : int32 (n,)
+        Places ``y * width + x`` in the box that was read.
+    width : int, px of that box
     dx, dy : int, px of the frame
-        Where the first pixel of `bad` lies, seen from the first of `pixels`.
+        Where that box begins, seen from the first of `pixels`.
     pitch : int
         Frame pixels a pixel of `pixels` (2 for superpixels).
     influence : float32 (5, 5)
         `INFLUENCE` of the method.
     pixels : float32 (h', w', 4), or (h', w', 1): the last lane is changed
     """
-    height, width, lanes = pixels.shape
-    for y in range(bad.shape[0]):
-        for x in range(bad.shape[1]):
-            if not bad[y, x]:
+    n_rows, n_columns, lanes = pixels.shape
+    for k in range(bad.shape[0]):
+        y, x = bad[k] // width, bad[k] % width
+        for j in range(5):
+            v = (y + dy) // pitch + j - 2
+            if v < 0 or v >= n_rows:
                 continue
-            for j in range(5):
-                v = (y + dy) // pitch + j - 2
-                if v < 0 or v >= height:
-                    continue
-                for i in range(5):
-                    u = (x + dx) // pitch + i - 2
-                    if u >= 0 and u < width:
-                        left = np.float32(1.0) - influence[j, i]
-                        pixels[v, u, lanes - 1] = min(pixels[v, u, lanes - 1], left)
+            for i in range(5):
+                u = (x + dx) // pitch + i - 2
+                if u >= 0 and u < n_columns:
+                    left = np.float32(1.0) - influence[j, i]
+                    pixels[v, u, lanes - 1] = min(pixels[v, u, lanes - 1], left)
 
 
 @exact_kernel

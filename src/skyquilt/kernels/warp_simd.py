@@ -16,7 +16,7 @@ from typing import Any
 
 from skyquilt.kernels.backend import compiler_types, intrinsic, llvm_ir
 
-__all__ = ["window1x2", "window1x4", "window1x6", "window4x2", "window4x4", "window4x6"]
+__all__ = ["window1x2", "window1x4", "window1x6", "window4x2", "window4x4", "window4x4_of_four", "window4x6"]
 
 _FLOAT = llvm_ir.FloatType()
 _INDEX = llvm_ir.IntType(32)
@@ -80,6 +80,94 @@ def _fold(builder: Any, vector: Any, n: int) -> Any:
         high = _spread(builder, vector, list(range(half, 2 * half)))
         vector = builder.fadd(low, high)
     return vector
+
+
+def _fold_four(builder: Any, vectors: list[Any]) -> Any:
+    """
+    Return the 16 lanes that four vectors of 16 lanes give when each is folded to 4, side by side.
+
+    The sums are those of `_fold`: upper half onto lower half, twice; a shuffle does two vectors at a time.
+    """
+    halves = []
+    for a, b in ((vectors[0], vectors[1]), (vectors[2], vectors[3])):
+        lower = _join(builder, a, b, [*range(8), *range(16, 24)])
+        upper = _join(builder, a, b, [*range(8, 16), *range(24, 32)])
+        halves.append(builder.fadd(lower, upper))
+    a, b = halves
+    even = [lane for first in (0, 8, 16, 24) for lane in range(first, first + 4)]
+    return builder.fadd(_join(builder, a, b, even), _join(builder, a, b, [lane + 4 for lane in even]))
+
+
+def _join(builder: Any, a: Any, b: Any, picks: list[int]) -> Any:
+    """Return the picked lanes of two vectors, those of the second one numbered on."""
+    return builder.shuffle_vector(a, b, llvm_ir.Constant(llvm_ir.VectorType(_INDEX, len(picks)), picks))
+
+
+@intrinsic
+def window4x4_of_four(
+    typing_context: Any,
+    pixels: Any,
+    where: Any,
+    stride: Any,
+    table: Any,
+    across: Any,
+    down: Any,
+    at: Any,
+    out: Any,
+    to: Any,
+) -> Any:
+    """
+    Sum the windows of four samples, 4 x 4 pixels of 4 floats each: the same sums as four times `window4x4`.
+
+    ``where``, ``across`` and ``down`` are int32 arrays; the samples' entries are at ``at`` to ``at + 3``, their sums
+    are written to ``out[to:to + 16]``.
+    """
+    signature = compiler_types.void(pixels, where, stride, table, across, down, at, out, to)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def data(k: int) -> Any:
+            return context.make_array(signature.args[k])(context, builder, arguments[k]).data
+
+        pixels_data, table_data = data(0), data(3)
+        stride, at = arguments[2], arguments[6]
+        parts = []
+        for sample in range(4):
+            index = builder.add(at, at.type(sample))
+            start, across_at, down_at = (
+                builder.sext(builder.load(builder.gep(data(k), [index])), stride.type) for k in (1, 4, 5)
+            )
+            parts.append(
+                _weigh_columns(
+                    builder,
+                    builder.gep(pixels_data, [start]),
+                    stride,
+                    builder.gep(table_data, [across_at]),
+                    builder.gep(table_data, [down_at]),
+                )
+            )
+        total = _fold_four(builder, parts)
+        target = builder.gep(data(7), [arguments[8]])
+        builder.store(total, builder.bitcast(target, total.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _weigh_columns(builder: Any, pixels: Any, stride: Any, across: Any, down: Any) -> Any:
+    """Emit the sum over four rows of four pixels of 4 floats, each column with its weight: 16 lanes."""
+    column = None
+    for row in range(4):
+        values = _load_vector(builder, pixels, 16)
+        one = builder.insert_element(
+            llvm_ir.Constant(llvm_ir.VectorType(_FLOAT, 1), llvm_ir.Undefined),
+            builder.load(builder.gep(down, [_INDEX(row)])),
+            _INDEX(0),
+        )
+        weight = _spread(builder, one, [0] * 16)
+        column = builder.fmul(values, weight) if column is None else _multiply_add(builder, values, weight, column)
+        pixels = builder.gep(pixels, [stride])
+    weights = _load_vector(builder, across, 4)
+    return builder.fmul(column, _spread(builder, weights, [k // 4 for k in range(16)]))
 
 
 def _make_window(taps: int, lanes: int) -> Any:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from skyquilt.core import F64, Box, Linear, Normalisation
-from skyquilt.kernels.warp import NODE_PX
+from skyquilt.kernels.warp import NODE_PX, linear_nodes
 
 __all__ = ["NodeGrid", "PixelMap"]
 
@@ -39,23 +39,28 @@ class NodeGrid:
         self.to_frame = to_frame
         self.n_channels = n_channels
         self.normalisation = normalisation
-        stages = getattr(to_frame, "stages", None)
-        self._is_arithmetic = stages is not None and all(isinstance(stage, Linear) for stage in stages)
+        self._matrix = _matrix_of(to_frame)
+        self._surface = np.zeros((n_channels, 6))
+        self._circle = (0.0, 0.0, 1.0)
+        if normalisation is not None:
+            self._surface[:, : normalisation.surface.shape[1]] = normalisation.surface[:n_channels]
+            x, y = normalisation.centre
+            self._circle = (float(x), float(y), float(normalisation.radius))
 
     def cover(self, box: Box) -> F64:
         """
         Return the nodes of all cells that the box touches, float64 (ny, nx, 2 + n_channels): x, y, surfaces.
 
         Node [0, 0] lies at the multiple of `NODE_PX` at or before the box's first pixel. A node does not depend on the
-        box that it was asked for: a linear map is sums, products and quotients, which round the same way wherever they
-        stand in an array; other maps (powers, sines) are always evaluated in the same block.
+        box that it was asked for: a linear map is computed node by node; other maps (powers, sines), which NumPy may
+        round in another way elsewhere in an array, are always evaluated in the same block.
         """
         x0, y0 = box.x0 // NODE_PX, box.y0 // NODE_PX
         x1, y1 = (box.x1 - 1) // NODE_PX + 1, (box.y1 - 1) // NODE_PX + 1
-        if self._is_arithmetic:
-            x, y = np.arange(x0, x1 + 1.0) * NODE_PX, np.arange(y0, y1 + 1.0)[:, None] * NODE_PX
-            return self.evaluate(x + 0.0 * y, y + 0.0 * x)
         nodes = np.empty((y1 - y0 + 1, x1 - x0 + 1, 2 + self.n_channels))
+        if self._matrix is not None:
+            linear_nodes(self._matrix, self._surface, self._circle, x0, y0, nodes)
+            return nodes
         for block_y in range(y0 // _CELLS, (y1 - 1) // _CELLS + 1):
             for block_x in range(x0 // _CELLS, (x1 - 1) // _CELLS + 1):
                 left, top = block_x * _CELLS, block_y * _CELLS
@@ -79,6 +84,17 @@ class NodeGrid:
                 for coefficient, term in zip(self.normalisation.surface[channel], terms, strict=False):
                     quantities[..., 2 + channel] += coefficient * term
         return quantities
+
+
+def _matrix_of(to_frame: PixelMap) -> F64 | None:
+    """Return the matrix of a map that is linear throughout."""
+    stages = getattr(to_frame, "stages", None)
+    if stages is None or not all(isinstance(stage, Linear) for stage in stages):
+        return None
+    matrix = np.eye(3)
+    for stage in stages:
+        matrix = stage.matrix @ matrix
+    return matrix
 
 
 @lru_cache(maxsize=_N_BLOCKS_KEPT)

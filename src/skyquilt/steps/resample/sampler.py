@@ -15,15 +15,15 @@ from skyquilt.kernels.calibrate import NO_DARK, NO_DEFECTS, NO_FLAT
 from skyquilt.kernels.debayer import REACH
 from skyquilt.kernels.warp import feather_weights, find_footprint, mask_trails, warp_cfa, warp_mono, warp_rgb
 from skyquilt.kernels.warp_piece import (
-    prepare_bilinear,
-    prepare_cfa,
-    prepare_cube,
-    prepare_malvar,
-    prepare_mono,
-    prepare_rcd,
-    prepare_superpixel,
+    spread_bilinear,
+    spread_cfa,
+    spread_cube,
+    spread_malvar,
+    spread_mono,
+    spread_rcd,
+    spread_superpixel,
 )
-from skyquilt.kernels.warp_prepare import INFLUENCE
+from skyquilt.kernels.warp_prepare import INFLUENCE, calibrate_piece, mark_bad, scatter_cfa
 from skyquilt.kernels.warp_table import KERNELS, gaussian_table, kernel_table
 from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
 
@@ -44,14 +44,14 @@ DEFAULT_KERNEL = "least_squares"
 DEFAULT_KERNEL_WITHOUT_CFA = "catmull_rom"
 DEFAULT_WINDOW_PX = 0.6
 
-_PREPARE: dict[str, Callable[..., bool]] = {
-    "malvar": prepare_malvar,
-    "rcd": prepare_rcd,
-    "bilinear": prepare_bilinear,
-    "superpixel": prepare_superpixel,
-    "cfa": prepare_cfa,
+_SPREAD: dict[str, Callable[..., None]] = {
+    "malvar": spread_malvar,
+    "rcd": spread_rcd,
+    "bilinear": spread_bilinear,
+    "superpixel": spread_superpixel,
+    "cfa": spread_cfa,
 }
-METHODS = tuple(_PREPARE)
+METHODS = tuple(_SPREAD)
 _NO_MASK: Mask = np.zeros((0, 0), dtype=np.bool_)
 _NO_FLAGS: F32 = np.zeros((0, 0, 0), dtype=np.float32)
 
@@ -131,7 +131,7 @@ class CanvasSampler:
         radial_feather: float = 0.0,
         trails: tuple[Trail, ...] = (),
     ) -> None:
-        if method not in _PREPARE:
+        if method not in _SPREAD:
             raise UsageError(f"{method!r} is not a way of debayering", f"one of: {', '.join(METHODS)}")
         if kernel not in KERNELS:
             raise UsageError(f"{kernel!r} is not an interpolation kernel", f"one of: {', '.join(KERNELS)}")
@@ -141,7 +141,7 @@ class CanvasSampler:
         self._is_cube = cfa is None and raw.n_channels == 3
         self._n_channels = 1 if cfa is None and raw.n_channels == 1 else 3
         self._method = method if cfa is not None else "none"
-        self._prepare = _PREPARE[method] if cfa is not None else prepare_cube if self._is_cube else prepare_mono
+        self._spread = _SPREAD[method] if cfa is not None else spread_cube if self._is_cube else spread_mono
         self._reach = REACH[method] if cfa is not None else 0
         self._step = 2 if cfa is not None else 1
         self._pitch = 2 if self._method == "superpixel" else 1
@@ -151,6 +151,7 @@ class CanvasSampler:
         self._dark = _plane(calibration.dark, NO_DARK)
         self._inverse_flat = _plane(calibration.inverse_flat, NO_FLAT)
         self._defects = _plane(calibration.defects, NO_DEFECTS)
+        self._defect_rows = calibration.defect_rows
         self._saturation = float(saturation_adu)
         scale = np.ones(self._n_channels) if normalisation is None else normalisation.scale
         last = len(scale) - 1
@@ -193,8 +194,18 @@ class CanvasSampler:
         corners = (box.x0, box.y0, box.x1, box.y1)
         place = (piece.x0, piece.y0, self._width // self._pitch, self._height // self._pitch, self._pitch)
         if self._method == "cfa":
-            red = (self._origin[0] + piece.x0) & 1, (self._origin[1] + piece.y0) & 1
-            warp_cfa(pixels, flags, red, nodes, corners, place, self._table, self._scale, values, weights)
+            warp_cfa(
+                pixels,
+                flags,
+                self._red_site_of(piece),
+                nodes,
+                corners,
+                place,
+                self._table,
+                self._scale,
+                values,
+                weights,
+            )
         elif self._n_channels == 3:
             warp_rgb(pixels, nodes, corners, place, self._table, self._scale, values, weights)
         else:
@@ -205,33 +216,56 @@ class CanvasSampler:
             mask_trails(nodes, corners, self._trails, weights)
 
     def _fill_piece(self, piece: Box) -> tuple[F32, F32]:
-        """Read and prepare a piece of the frame; return its pixels, and what `kernels.warp_piece` calls flags."""
+        """
+        Read, calibrate and debayer a piece of the frame; return its pixels and their flags.
+
+        The flags are for those whose pixels have no lane for the validity: that validity (mono), or the bad sites in
+        the lane of their colour ("cfa"); of size 0 where nothing is bad.
+        """
         raw, usable, read_box = self._read(piece)
-        lanes = 4 if self._n_channels == 3 else 1
-        pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
-        needs_flags = self._method == "cfa" or lanes == 1
-        flags = _scratch.take("flags", piece.height, piece.width, lanes) if needs_flags else _NO_FLAGS
-        reach, pitch = self._reach, self._pitch
-        plane_shape = piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach
-        is_bad = self._prepare(
+        bad = _scratch.take("bad", read_box.n_pixels).view(np.int32)
+        n_bad = calibrate_piece(
             raw,
             usable,
             self._dark,
             self._inverse_flat,
             self._defects,
+            self._defect_rows,
+            read_box.x0,
+            read_box.y0,
             self._saturation,
+            self._step,
+            bad,
+        )
+        reach, pitch = self._reach, self._pitch
+        lanes = 4 if self._n_channels == 3 else 1
+        pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
+        self._spread(
+            raw,
             (read_box.x0, read_box.y0, self._width, self._height),
             (piece.x0, piece.y0, piece.x1, piece.y1),
             self._origin,
             self._star_colour,
-            INFLUENCE[self._method],
-            np.empty(read_box.shape, dtype=np.bool_),
-            _scratch.take("calibrated", *raw.shape),
-            _scratch.take("planes", len(raw), *plane_shape),
+            _scratch.take("planes", len(raw), piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach),
             pixels,
-            flags,
         )
-        return pixels, flags if is_bad else _NO_FLAGS
+        if n_bad == 0:
+            return pixels, _NO_FLAGS
+        validity = pixels
+        if self._method == "cfa" or lanes == 1:
+            validity = _scratch.take("validity", piece.height, piece.width, 1)
+            validity[...] = 1.0
+        from_piece = read_box.x0 - pitch * piece.x0, read_box.y0 - pitch * piece.y0
+        mark_bad(bad[:n_bad], read_box.width, *from_piece, pitch, INFLUENCE[self._method], validity)
+        if self._method != "cfa":
+            return pixels, validity if lanes == 1 else _NO_FLAGS
+        flags = _scratch.take("flags", piece.height, piece.width, lanes)
+        scatter_cfa(1.0 - validity[:, :, 0], *self._red_site_of(piece), flags)
+        return pixels, flags
+
+    def _red_site_of(self, piece: Box) -> tuple[int, int]:
+        """Return the parity of the red sites, counted from the first pixel of a piece."""
+        return (self._origin[0] + piece.x0) & 1, (self._origin[1] + piece.y0) & 1
 
     def _find_piece(self, nodes: F64, box: Box) -> Box | None:
         """Return the grid pixels under the kernels of a box's samples, or None if the frame does not reach the box."""
