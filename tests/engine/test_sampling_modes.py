@@ -53,7 +53,9 @@ def make(truth: Truth, tmp_path: Path) -> Callable[..., sq.RunResult]:
     return run
 
 
-def check_picture(image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0, cell: int = 1) -> None:
+def check_picture(
+    image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0, cell: int = 1, flux_error: float = 0.02
+) -> None:
     """Check that the sky has its level and the green plane the light of the brighter stars, where they belong."""
     green = image[len(image) // 2].astype(np.float64)
     assert np.nanmedian(green) == pytest.approx(truth.frames[0].sky_adu[1], rel=0.03)
@@ -69,7 +71,7 @@ def check_picture(image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0,
     measured = cell**2 * measure_star_fluxes(filled, x, y, radius / cell)
     seen = np.isfinite(measured) & (expected > 3e3)
     assert seen.sum() >= 6
-    assert measured[seen].sum() / expected[seen].sum() == pytest.approx(1.0, abs=0.02)
+    assert measured[seen].sum() / expected[seen].sum() == pytest.approx(1.0, abs=flux_error)
 
 
 # --- debayer, kernel
@@ -197,7 +199,8 @@ def test_every_rejection_rule_runs_and_keeps_level_and_flux(
 ) -> None:
     limits = {"sigma_low": 5.0, "sigma_high": 5.0} if rule == "linear_fit" else {}
     result = make(rejection=rule, **limits)
-    check_picture(master(result), truth)
+    # eight samples are too few for the one, and the other keeps what particles and hot pixels add
+    check_picture(master(result), truth, flux_error=0.03 if rule in ("linear_fit", "none") else 0.02)
     figures = manifest(result).statistics
     rejected = figures.rejected_low + figures.rejected_high
     assert rejected == 0.0 if rule == "none" else 0.0 <= rejected < 0.03

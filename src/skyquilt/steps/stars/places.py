@@ -14,6 +14,7 @@ from skyquilt.steps.stars.sky import Sky
 
 __all__ = ["Colours", "refine"]
 
+_SKY_ELECTRONS = 64.0  # short exposures of small telescopes: 30 to 1000
 _MOST_STARS = 150  # a registration with more of them does not hang on photons
 
 
@@ -28,7 +29,7 @@ class Colours:
         Channel of each site of the 2x2 cell.
     background : tuple of float32 (gy, gx), ADU
         Sky map of every channel.
-    noise, level : float64 (n_channels,), ADU
+    noise : float64 (n_channels,), ADU
         Of the sky.
     cell_px : int
     green : int
@@ -38,7 +39,6 @@ class Colours:
     channel_of: I64
     background: tuple[F32, ...]
     noise: F64
-    level: F64
     cell_px: int
     green: int
 
@@ -46,8 +46,7 @@ class Colours:
     def of(cls, channel_of: I64, sky: Sky, channels: tuple[int, ...], green: int) -> Colours:
         """Return the colours of a frame; `channels` are those of the sky that the sites measure."""
         background = tuple(sky.smoothed(channel) for channel in channels)
-        level = np.array([float(np.median(grid)) for grid in background])
-        return cls(channel_of, background, sky.noise[list(channels)], level, sky.cell_px, green)
+        return cls(channel_of, background, sky.noise[list(channels)], sky.cell_px, green)
 
 
 def refine(
@@ -67,14 +66,14 @@ def refine(
 
     Notes
     -----
-    How much variance a star's light brings is not known without the camera's gain. The sky's own, noise² / level, is an
-    estimate from the frame alone; weights need no better one.
+    How much variance a star's light brings is not known without the camera's gain. Weights need no exact one: that of a
+    sky of 64 electrons a pixel is taken, noise / 8 an ADU. The level of the sky would tell it were it not for pedestals.
     """
     noise = colours.noise
     if not np.all(noise > 0.0):
         return
     samples, bend, _ = fit.moffat_profile(profile.inverse_beta)
-    shot = noise**2 / np.maximum(colours.level, noise)
+    shot = noise / _SKY_ELECTRONS**0.5
     n = min(_MOST_STARS, len(table))
     refine_places(
         pixels, colours.channel_of, level[:n] + base[:n, None], noise, shot, profile.moments, samples, bend, saturation,
