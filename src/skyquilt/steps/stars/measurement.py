@@ -48,7 +48,8 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
     pixels : float32 (y, x), ADU
         Calibrated. Pixels that are not finite take no part.
     cfa : Cfa or None
-        None for a mono frame. Of a CFA frame the green pixels tell about the stars, each at its true place.
+        None for a mono frame. Of a CFA frame the green pixels tell about the stars, each at its true place; where the
+        brightest stand is told by all.
     saturation_adu : float
         The largest value a pixel can take; those above 95 % of it count as saturated.
     max_stars : int
@@ -64,10 +65,11 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
     The plane of the mean green (or of 2x2 mono pixels) minus the sky map is filtered, and its local maxima above
     4.5 sigma are candidates (pieces of a trail are left out). The brightest give the profile that all stars share, an
     elliptical Moffat function; it is fitted to every candidate for position and flux, and once more with a free shape
-    for FWHM and eccentricity. Where stars are wide or few, the same is done on a plane of half the resolution.
-    FWHM is that of the image as it is sampled, the pixel's own width included. `flux` is what falls within
-    two FWHM (5 px at least): from the profile for faint stars, from an
-    aperture for bright ones where the profile does not hold (`flux.measure_flux`).
+    for FWHM and eccentricity. The places of the brightest 150 are improved by a fit to the sites of all colours, each
+    weighed by its noise (`places.refine`). Where stars are wide or few, the same is done on a plane of half the
+    resolution. FWHM is that of the image as it is sampled, the pixel's own width included. `flux` is what falls within
+    two FWHM (5 px at least): from the profile for faint stars, from an aperture for bright ones where the profile does
+    not hold (`flux.measure_flux`).
     """
     if pixels.ndim != 2:
         raise ValueError(f"a frame to measure is (y, x), not of shape {pixels.shape}; a cube goes to measure_cube")

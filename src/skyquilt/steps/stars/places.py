@@ -66,8 +66,9 @@ def refine(
 
     Notes
     -----
-    How much variance a star's light brings is not known without the camera's gain. Weights need no exact one: that of a
-    sky of 64 electrons a pixel is taken, noise / 8 an ADU. The level of the sky would tell it were it not for pedestals.
+    How much variance a star's light brings is not known without the camera's gain. Weights need no exact figure: that
+    of a sky of 64 electrons a pixel is taken, noise / 8 an ADU; 4 or 1000 electrons make the errors 2 % larger. The
+    level of the sky would tell it, were it not for pedestals.
     """
     noise = colours.noise
     if not np.all(noise > 0.0):
