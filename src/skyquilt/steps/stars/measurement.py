@@ -82,7 +82,7 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
     sky = measure_sky(pixels, table, n_channels)
     green = 0 if cfa is None else 1
     parity = -1 if cfa is None else int(np.argwhere(table == 1)[0].sum() % 2)
-    colours = Colours.of(table, sky, tuple(range(n_channels)), green)
+    colours = None if cfa is None else Colours.of(table, sky)
     stars = find_stars(pixels, parity, np.argwhere(table == green), sky, green, saturation_adu, max_stars, colours)
     return _measurement(pixels, sky, green, stars, saturation_adu)
 
@@ -112,14 +112,13 @@ def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> 
         skies[0].cell_px,
     )
     green = min(1, n_channels - 1)
-    colours = Colours.of(table, sky, (green,), 0)
-    stars = find_stars(planes[green], -1, np.argwhere(table == 0), sky, green, saturation_adu, max_stars, colours)
+    stars = find_stars(planes[green], -1, np.argwhere(table == 0), sky, green, saturation_adu, max_stars)
     return _measurement(planes[green], sky, green, stars, saturation_adu)
 
 
 def find_stars(
     pixels: F32, parity: int, sites: I64, sky: Sky, channel: int, saturation_adu: float, max_stars: int,
-    colours: Colours,
+    colours: Colours | None = None,
 ) -> Stars:  # fmt: skip
     """
     Return the stars of one plane of pixels, brightest first.
@@ -132,13 +131,13 @@ def find_stars(
         (y, x) of those pixels in the 2x2 cell.
     channel : int
         Which channel of `sky` is meant.
-    colours : Colours
-        Of all sites: where the stars stand is told by all of them.
+    colours : Colours or None
+        Of a CFA frame: where the brightest stars stand is told by the sites of all of them.
     """
     noise = float(sky.noise[channel])
     if not noise > 0.0:
         return Stars.empty()
-    background = colours.background[colours.green]
+    background = sky.smoothed(channel) if colours is None else colours.background[channel]
     half = np.empty((pixels.shape[0] // 2, pixels.shape[1] // 2), dtype=np.float32)
     halve(pixels, sites, background, sky.cell_px, half)
     sigma = np.where(np.isfinite(sky.sigma[channel]), sky.sigma[channel], noise)
@@ -164,7 +163,7 @@ def find_stars(
 
 def _fit_all(
     pixels: F32, parity: int, plane: Plane, base: F64, peaks: Peaks, profile: Profile, noise: float, saturation: float,
-    colours: Colours,
+    colours: Colours | None = None,
 ) -> Stars:  # fmt: skip
     """Fit the shared profile to every peak and keep those that are stars."""
     if not len(peaks):
@@ -199,10 +198,9 @@ def _fit_all(
     mark_duplicates(x, y, np.argsort(y, kind="stable"), 0.7 * profile.fwhm, drop)
     table, fwhm, level, around = table[~drop], fwhm[~drop], level[~drop], around[~drop]
     flux, flux_error = measure_flux(pixels, parity, table, level, profile, flux_per_height, noise, saturation)
-    levels = np.stack(
-        [_interpolate(grid, colours.cell_px, table[:, fit.X], table[:, fit.Y]) for grid in colours.background], axis=1
-    )
-    refine(pixels, colours, profile, levels, around, saturation, table)
+    if colours is not None:
+        levels = [_interpolate(grid, colours.cell_px, table[:, fit.X], table[:, fit.Y]) for grid in colours.background]
+        refine(pixels, colours, profile, np.stack(levels, axis=1), around, saturation, table)
     order = np.argsort(-flux, kind="stable")
     return _stars_of(table[order], fwhm[order], flux[order], flux_error[order], profile)
 

@@ -14,7 +14,7 @@ from skyquilt.steps.stars.sky import Sky
 
 __all__ = ["Colours", "refine"]
 
-_SKY_ELECTRONS = 64.0  # short exposures of small telescopes: 30 to 1000
+_SKY_ELECTRONS = 100.0  # short exposures of small telescopes: 30 to 1000
 _MOST_STARS = 150  # a registration with more of them does not hang on photons
 
 
@@ -32,21 +32,18 @@ class Colours:
     noise : float64 (n_channels,), ADU
         Of the sky.
     cell_px : int
-    green : int
-        The channel in which the stars were found.
     """
 
     channel_of: I64
     background: tuple[F32, ...]
     noise: F64
     cell_px: int
-    green: int
 
     @classmethod
-    def of(cls, channel_of: I64, sky: Sky, channels: tuple[int, ...], green: int) -> Colours:
-        """Return the colours of a frame; `channels` are those of the sky that the sites measure."""
-        background = tuple(sky.smoothed(channel) for channel in channels)
-        return cls(channel_of, background, sky.noise[list(channels)], sky.cell_px, green)
+    def of(cls, channel_of: I64, sky: Sky) -> Colours:
+        """Return the colours of a frame with that sky."""
+        background = tuple(sky.smoothed(channel) for channel in range(len(sky.level)))
+        return cls(channel_of, background, sky.noise, sky.cell_px)
 
 
 def refine(
@@ -67,8 +64,9 @@ def refine(
     Notes
     -----
     How much variance a star's light brings is not known without the camera's gain. Weights need no exact figure: that
-    of a sky of 64 electrons a pixel is taken, noise / 8 an ADU; 4 or 1000 electrons make the errors 2 % larger. The
-    level of the sky would tell it, were it not for pedestals.
+    of a sky of 100 electrons a pixel is taken, noise / 10 an ADU; 4 or 1000 electrons make the errors 2 % larger. The
+    level of the sky would tell it, were it not for pedestals. Frames without colours are left as they are: other
+    weights alone gain little there, and lose as much where stars are smeared (MicroObservatory frames of HAT-P-32).
     """
     noise = colours.noise
     if not np.all(noise > 0.0):
