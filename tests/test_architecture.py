@@ -25,6 +25,8 @@ ONE_DOOR = {
     "numba": {"kernels/backend.py"},
     "llvmlite": {"kernels/backend.py"},
     "torch": {"kernels/backend.py"},
+    "PIL": {"io/drawings/png.py"},
+    "pyongc": {"io/deepsky.py"},
     "zarr": {"io/tiled.py"},
     "dask": {"engine/executors/dask.py"},
     "distributed": {"engine/executors/dask.py"},

@@ -161,7 +161,7 @@ def test_the_maps_are_extensions_of_a_file_of_their_own(result: sq.RunResult) ->
 def test_normalised_is_adu_over_full_scale(result: sq.RunResult, truth: Truth, tmp_path: Path) -> None:
     adu = stacked(truth.folder, tmp_path, unit="adu")
     assert fits.getheader(adu.stacks[0].outputs["master_linear"])["BUNIT"] == "adu"
-    assert largest_difference(master(adu) / 65535, master(result)) < 1e-6
+    assert largest_difference(master(adu) / 65535, master(result)) < 3e-6  # the rounding of the brightest star
     assert np.nanmedian(master(adu)[1]) == pytest.approx(truth.frames[0].sky_adu[1], rel=0.03)
     assert manifest(adu).statistics.noise == pytest.approx(manifest(result).statistics.noise, rel=1e-4)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import skyquilt
+from skyquilt.errors import SkyquiltError
 from skyquilt.io.atomic import write_atomically
 
 __all__ = ["Check", "diagnose", "is_usable", "redact", "write_bundle"]
@@ -40,6 +41,8 @@ _LIBRARIES = (
     "tifffile",
     "imagecodecs",
     "platformdirs",
+    "pillow",
+    "pyongc",
 )
 _LEAST_MEMORY = 700_000_000
 _LEAST_DISK = 2_000_000_000
@@ -72,6 +75,7 @@ def diagnose(folder: Path) -> list[Check]:
         _python(),
         *(_library(name) for name in _LIBRARIES),
         _kernels(),
+        _catalogue(),
         _compiled(),
         _memory(),
         _threads(),
@@ -104,6 +108,17 @@ def _kernels() -> Check:
     except Exception as error:  # whatever keeps the engine from loading is what the doctor is asked about
         return Check("engine", "bad", f"{type(error).__name__}: {error}", "reinstall skyquilt: pip install -U skyquilt")
     return Check("engine", "ok", f"skyquilt {skyquilt.__version__}")
+
+
+def _catalogue() -> Check:
+    """Open the star catalogue of the package."""
+    from skyquilt.io.catalogue import open_catalogue
+
+    try:
+        catalogue = open_catalogue()
+    except SkyquiltError as error:
+        return Check("star catalogue", "bad", error.message, error.hint)
+    return Check("star catalogue", "ok", f"{len(catalogue):,} stars, {catalogue.source}")
 
 
 def _compiled() -> Check:

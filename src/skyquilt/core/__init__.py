@@ -4,10 +4,12 @@ from skyquilt.core.arrays import F32, F64, I32, I64, U8, U16, Mask
 from skyquilt.core.box import Box
 from skyquilt.core.calibration import Calibration
 from skyquilt.core.cfa import CFA_NAMES, Cfa
+from skyquilt.core.drawing import Drawing, Label, Line, Ring
 from skyquilt.core.event import Event, Listener, silent
 from skyquilt.core.frame import FrameFile, FrameKind, FrameMeta, LeftOut, Pointing
 from skyquilt.core.measurement import Figures, Measurement, Normalisation, Registration
 from skyquilt.core.session import LightGroup, Session
+from skyquilt.core.sky import CatalogueStars, DeepSkyObject, Sip, SkyGrid, Wcs
 from skyquilt.core.stars import Stars
 from skyquilt.core.tile import PixelSource, SampleSource, Tile
 from skyquilt.core.trail import Trail
@@ -23,15 +25,20 @@ __all__ = [
     "U16",
     "Box",
     "Calibration",
+    "CatalogueStars",
     "Cfa",
+    "DeepSkyObject",
     "Distortion",
+    "Drawing",
     "Event",
     "Figures",
     "FrameFile",
     "FrameKind",
     "FrameMeta",
+    "Label",
     "LeftOut",
     "LightGroup",
+    "Line",
     "Linear",
     "Listener",
     "Mask",
@@ -40,11 +47,15 @@ __all__ = [
     "PixelSource",
     "Pointing",
     "Registration",
+    "Ring",
     "SampleSource",
     "Session",
+    "Sip",
+    "SkyGrid",
     "Stars",
     "Tile",
     "Trail",
     "Transform",
+    "Wcs",
     "silent",
 ]

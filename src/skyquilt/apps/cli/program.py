@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import skyquilt
+from skyquilt.apps.cli.annotate import annotate
 from skyquilt.apps.cli.cache import cache
 from skyquilt.apps.cli.config import config
 from skyquilt.apps.cli.demo import demo
@@ -59,7 +60,7 @@ def program() -> None:
     """
 
 
-for _command in (stack, frames, cache, verify, doctor, demo, config):
+for _command in (stack, frames, annotate, cache, verify, doctor, demo, config):
     program.add_command(_command)
 
 

@@ -1,6 +1,7 @@
 """FITS frames: headers of every dialect, pixels of any box, results written so that they cannot be half there."""
 
 from skyquilt.io.fits.checksums import data_hash, verify_checksums
+from skyquilt.io.fits.coordinates import read_wcs
 from skyquilt.io.fits.decoded import set_decode_cache
 from skyquilt.io.fits.header import Card, Header
 from skyquilt.io.fits.opening import open_frame, read_header
@@ -17,6 +18,7 @@ __all__ = [
     "frame_source",
     "open_frame",
     "read_header",
+    "read_wcs",
     "set_decode_cache",
     "verify_checksums",
     "write_image",

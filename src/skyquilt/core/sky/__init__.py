@@ -1,0 +1,31 @@
+"""The sphere and its pictures: directions, projections, coordinate systems of images, stars of a catalogue."""
+
+from skyquilt.core.sky.catalogue_stars import CatalogueStars
+from skyquilt.core.sky.deep_sky import DeepSkyObject
+from skyquilt.core.sky.grid import SkyGrid
+from skyquilt.core.sky.sphere import (
+    deproject,
+    directions,
+    move,
+    precess_to_icrs,
+    project,
+    separation_deg,
+    unit_vectors,
+)
+from skyquilt.core.sky.wcs import HeaderLike, Sip, Wcs
+
+__all__ = [
+    "CatalogueStars",
+    "DeepSkyObject",
+    "HeaderLike",
+    "Sip",
+    "SkyGrid",
+    "Wcs",
+    "deproject",
+    "directions",
+    "move",
+    "precess_to_icrs",
+    "project",
+    "separation_deg",
+    "unit_vectors",
+]
