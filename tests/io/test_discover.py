@@ -408,6 +408,19 @@ def test_a_copy_under_another_name_is_a_duplicate(tmp_path: Path) -> None:
     assert len(session.groups[0].lights) == 2
 
 
+def test_files_that_agree_in_their_middle_but_not_at_their_end_are_no_duplicates(tmp_path: Path) -> None:
+    original = seestar(tmp_path / "one.fit", shape=(64, 200))
+    other = tmp_path / "other.fit"
+    content = bytearray(original.read_bytes())
+    at = content.index(b"END" + b" " * 77) // 2880 * 2880 + 2880 + 2 * 200 * 64 - 1
+    content[at] ^= 1  # the last pixel
+    other.write_bytes(content)
+    assert len(discover(tmp_path).groups[0].lights) == 2
+    shutil.copy(original, tmp_path / "two.fit")
+    shutil.copy(original, tmp_path / "three.fit")
+    assert {left.path.name for left in discover(tmp_path).left_out} == {"two.fit", "three.fit"}
+
+
 def test_links_that_loop_end_and_broken_ones_are_told(tmp_path: Path) -> None:
     seestar(tmp_path / "deep" / "er" / "a.fit")
     try:

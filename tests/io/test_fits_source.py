@@ -155,6 +155,24 @@ def test_an_out_array_with_gaps_is_filled_all_the_same(frames):
     assert (whole[:, :5] == 7.0).all()
 
 
+def test_rows_of_unsigned_words_are_read_as_the_file_holds_them_and_others_are_left_alone(frames):
+    for kind in KINDS:
+        source, values = frames[kind]
+        rows = np.full((4, WIDTH), 7, dtype=np.uint16)
+        if source.read_stored(3, rows):
+            assert kind == "u16"
+            np.testing.assert_array_equal((rows.byteswap() ^ np.uint16(0x8000)), values[0, 3:7])
+        else:
+            assert kind != "u16" and (rows == 7).all()
+
+
+def test_rows_that_are_not_of_the_frame_are_refused(frames):
+    source, _ = frames["u16"]
+    for y0, shape in ((HEIGHT - 1, (2, WIDTH)), (-1, (1, WIDTH)), (0, (1, WIDTH - 1))):
+        with pytest.raises(ValueError, match="are not of"):
+            source.read_stored(y0, np.zeros(shape, dtype=np.uint16))
+
+
 def test_an_out_array_of_another_shape_or_type_is_refused(frames):
     source, _ = frames["u16"]
     with pytest.raises(ValueError, match="the box needs"):

@@ -9,12 +9,17 @@ import pytest
 from numpy.typing import NDArray
 
 from skyquilt.kernels.backend import kernel
-from skyquilt.kernels.order import median, sort_few
+from skyquilt.kernels.order import median, median_near, median_of, row_medians, sort_few
 
 
 @kernel
 def _median(values: NDArray[Any], n: int) -> float:
     return median(values, n)
+
+
+@kernel
+def _median_near(values: NDArray[Any], guess: float, reach: float) -> float:
+    return median_near(values, guess, reach)
 
 
 @kernel
@@ -55,3 +60,27 @@ def test_few_values_are_sorted_as_numpy_sorts_them(kind: str) -> None:
         expected = np.sort(values)
         _sort_few(values, n)
         assert np.array_equal(values, expected)
+
+
+@pytest.mark.parametrize(("guess", "reach"), [(1000.0, 0.8), (900.0, 0.1), (1100.0, 3.0), (1000.0, 0.0), (1e9, 1e-3)])
+@pytest.mark.parametrize("kind", ["noise", "ties", "rising", "one value"])
+def test_a_median_sought_from_anywhere_is_that_of_all_values(kind: str, guess: float, reach: float) -> None:
+    for n in (1, 2, 3, 7, 16, 17, 64, 65, 288, 1151):
+        values = _samples(n, kind, np.float32)
+        assert _median_near(values.copy(), guess, reach) == _median(values.copy(), n)
+
+
+def test_the_median_of_a_row_is_that_of_its_finite_values() -> None:
+    rows = np.random.default_rng(3).normal(0, 1, (6, 9))
+    rows[1, ::2], rows[2, 1:], rows[3] = np.nan, np.inf, np.nan
+    out = np.empty(6)
+    row_medians(rows, 3, out)
+    for row, got in zip(rows, out, strict=True):
+        known = row[np.isfinite(row)]
+        assert got == np.median(known) if known.size >= 3 else np.isnan(got)
+
+
+def test_the_median_of_nothing_is_no_number() -> None:
+    assert np.isnan(median_of(np.zeros(0)))
+    assert np.isnan(median_of(np.full(3, np.nan, dtype=np.float32)))
+    assert median_of(np.array([3, 1, 2, 9])) == 2.5

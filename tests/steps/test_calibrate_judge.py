@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skyquilt.core import F32, FrameKind
-from skyquilt.steps.calibrate import Verdict, find_row_bands, frame_profile, judge_profiles
+from skyquilt.core import F32, U16, FrameKind
+from skyquilt.steps.calibrate import Verdict, find_row_bands, frame_profile, judge_profiles, stored_profile
 
 DATA = Path(os.environ.get("SKYQUILT_DATA", Path.home() / ".cache" / "skyquilt-data"))
 
@@ -33,7 +33,33 @@ def spoil(dark: F32, y0: int, y1: int, level: float = 300.0) -> F32:
 
 def judge(kind: FrameKind, frames: list[F32], **rules: float) -> list[Verdict]:
     names = [f"frame {k}" for k in range(len(frames))]
-    return judge_profiles(kind, names, [frame_profile(frame) for frame in frames], **rules)
+    verdicts = judge_profiles(kind, names, [frame_profile(frame) for frame in frames], **rules)
+    if all(np.isfinite(frame).all() for frame in frames):  # most cameras store whole numbers: the same verdicts
+        profiles = [stored_profile(as_stored(frame)) for frame in frames]
+        stored = judge_profiles(kind, names, profiles, **rules)
+        assert [(one.is_good, one.code) for one in stored] == [(one.is_good, one.code) for one in verdicts]
+    return verdicts
+
+
+def as_stored(frame: F32) -> U16:
+    """Return a frame as the words of a FITS file with BZERO 32768."""
+    return (np.clip(np.rint(frame), 0, 65535).astype(np.uint16) ^ np.uint16(0x8000)).byteswap()
+
+
+@pytest.mark.parametrize("shape", [(240, 200), (241, 201), (130, 900)])
+def test_the_profile_of_stored_words_is_that_of_their_values(shape: tuple[int, int]) -> None:
+    dark = np.clip(np.rint(make_dark(3, shape=shape)), 0, 65535)
+    dark[7, ::3] = 65535.0
+    of_words, of_values = stored_profile(as_stored(dark), 65000.0), frame_profile(dark, 65000.0)
+    np.testing.assert_allclose(of_words.row_medians, of_values.row_medians, atol=1.0)
+    np.testing.assert_allclose(of_words.row_tails, of_values.row_tails, atol=8.0)
+    # the lower of the two values in the middle, instead of their mean
+    np.testing.assert_allclose(of_words.column_medians, of_values.column_medians, atol=10.0)
+    assert of_words.median == pytest.approx(of_values.median, abs=1.0)
+    assert of_words.sigma == pytest.approx(of_values.sigma, abs=1.5)
+    assert of_words.saturated_share == of_values.saturated_share > 0.0
+    assert of_words.finite_share == 1.0
+    assert stored_profile(as_stored(dark), 70000.0).saturated_share == 0.0
 
 
 @pytest.mark.parametrize("bias", [None, 300.0])

@@ -13,7 +13,7 @@ from star_field import error_over_frame, seen_twice, star_list, turned
 from skyquilt.core import Cfa, Distortion, Registration, Stars, Transform
 from skyquilt.kernels.asterism import build_triangles
 from skyquilt.kernels.neighbours import match_nearest
-from skyquilt.kernels.robust_fit import fit_robust
+from skyquilt.kernels.robust_fit import capped_squares, fit_polynomial, fit_robust
 from skyquilt.steps.register import NoMatch, Reference, match
 from skyquilt.steps.register.reference import Grid
 from skyquilt.steps.stars import measure
@@ -304,6 +304,34 @@ def test_the_robust_fit_agrees_with_least_squares_and_ignores_outliers() -> None
     fit_robust(design, target, sigma, 5.5, 20, parameters, weight, residual)
     assert np.abs(parameters - truth).max() < 0.02
     assert np.all(weight[:10] == 0)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_the_fit_of_two_coordinates_is_the_robust_fit_of_their_terms(order: int) -> None:
+    rng = np.random.default_rng(order)
+    n = 90
+    a, b = rng.uniform(-1, 1, (2, n))
+    terms = np.stack([a ** (total - j) * b**j for total in range(order + 1) for j in range(total + 1)], axis=1)
+    target = np.stack([300.0 * a - 20.0 * b, 20.0 * a + 300.0 * b], axis=1) + rng.normal(0, 0.1, (n, 2))
+    target[::11] += 5.0
+    sigma = rng.uniform(0.05, 0.3, n)
+    p = terms.shape[1]
+    design = np.zeros((2 * n, 2 * p))
+    design[0::2, :p], design[1::2, p:] = terms, terms
+    expected, weight, residual = np.zeros(2 * p), np.ones(n), np.empty(2 * n)
+    scale = fit_robust(design, target.reshape(-1), sigma, 5.5, 12, expected, weight, residual)
+    parameters, weights, residuals = np.zeros((2, p)), np.ones(n), np.empty((n, 2))
+    assert fit_polynomial(a, b, target, sigma, order, 5.5, 12, parameters, weights, residuals) == pytest.approx(scale)
+    assert np.allclose(parameters.reshape(-1), expected, atol=1e-9)
+    assert np.allclose(weights, weight, atol=1e-9)
+    assert np.allclose(residuals.reshape(-1), residual, atol=1e-9)
+
+
+def test_squares_are_capped_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    residual, sigma = rng.normal(0, 1, (30, 2)), rng.uniform(0.5, 2, 30)
+    square = ((residual**2).sum(axis=1) + 2.0 * 0.1**2) / sigma**2
+    assert capped_squares(residual, sigma, 0.1, 1.2) == pytest.approx(np.minimum(square, 1.2**2).sum())
 
 
 def test_a_polynomial_transform_is_linear_after_distortion() -> None:

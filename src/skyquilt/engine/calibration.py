@@ -11,73 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from skyquilt.core import (
-    F32,
-    U8,
-    Box,
-    Calibration,
-    Cfa,
-    Event,
-    FrameFile,
-    FrameKind,
-    FrameMeta,
-    Listener,
-    Mask,
-    PixelSource,
-    Session,
-)
+from skyquilt.core import F32, Calibration, Cfa, Event, FrameFile, FrameMeta, Listener, Mask, Session
 from skyquilt.engine.cache import calibration_digest
-from skyquilt.engine.executors import run_in_order
-from skyquilt.engine.integration import cube_scratch
-from skyquilt.engine.manifest import MasterRecord
+from skyquilt.engine.masters import KINDS, UNREADABLE, Master, average_frames, judge_frames, master_record
 from skyquilt.engine.recipe import Recipe
-from skyquilt.errors import SkyquiltError, UnreadableFrame, UsageError
+from skyquilt.errors import UnreadableFrame, UsageError
 from skyquilt.io.fits import frame_source, open_frame
-from skyquilt.steps import calibrate, integrate
+from skyquilt.steps import calibrate
 
-__all__ = ["Calibrator", "Master"]
+__all__ = ["Calibrator"]
 
-_BAND_ROWS = 64
-_BAND_BYTES = 64_000_000  # samples of all frames in the bands that all threads work on
 _SPREAD_LIGHTS = 16
-_KINDS = {
-    "dark": FrameKind.DARK,
-    "flat": FrameKind.FLAT,
-    "bias": FrameKind.BIAS,
-    "flat_dark": FrameKind.FLAT_DARK,
-}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Master:
-    """A master calibration frame: its pixels, float32 (y, x) in ADU, what is told of it, and its first file's facts."""
-
-    pixels: F32
-    record: MasterRecord
-    meta: FrameMeta
-
-
-class _PlaneSampler:
-    """Samples of a calibration frame on its own pixels, for boxes within: (v - subtract) * scale."""
-
-    n_channels = 1
-    weight_channels = 1
-
-    def __init__(self, source: PixelSource, subtract: F32 | None, scale: float) -> None:
-        self._source = source
-        self._subtract = subtract
-        self._scale = np.float32(scale)
-
-    def sample(self, box: Box, values: F32, weights: U8) -> None:
-        tile = self._source.read(box)
-        if self._subtract is None:
-            np.multiply(tile.pixels, self._scale, out=values)
-        else:
-            np.subtract(tile.pixels[0], self._subtract[box.slices(self._source.bounds)], out=values[0])
-            values *= self._scale
-        weights.fill(255)
-        if not tile.mask.all():
-            weights[0][~tile.mask] = 0
 
 
 @dataclass(eq=False)
@@ -137,7 +81,7 @@ class Calibrator:
             except UnreadableFrame as error:
                 self._warn(f"{kind} {file.name} is left out: {error.message}")
                 continue
-            frames.append(replace(frame, meta=replace(frame.meta, kind=_KINDS[kind])))
+            frames.append(replace(frame, meta=replace(frame.meta, kind=KINDS[kind])))
         return ((), frames) if path.is_file() else (frames, ())
 
     def calibrate_group(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> list[tuple[Calibration, str]]:
@@ -293,81 +237,32 @@ class Calibrator:
         except UnreadableFrame as error:
             self._warn(f"the master {kind} {file.name} is not used: {error.message}")
             return None
-        return Master(pixels, _record(kind, [file], {}, file.meta.n_stacked, pixels), file.meta)
+        return Master(pixels, master_record(kind, [file], {}, file.meta.n_stacked, pixels), file.meta)
 
     def _make(self, kind: str, files: Sequence[FrameFile], bias: Master | None) -> Master | None:
         """Judge the frames and integrate the good ones."""
         self.listener(Event("phase", "calibrate", f"master {kind} of {len(files)} frames", total=len(files)))
-        left_out: dict[str, str] = {}
-        profiles: list[tuple[FrameFile, calibrate.FrameProfile]] = []
-
-        def profile(file: FrameFile) -> calibrate.FrameProfile | SkyquiltError:
-            try:
-                source = frame_source(file)
-                return calibrate.frame_profile(source.read(source.bounds).pixels[0], file.meta.saturation_adu)
-            except UnreadableFrame as error:
-                return error
-
-        results = run_in_order(profile, files, n_threads=self.n_threads, should_stop=self.should_stop)
-        for file, result in zip(files, results, strict=True):
-            if isinstance(result, SkyquiltError):
-                left_out[file.name] = result.message
-            else:
-                profiles.append((file, result))
-        verdicts = calibrate.judge_profiles(
-            _KINDS[kind],
-            [file.name for file, _ in profiles],
-            [result for _, result in profiles],
-            bias_level_adu=bias.record.median_adu if bias else None,
-            saturation_adu=files[0].meta.saturation_adu,
+        good, verdicts = judge_frames(
+            KINDS[kind],
+            files,
+            bias.record.median_adu if bias else None,
+            n_threads=self.n_threads,
+            should_stop=self.should_stop,
         )
-        good = []
-        for pair, verdict in zip(profiles, verdicts, strict=True):
-            if verdict.is_good:
-                good.append(pair)
-            else:
-                left_out[verdict.name] = verdict.reason
-            if verdict.reason:
+        for verdict in verdicts:
+            if verdict.code and verdict.code != UNREADABLE:
                 state = "is used, but" if verdict.is_good else "is left out:"
                 self._warn(f"{kind} {verdict.name} {state} {verdict.reason}")
         if not good:
             self._warn(f"no {kind} is used: none of the {len(files)} frames is good")
             return None
-        pixels = self._integrate(kind, good, bias)
-        return Master(pixels, _record(kind, [file for file, _ in good], left_out, len(good), pixels), good[0][0].meta)
-
-    def _integrate(
-        self, kind: str, frames: Sequence[tuple[FrameFile, calibrate.FrameProfile]], bias: Master | None
-    ) -> F32:
-        """Return the robust mean of the frames; flats are brought to one level, with their bias subtracted."""
         subtract = bias.pixels if kind == "flat" and bias is not None else None
-        pedestal = float(np.median(subtract)) if subtract is not None else 0.0
-        levels = np.array([profile.median - pedestal for _, profile in frames])
-        scales = float(np.median(levels)) / levels if kind == "flat" else np.ones(len(frames))
-        sources = [frame_source(file) for file, _ in frames]
-        samplers = [_PlaneSampler(source, subtract, scale) for source, scale in zip(sources, scales, strict=True)]
-        sigma = np.array([[profile.sigma * scale] for (_, profile), scale in zip(frames, scales, strict=True)])
-        level = np.full_like(sigma, float(np.median(levels)))
-        terms = integrate.FrameTerms(
-            weight=np.ones(len(frames)),
-            exposure_s=np.ones(len(frames)),
-            sky_sigma=sigma,
-            shot=sigma**2 / np.maximum(level, 1.0),
-            sky_level=level,
+        pixels = average_frames(
+            good, subtract, is_flat=kind == "flat", n_threads=self.n_threads, should_stop=self.should_stop
         )
-        # calibration frames neither move nor hold stars: no allowance for structure
-        settings = integrate.IntegrateSettings(jitter_px=0.0, blur_px2=0.0)
-        bounds = sources[0].bounds
-        master = np.empty(bounds.shape, dtype=np.float32)
-
-        def work(box: Box) -> integrate.IntegratedTile:
-            return integrate.integrate_cube(samplers, box, terms, settings, cube_scratch())
-
-        n_rows = _BAND_BYTES // (5 * len(frames) * bounds.width * self.n_threads)
-        tiles = bounds.tiles(bounds.width, min(_BAND_ROWS, max(4, n_rows)))
-        for tile in run_in_order(work, tiles, n_threads=self.n_threads, should_stop=self.should_stop):
-            master[tile.box.slices(bounds)] = np.nan_to_num(tile.value[0])
-        return master
+        left_out = {verdict.name: verdict.reason for verdict in verdicts if not verdict.is_good}
+        frames = [frame.file for frame in good]
+        return Master(pixels, master_record(kind, frames, left_out, len(good), pixels), frames[0].meta)
 
 
 def _setting(light: FrameFile) -> tuple[float | None, float | None]:
@@ -381,23 +276,3 @@ def _to_subtract(dark: Master | None, bias: Master | None, scale: float | None) 
     if scale is None or bias is None:
         return dark.pixels
     return bias.pixels + np.float32(scale) * (dark.pixels - bias.pixels)
-
-
-def _record(
-    kind: str, files: Sequence[FrameFile], left_out: dict[str, str], n_frames: int, pixels: F32
-) -> MasterRecord:
-    temperatures = [file.meta.temperature_c for file in files if file.meta.temperature_c is not None]
-    steps = np.diff(pixels[::8], n=1, axis=1)[:, ::2]
-    return MasterRecord.model_validate(
-        {
-            "kind": kind,
-            "n_frames": n_frames,
-            "exposure_s": files[0].meta.exposure_s,
-            "gain": files[0].meta.gain,
-            "temperature_c": median(temperatures) if temperatures else None,
-            "files": [file.name for file in files],
-            "left_out": left_out,
-            "median_adu": float(np.median(pixels[::4, ::4])),
-            "noise_adu": float(1.4826 * np.median(np.abs(steps)) / np.sqrt(2)),
-        }
-    )

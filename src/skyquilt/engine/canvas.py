@@ -19,19 +19,18 @@ __all__ = ["Band", "Canvas"]
 @dataclass(frozen=True, slots=True, eq=False)
 class Band:
     """
-    Whole rows of the canvas.
+    Whole rows of the canvas, all but the values.
 
     Attributes
     ----------
     y0 : int
         First row, counted from the top of the canvas.
-    value, variance : float32 (channel, rows, width)
+    variance : float32 (channel, rows, width)
     coverage : float32 (rows, width), seconds
     rejected_low, rejected_high : uint16 (channel, rows, width)
     """
 
     y0: int
-    value: F32
     variance: F32
     coverage: F32
     rejected_low: U16
@@ -67,24 +66,32 @@ class Canvas:
 
     def bands(self) -> Iterator[Band]:
         """Yield the canvas from top to bottom, one row of tiles at a time."""
-        factor = np.float32(self._scale)
         for _, boxes in groupby(self._job.tiles(), key=lambda box: box.y0):
             tiles = [self._journal.read(box) for box in boxes]
             yield Band(
                 tiles[0].box.y0 - self.box.y0,
-                value=np.concatenate([tile.value for tile in tiles], axis=2) * factor,
-                variance=np.concatenate([tile.variance for tile in tiles], axis=2) * factor * factor,
+                variance=self._scaled([tile.variance for tile in tiles], 2),
                 coverage=np.concatenate([tile.coverage for tile in tiles], axis=1),
                 rejected_low=np.concatenate([tile.rejected_low for tile in tiles], axis=2),
                 rejected_high=np.concatenate([tile.rejected_high for tile in tiles], axis=2),
             )
 
     def value_rows(self) -> Iterator[tuple[int, F32]]:
-        """Yield (first row, values) of the bands: less to read and to hold than the bands themselves."""
-        factor = np.float32(self._scale)
+        """Yield (first row, values) of each row of tiles."""
         for y0, boxes in groupby(self._job.tiles(), key=lambda box: box.y0):
-            tiles = [self._journal.read_values(box) for box in boxes]
-            yield y0 - self.box.y0, np.concatenate(tiles, axis=2) * factor
+            yield y0 - self.box.y0, self._scaled([self._journal.read_values(box) for box in boxes], 1)
+
+    def variance_rows(self) -> Iterator[tuple[int, F32]]:
+        """Yield (first row, variance) of each row of tiles: less to read and to hold than the bands."""
+        for y0, boxes in groupby(self._job.tiles(), key=lambda box: box.y0):
+            yield y0 - self.box.y0, self._scaled([self._journal.read_variance(box) for box in boxes], 2)
+
+    def _scaled(self, tiles: list[F32], power: int) -> F32:
+        """Put tiles side by side and bring them to the unit of the products, as a power of it."""
+        rows = np.concatenate(tiles, axis=2)
+        for _ in range(power):
+            rows *= np.float32(self._scale)
+        return rows
 
     def values(self) -> F32:
         """Return all values at once, float32 (channel, y, x)."""

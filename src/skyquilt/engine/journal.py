@@ -204,9 +204,17 @@ class Journal:
 
     def read_values(self, box: Box) -> F32:
         """Return the values of a finished tile alone, float32 (channel, y, x)."""
-        shape = (self._n_channels, *box.shape)
-        values: F32 = np.frombuffer(self._read(box, 0, 4 * self._n_channels * box.n_pixels), np.float32).reshape(shape)
-        return values
+        return self._read_planes(box, 0)
+
+    def read_variance(self, box: Box) -> F32:
+        """Return the variance of a finished tile alone, float32 (channel, y, x)."""
+        return self._read_planes(box, 1)
+
+    def _read_planes(self, box: Box, part: int) -> F32:
+        """Return the first or the second float32 (channel, y, x) of a finished tile."""
+        n_bytes = 4 * self._n_channels * box.n_pixels
+        planes: F32 = np.frombuffer(self._read(box, part * n_bytes, n_bytes), np.float32)
+        return planes.reshape(self._n_channels, *box.shape)
 
     def read_counts(self, box: Box) -> I64:
         """Return the frame counts of a finished tile, as `write` got them."""

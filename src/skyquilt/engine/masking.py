@@ -67,7 +67,7 @@ def _binned(light: Light, cfa: Cfa | None) -> F32 | None:
     """Return the binned plane of a light; None if it cannot be read any more (the integration says so)."""
     if light.plane is None:
         try:
-            light.plane = binned_plane(calibrated_frame(light, cfa)[0], cfa)
+            light.plane = binned_plane(calibrated_frame(light, cfa))
         except UnreadableFrame:
             return None
     return light.plane

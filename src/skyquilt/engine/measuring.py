@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from skyquilt.core import F32, Cfa, Event, Listener, Measurement
+from skyquilt.core import Cfa, Event, Listener, Measurement
 from skyquilt.engine.cache import MeasurementCache, file_sha256
 from skyquilt.engine.executors import run_in_order
-from skyquilt.engine.frames import binned_plane, calibrated_frame
+from skyquilt.engine.frames import CalibratedFrame, binned_plane, calibrated_frame
 from skyquilt.engine.light import Light
 from skyquilt.errors import UnreadableFrame
 from skyquilt.steps import calibrate, stars
@@ -70,28 +70,29 @@ def _measure(
     key = cache.key(sha256, light.calibration_key, cfa.name if cfa else "mono")
     if (kept := cache.load(key)) is not None:
         return sha256, kept, ""
-    pixels, usable = calibrated_frame(light, cfa)
+    frame = calibrated_frame(light, cfa)
+    saturation_adu = light.file.meta.saturation_adu
     note = ""
-    if len(pixels) == 1:
-        if light.calibration.dark is not None:
-            note = calibrate.warn_of_negatives(calibrate.negative_share(pixels[:, ::5, ::5]))
-        measurement = stars.measure(pixels[0], cfa, saturation_adu=light.file.meta.saturation_adu)
-        if keep_planes:
-            light.plane = binned_plane(pixels, cfa)
+    if frame.halved is None:
+        measurement = stars.measure_cube(frame.pixels, saturation_adu=saturation_adu)
     else:
-        measurement = stars.measure_cube(pixels, saturation_adu=light.file.meta.saturation_adu)
-    if problem := _problem(pixels, usable, measurement):
+        if light.calibration.dark is not None:
+            note = calibrate.warn_of_negatives(calibrate.negative_share(frame.pixels[:, ::5, ::5]))
+        measurement = stars.measure(frame.pixels[0], cfa, saturation_adu=saturation_adu, halved=frame.halved)
+        if keep_planes:
+            light.plane = binned_plane(frame)
+    if problem := _problem(frame, measurement):
         return sha256, problem, note
     cache.store(key, measurement)
     return sha256, measurement, note
 
 
-def _problem(pixels: F32, usable: float, measurement: Measurement) -> str:
+def _problem(frame: CalibratedFrame, measurement: Measurement) -> str:
     """Return what makes the pixels useless, or ""."""
-    if usable < _LEAST_USABLE:
-        return f"{1 - usable:.0%} of the pixels are not numbers"
+    if frame.usable < _LEAST_USABLE:
+        return f"{1 - frame.usable:.0%} of the pixels are not numbers"
     if measurement.figures.saturated_share > _BLANK_SHARE:
         return f"{measurement.figures.saturated_share:.0%} of the pixels are saturated"
-    if not measurement.figures.noise_adu > 0 and float(np.ptp(pixels)) == 0:
-        return f"every pixel is {float(pixels.flat[0]):g} ADU: nothing was exposed"
+    if not measurement.figures.noise_adu > 0 and float(np.ptp(frame.pixels)) == 0:
+        return f"every pixel is {float(frame.pixels.flat[0]):g} ADU: nothing was exposed"
     return ""

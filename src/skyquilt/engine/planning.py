@@ -20,14 +20,15 @@ __all__ = ["frame_threads", "make_plan"]
 # (width, height) from large to small; wide enough for whole cache lines, high enough for small halos
 _TILES = ((256, 128), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
 _LEAST_CUBE_PIXELS = 1024
-_RESERVE = 25_000_000  # kernels that are still to be loaded, headers, what the allocator keeps for itself
-_KERNELS = 100_000_000  # the compiler's library and the kernels, before the first frame is looked at
+_RESERVE = 15_000_000  # kernels that are still to be loaded, headers, what the allocator keeps for itself
+_KERNELS = 50_000_000  # the compiler's library and the kernels, before the first frame is looked at
 _BYTES_PER_FRAME_PIXEL = 8  # a whole frame, calibrated and looked at by one thread
 _BYTES_PER_PLANE_PIXEL = 40  # masters, what calibrates a frame, and the search for defects
 _SCRATCH_PER_PIXEL = 64  # source box, debayered and interleaved, with its halo
 _SWEEP_FRAMES = 33  # the seeds, and the frame that passes
 _SWEEP_BYTES_PER_VALUE = 120  # running sums, limits and counts in float64
 _BANDS_HELD = 4  # one in use, the next one read, put together and brought to its unit
+_HELD_SHARE = 0.5  # of the budget that products may take to read the canvas once for all of them
 _MEASURED_PIXELS = 2048 * 2048  # the middle of the stack, of which the statistics are made
 _BYTES_PER_MEASURED_PIXEL = 16
 _NS_PER_SAMPLE = 12.0
@@ -100,6 +101,9 @@ def make_plan(
     if n_writers == 0:
         raise _too_little(name, budget, "the products of this canvas need", held + max(tasks))
     writing = sum(sorted(tasks, reverse=True)[:n_writers])
+    values = 0 if sampling.debayer_after else 4 * sampling.n_channels * canvas.n_pixels
+    holds_values = max(work, writing + values) <= min(budget - held, _HELD_SHARE * budget)
+    writing += values * holds_values
     pixels = canvas.n_pixels
     c = sampling.n_channels
     n_tiles = -(-canvas.width // tile[0]) * -(-canvas.height // tile[1])
@@ -118,6 +122,7 @@ def make_plan(
         schedule=schedule,
         n_threads=n_at_work,
         n_writers=n_writers,
+        holds_values=holds_values,
         calibration_table=list(calibration_table),
     )
     plan.lines.extend(_sentences(plan, sampling))

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt.core import F32, U8, U16, Box
-from skyquilt.engine.calibration import Master
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.headers import Card, camera_cards
 from skyquilt.engine.light import Light
+from skyquilt.engine.masters import Master
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
 from skyquilt.io.images import TiffWriter, encode_png, write_png
@@ -32,6 +32,7 @@ __all__ = [
 _LARGEST_PICTURE = 32_000_000
 _SAMPLED_PIXELS = 400_000
 _THUMBNAIL_PX = 900
+_BAND_ROWS = 128
 
 Rows = Callable[[], Iterator[tuple[int, F32]]]
 
@@ -59,11 +60,15 @@ class Preview:
     @classmethod
     def of_array(cls, values: F32) -> Preview:
         """Return the preview of an array, float32 (channel, y, x)."""
-        return cls((values.shape[0], values.shape[1], values.shape[2]), lambda: iter([(0, values)]))
+        starts = range(0, values.shape[1], _BAND_ROWS)
+        return cls(
+            (values.shape[0], values.shape[1], values.shape[2]),
+            lambda: ((y0, values[:, y0 : y0 + _BAND_ROWS]) for y0 in starts),
+        )
 
     def sampled(self, n_pixels: int) -> F32:
-        """Return every k-th row and column, about `n_pixels` of them."""
-        step = max(1, int(np.sqrt(self.shape[1] * self.shape[2] / n_pixels)))
+        """Return every k-th row and column, at most about `n_pixels` of them."""
+        step = max(1, int(np.ceil(np.sqrt(self.shape[1] * self.shape[2] / n_pixels))))
         # copies: a view would hold on to its whole band
         parts = [values[:, -y0 % step :: step, ::step].copy() for y0, values in self.rows()]
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
@@ -198,9 +203,11 @@ def _stretched(preview: Preview, stretch: Stretch, box: Box, step: int) -> Itera
 def _reduced(picture: U8, side: int) -> U8:
     """Return the picture, each cell of side x side pixels averaged."""
     height, width = picture.shape[0] // side * side, picture.shape[1] // side * side
-    cells = picture[:height, :width].reshape(height // side, side, width // side, side, -1)
-    small: U8 = cells.mean(axis=(1, 3)).astype(np.uint8)
-    return small[:, :, 0] if small.shape[2] == 1 else small
+    total = np.zeros((height // side, width // side, *picture.shape[2:]), dtype=np.uint32)
+    for y in range(side):
+        for x in range(side):
+            total += picture[y:height:side, x:width:side]
+    return (total // side**2).astype(np.uint8)
 
 
 def write_transforms(path: Path, lights: Sequence[Light], reference: Light) -> None:

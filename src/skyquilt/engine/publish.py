@@ -47,7 +47,8 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
     if sampling.keeps_mosaic and sampling.cfa:
         # a canvas that begins at odd pixels of the reference has another pattern than the frames
         mosaic = sampling.cfa.shifted(canvas.box.x0, canvas.box.y0)
-    preview, cards = Preview.of_canvas(canvas), _cards(run, arrangement, mosaic)
+    preview = Preview.of_array(canvas.values()) if arrangement.plan.holds_values else Preview.of_canvas(canvas)
+    cards = _cards(run, arrangement, mosaic)
     outputs: dict[str, Path] = {}
     if mosaic and sampling.debayer_after:
         outputs["master_bayer"] = stacked / "master_bayer.fits"

@@ -63,6 +63,8 @@ class Plan:
         "cube" or "sweep".
     n_threads, n_writers : int
         Tiles that are integrated, and products that are written at once.
+    holds_values : bool
+        Whether all products share the values of the canvas in memory; else each reads them from the scratch.
     lines : list of str
         The plan in sentences.
     calibration_table : list of dict
@@ -81,6 +83,7 @@ class Plan:
     schedule: str
     n_threads: int = 1
     n_writers: int = 1
+    holds_values: bool = False
     lines: list[str] = field(default_factory=list)
     calibration_table: list[dict[str, Any]] = field(default_factory=list)
 

@@ -20,6 +20,7 @@ __all__ = ["describe_stack", "rejected_shares"]
 _MEASURED_PX = 2048
 _SATURATION_SHARE = 0.95  # darks are taken off, and resampling rounds the edge of a plateau
 _REFERENCE_PX = 1024
+_LEVEL_SAMPLES = 300_000
 
 
 def rejected_shares(run: GroupRun) -> tuple[float, float]:
@@ -71,8 +72,10 @@ def _noise_of_planes(preview: Preview, scale: float) -> list[tuple[float, float,
     for channel in range(preview.shape[0]):
         plane = preview.cropped(_middle(preview.shape, side), channel)
         plane *= np.float32(scale)
-        finite = plane[np.isfinite(plane)]
-        level = float(np.median(finite[:: max(1, finite.size // 300_000)])) if finite.size else 0.0
+        stride = max(1, int(np.sqrt(plane.size / _LEVEL_SAMPLES)))
+        finite = plane[::stride, ::stride]
+        finite = finite[np.isfinite(finite)]
+        level = float(np.median(finite)) if finite.size else 0.0
         figures.append((level, quality.background_noise(plane, 1), 8.0 * quality.background_noise(plane, 8)))
     return figures
 
@@ -88,7 +91,7 @@ def _gains(arrangement: Arrangement, canvas: Canvas, scale: float) -> list[float
     assert measurement is not None
     shares = sample_variances(arrangement.sampling, arrangement.reference.file.meta.n_planes)
     # copies: a view would hold on to its whole band
-    sampled = np.concatenate([band.variance[:, ::4, ::4].copy() for band in canvas.bands()], axis=1)
+    sampled = np.concatenate([rows[:, ::4, ::4].copy() for _, rows in canvas.variance_rows()], axis=1)
     gains = []
     for c, variance in enumerate(sampled):
         known = variance[np.isfinite(variance) & (variance > 0)]

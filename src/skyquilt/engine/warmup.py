@@ -26,14 +26,16 @@ from skyquilt.core import (
     Listener,
     Mask,
     Normalisation,
+    Registration,
     Tile,
     Trail,
     Transform,
 )
+from skyquilt.engine.frames import look_at
 from skyquilt.kernels.backend import cache_folder_of, compiler_version
 from skyquilt.kernels.calibrate import calibrate_box
 from skyquilt.kernels.decode import decode_int16
-from skyquilt.steps import calibrate, integrate, quality, register, resample, stars, trails
+from skyquilt.steps import calibrate, integrate, normalise, quality, register, resample, stars, trails
 
 __all__ = ["compile_kernels", "is_compiled"]
 
@@ -106,7 +108,7 @@ def _frame(seed: int) -> F32:
 
 def _trail_planes(cfa: Cfa) -> tuple[list[F32], list[Transform], list[Normalisation], F32]:
     """Return binned frames, how they lie, and their median, as the search for trails takes them."""
-    planes = [trails.bin_plane(_frame(seed), cfa, 4) for seed in range(3)]
+    planes = [trails.bin_plane(stars.halve(_frame(seed), cfa, 65535.0).pixels, 4) for seed in range(3)]
     same = [Transform.identity()] * 3
     terms = [Normalisation(np.ones(3), np.zeros((3, 3)), (64.0, 64.0), 64.0, 1.0)] * 3
     return planes, same, terms, trails.first_result(planes, same, terms, (_SIDE, _SIDE), 4)
@@ -120,7 +122,10 @@ def _compile_the_look_at_frames() -> None:
     stars.measure(frames[0], None, saturation_adu=65535.0)
     reference = register.Reference(measured[0].stars, _SIDE, _SIDE)
     for measurement in measured:
-        register.match(measurement.stars, reference)
+        match = register.match(measurement.stars, reference)
+        if isinstance(match, Registration):
+            normalise.find_row_step(measurement, measured[0], match)
+            normalise.fit_normalisation(measurement, measured[0], match)
     planes, same, terms, first = _trail_planes(cfa)  # the other part has compiled these by now
     planes[0][:, planes[0].shape[1] // 3] += 100.0  # a trail, so that it is measured too
     trails.find_trails(planes[0], first, same[0], terms[0], factor=4, fwhm_px=3.0, noise_adu=10.0)
@@ -132,11 +137,14 @@ def _compile_the_integration() -> None:
     _trail_planes(cfa)  # not with the rest of its room, so that both parts take about as long
     frames = [_frame(seed) for seed in range(9)]
     decode_int16(np.zeros(_SIDE, np.uint16), _SIDE, 0.0, np.zeros(_SIDE, np.float32), 0, _SIDE, _SIDE, 1)
-    calibrate.frame_profile(frames[0])
+    words = np.full((_SIDE, _SIDE), 0x0102, dtype=np.uint16)
+    calibrate.stored_profile(words)
+    stack = integrate.StoredStack(9, _SIDE, 8, integrate.IntegrateSettings(jitter_px=0.0, blur_px2=0.0))
+    stack.mean(8, None, np.ones(9))
     defects = calibrate.find_defects(frames[0], cfa)
     calibrate.find_defects_in_lights(frames[:4], cfa)
     calibration = Calibration(np.zeros_like(frames[0]), np.ones_like(frames[0]), defects)
-    calibrate.calibrate_frame(frames[0].copy(), calibration, cfa)
+    look_at(frames[0].copy(), calibration, cfa, 65535.0, np.empty((_SIDE // 2, _SIDE // 2), np.float32))
     samplers = [
         resample.CanvasSampler(
             _Plane(frame),

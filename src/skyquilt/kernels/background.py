@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.kernels.backend import called, kernel
+from skyquilt.kernels.order import sort_few
 
-__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells"]
+__all__ = ["LOWER_SIGMA", "define_cell", "measure_cells", "median_filter", "sample_map"]
 
 LOWER_SIGMA = 0.15865525393145707  # share of a Gaussian below -1 sigma
-_BINS = 128
-_BINS_PER_SIGMA = 8.0
+_STEPS_A_SIGMA = 128.0
+_MOST = 32767
+_NEAR = 24  # steps: that far the level of a cell usually is from that of the cell before
 _CLIP = 2.5
 _ROUNDS = 4
 _ATTEMPTS = 14
 _HUGE = 1e30
+
+I16 = NDArray[np.int16]
 
 
 def define_cell(values: F64) -> tuple[float, float]:
@@ -46,60 +51,109 @@ def define_cell(values: F64) -> tuple[float, float]:
 
 
 @called
-def _count(
-    pixels: F32, y0: int, y1: int, x0: int, x1: int, offset: int, block_step: int, low: float, width: float, bins: I64
-) -> None:
-    """Count the pixels of one of the four 2x2 sites into `bins`; the first and the last bin take the outliers."""
-    dy, dx = offset // 2, offset % 2
-    inverse = np.float32(1.0 / width)
-    start = np.float32(low)
-    top = np.float32(_BINS + 1)
-    for y in range(y0 + dy, y1, block_step):
-        for x in range(x0 + dx, x1, 2):
-            v = pixels[y, x]
-            if abs(v) < np.float32(_HUGE):
-                k = (v - start) * inverse + np.float32(1.0)
-                k = min(max(k, np.float32(0.0)), top)
-                bins[int(k)] += 1
+def _gather(pixels: F32, y0: int, y1: int, x0: int, x1: int, row_step: int, values: F32, n: int) -> int:
+    """Append every second pixel of every `row_step`-th row of a box, if finite; return how many there are then."""
+    for y in range(y0, y1, row_step):
+        row = pixels[y, x0:x1]
+        part = values[n : n + (row.size + 1) // 2]
+        n_good = np.int32(0)
+        for k in range(part.size):
+            value = row[2 * k]
+            part[k] = value
+            n_good = np.int32(n_good + np.int32(abs(value) < np.float32(_HUGE)))
+        if n_good == part.size:
+            n += part.size
+            continue
+        for k in range(part.size):
+            values[n] = row[2 * k]
+            n += 1 if abs(row[2 * k]) < np.float32(_HUGE) else 0
+    return n
 
 
 @called
-def _extremes(pixels: F32, y0: int, y1: int, x0: int, x1: int, offset: int, block_step: int, ends: F64) -> None:
-    dy, dx = offset // 2, offset % 2
-    for y in range(y0 + dy, y1, block_step):
-        for x in range(x0 + dx, x1, 2):
-            v = pixels[y, x]
-            if abs(v) < np.float32(_HUGE):
-                ends[0] = min(ends[0], v)
-                ends[1] = max(ends[1], v)
+def _in_steps(values: F32, level: np.float32, step: np.float32, steps: I16) -> None:
+    """Do ``steps[:] = floor((values - level) / step)``, within what int16 holds."""
+    inverse = np.float32(1.0) / step
+    for k in range(steps.size):
+        t = (values[k] - level) * inverse + np.float32(_MOST)
+        t = min(max(t, np.float32(0.0)), np.float32(2 * _MOST - 1))
+        steps[k] = np.int16(np.int32(t) - np.int32(_MOST))
 
 
 @called
-def _quantile(bins: I64, rank: float, low: float, width: float) -> float:
-    """Value at `rank` in the counts, interpolated in its bin; -inf or inf where it lies outside of the bins."""
-    seen = bins[0]
-    if rank < seen:
-        return -np.inf
-    for k in range(1, _BINS + 1):
-        if rank < seen + bins[k]:
-            return low + (k - 1 + (rank - seen + 0.5) / bins[k]) * width
-        seen += bins[k]
-    return np.inf
+def _count_up_to(steps: I16, limit: np.int16) -> int:
+    count = np.int16(0)  # 16 bits, as the steps have: the compiler then compares 32 at a time
+    for k in range(steps.size):
+        count = np.int16(count + np.int16(steps[k] <= limit))
+    return int(count)
 
 
 @called
-def _clipped_mean(bins: I64, level: float, sigma: float, low: float, width: float) -> float:
+def _quantile(steps: I16, needed: int, guess: int) -> int:
+    """Return the smallest step that `needed` of the values do not exceed, sought from `guess` on by halving."""
+    below, top = guess - _NEAR, guess + _NEAR
+    while below > -_MOST and _count_up_to(steps, np.int16(below)) >= needed:
+        below, top = max(3 * below - 2 * top, -_MOST), below
+    while top < _MOST - 1 and _count_up_to(steps, np.int16(top)) < needed:
+        below, top = top, min(3 * top - 2 * below, _MOST - 1)
+    while top - below > 1:
+        middle = (below + top) // 2
+        if _count_up_to(steps, np.int16(middle)) >= needed:
+            top = middle
+        else:
+            below = middle
+    return top
+
+
+@called
+def _clipped_mean(steps: I16, level: float, reach: float) -> float:
+    """Return the mean of the steps within `reach` of the level, the window re-centred on it."""
+    before = np.int32(_MOST + 1)
     for _ in range(_ROUNDS):
-        first = max(1, int(np.ceil((level - _CLIP * sigma - low) / width)) + 1)
-        last = min(_BINS, int(np.floor((level + _CLIP * sigma - low) / width)))
-        n, total = 0, 0.0
-        for k in range(first, last + 1):
-            n += bins[k]
-            total += bins[k] * (k - 0.5)
+        first, last = np.int32(np.ceil(level - reach)), np.int32(np.floor(level + reach))
+        if first == before:  # the window has come to rest
+            break
+        before = first
+        total, n = np.int32(0), np.int32(0)
+        for k in range(steps.size):
+            value = np.int32(steps[k])
+            is_inside = (value >= first) & (value <= last)
+            n = np.int32(n + np.int32(is_inside))
+            total = np.int32(total + (value if is_inside else np.int32(0)))
         if n == 0:
             break
-        level = low + total / n * width
+        level = total / n
     return level
+
+
+@called
+def _measure_cell(values: F32, steps: I16, level: float, sigma: float) -> tuple[float, float]:
+    """Return level and sigma of one cell, sought from the given ones on; NaN if that comes to nothing."""
+    n = values.size
+    half, low_rank = (n + 1) // 2, int(np.ceil(LOWER_SIGMA * n))
+    for _ in range(_ATTEMPTS):
+        origin, step = np.float32(level), np.float32(sigma / _STEPS_A_SIGMA)
+        _in_steps(values, origin, step, steps)
+        middle = _quantile(steps, half, 0)
+        low = _quantile(steps, low_rank, middle - int(_STEPS_A_SIGMA))
+        tiny = 1e-7 * abs(level) + 1e-30
+        if not (low > -_MOST and middle < _MOST - 1):  # the seed was no good: start from everything
+            least, most = values[0], values[0]
+            for k in range(n):
+                least, most = min(least, values[k]), max(most, values[k])
+            level = 0.5 * (np.float64(least) + np.float64(most))
+            sigma = max((np.float64(most) - np.float64(least)) * _STEPS_A_SIGMA / (2 * _MOST - 4), tiny)
+            continue
+        found = float(middle - low)
+        if (found < 0.25 * _STEPS_A_SIGMA and sigma > 2.0 * tiny) or found > 16.0 * _STEPS_A_SIGMA:
+            level = float(origin) + (middle + 0.5) * float(step)
+            sigma = max(max(found, 2.0) * float(step), tiny)
+            continue
+        if found < 1.0:  # no noise at all in this cell
+            return float(origin) + middle * float(step), 0.0
+        mean = _clipped_mean(steps, float(middle), _CLIP * found)
+        return float(origin) + (mean + 0.5) * float(step), found * float(step)
+    return np.nan, np.nan
 
 
 @kernel
@@ -125,13 +179,12 @@ def measure_cells(
 
     Notes
     -----
-    Definition: `define_cell` on the finite pixels of the cell. The twin counts into bins of 1/8 sigma, found from the
-    cell before, and agrees to 0.02 sigma.
+    Definition: `define_cell` on the finite pixels of the cell. The twin counts in whole steps of 1/128 sigma, from the
+    level of the cell before, and agrees to 0.02 sigma.
     """
     height, width_px = pixels.shape
     n_channels, gy, gx = level.shape
-    bins = np.empty(_BINS + 2, np.int64)
-    ends = np.empty(2)
+    values, steps = np.empty(cell_px * cell_px, np.float32), np.empty(cell_px * cell_px, np.int16)
     for channel in range(n_channels):
         n_sites = 0
         for offset in range(4):
@@ -144,53 +197,82 @@ def measure_cells(
             for j in range(gx):
                 y0, x0 = i * cell_px, j * cell_px
                 y1, x1 = min(y0 + cell_px, height), min(x0 + cell_px, width_px)
-                low = m - 6.0 * s
-                width = s / _BINS_PER_SIGMA
-                found = False
+                n = 0
+                for offset in range(4):
+                    if table[offset // 2, offset % 2] == channel:
+                        n = _gather(pixels, y0 + offset // 2, y1, x0 + offset % 2, x1, 2 * row_step, values, n)
                 cell_m, cell_s = np.nan, np.nan
-                for _ in range(_ATTEMPTS):
-                    for k in range(_BINS + 2):
-                        bins[k] = 0
-                    for offset in range(4):
-                        if table[offset // 2, offset % 2] == channel:
-                            _count(pixels, y0, y1, x0, x1, offset, 2 * row_step, low, width, bins)
-                    n = 0
-                    for k in range(_BINS + 2):
-                        n += bins[k]
-                    if 2 * n < full:
-                        break
-                    cell_m = _quantile(bins, 0.5 * n, low, width)
-                    below = _quantile(bins, LOWER_SIGMA * n, low, width)
-                    if not (np.isfinite(cell_m) and np.isfinite(below)):
-                        # the seed was no good: start from everything
-                        ends[0], ends[1] = np.inf, -np.inf
-                        for offset in range(4):
-                            if table[offset // 2, offset % 2] == channel:
-                                _extremes(pixels, y0, y1, x0, x1, offset, 2 * row_step, ends)
-                        low = ends[0]
-                        width = max((ends[1] - ends[0]) / (_BINS - 1), 1e-7 * abs(ends[0]) + 1e-30)
-                        continue
-                    cell_s = cell_m - below
-                    found = True
-                    tiny = 1e-7 * abs(cell_m) + 1e-30
-                    covered = low + _BINS * width
-                    if cell_m + 3.0 * cell_s > covered or (cell_s < 3.0 * width and width > tiny):
-                        spread = max(cell_s, 2.0 * width)
-                        width = max(spread / _BINS_PER_SIGMA, tiny)
-                        low = cell_m - 6.0 * spread
-                        continue
-                    break
-                if not found or not np.isfinite(cell_m) or not np.isfinite(cell_s):
-                    level[channel, i, j] = np.nan
-                    sigma[channel, i, j] = np.nan
-                    continue
-                if cell_s <= width:  # no noise at all in this cell
-                    cell_s = 0.0
-                else:
-                    cell_m = _clipped_mean(bins, cell_m, cell_s, low, width)
+                if n > 0 and 2 * n >= full:
+                    cell_m, cell_s = _measure_cell(values[:n], steps[:n], m, s)
                 level[channel, i, j] = cell_m
                 sigma[channel, i, j] = cell_s
                 if cell_s > 0.0:
                     m, s = cell_m, cell_s
                     if j == 0:
                         row_m, row_s = m, s
+
+
+@kernel
+def median_filter(padded: F64, out: F64) -> None:
+    """
+    Fill the median of the 3x3 neighbourhood of every cell of a map.
+
+    Parameters
+    ----------
+    padded : float64 (gy + 2, gx + 2), finite
+        The map with a margin of one cell.
+    out : float64 (gy, gx)
+        Written in place.
+    """
+    nine = np.empty(9)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(9):
+                nine[k] = padded[i + k // 3, j + k % 3]
+            sort_few(nine, 9)
+            out[i, j] = nine[4]
+
+
+@kernel
+def sample_map(grid: F32, across: F64, down: F64, width: float, height: float, x: F64, y: F64, level: F64) -> None:
+    """
+    Fill the sky of a coarse map at positions of the frame, bilinear between the centres of the cells.
+
+    Parameters
+    ----------
+    grid : float32 (gy, gx), ADU
+    across, down : float64 (gx,) and (gy,), px
+        Centres of the cells along x and y.
+    width, height : float, px
+        Of the frame.
+    x, y : float64 (rows, columns), px
+    level : float64 (rows, columns), ADU
+        Written in place. Beyond the outermost centres the map is continued for half a cell; NaN off the frame and
+        beside a cell that is unknown.
+    """
+    last_x, last_y = len(across) - 1, len(down) - 1
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            u, v = x[row, column], y[row, column]
+            if not (u > -0.5 and u < width - 0.5 and v > -0.5 and v < height - 0.5):
+                level[row, column] = np.nan
+                continue
+            j, fx = _between(across, u)
+            i, fy = _between(down, v)
+            j2, i2 = min(j + 1, last_x), min(i + 1, last_y)
+            top = np.float64(grid[i, j]) * (1.0 - fx) + np.float64(grid[i, j2]) * fx
+            bottom = np.float64(grid[i2, j]) * (1.0 - fx) + np.float64(grid[i2, j2]) * fx
+            level[row, column] = top * (1.0 - fy) + bottom * fy
+
+
+@called
+def _between(centres: F64, at: float) -> tuple[int, float]:
+    """Index of the centre before a point, of all but the last, and the share of the way to the next, -0.5 to 1.5."""
+    if len(centres) == 1:
+        return 0, 0.0
+    index = 0
+    for k in range(1, len(centres) - 1):
+        if centres[k] < at:
+            index = k
+    share = (at - centres[index]) / (centres[index + 1] - centres[index])
+    return index, min(max(share, -0.5), 1.5)

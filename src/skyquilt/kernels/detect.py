@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64, I64
-from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.backend import called, kernel
 from skyquilt.kernels.order import sort_few
 
-__all__ = ["RING", "bin_plane", "find_peaks", "halve", "smooth"]
+__all__ = ["RING", "bin_plane", "find_peaks", "smooth", "subtract_sky"]
 
 RING = 12
 _HUGE = 1e30
@@ -18,20 +18,19 @@ _RING_Y = np.array([0, 2, 3, 4, 3, 2, 0, -2, -3, -4, -3, -2], dtype=np.int64)
 
 
 @kernel
-def halve(pixels: F32, sites: I64, background: F32, cell_px: int, out: F32) -> None:
+def subtract_sky(half: F32, background: F32, cell_px: int, out: F32) -> None:
     """
-    Fill the half-resolution plane: mean of the chosen sites of each 2x2 cell minus the sky map.
+    Fill the plane on which stars are looked for: the half-resolution plane minus the sky map.
 
     Parameters
     ----------
-    pixels : float32 (y, x), ADU
-    sites : int64 (n, 2)
-        (y, x) of the sites in the cell: the two greens of a CFA, all four of a mono frame.
+    half : float32 (y // 2, x // 2), ADU
+        Pixel (i, j) is centred at (2 j + 0.5, 2 i + 0.5) of the frame.
     background : float32 (gy, gx), ADU
-        Sky of each cell of `cell_px` px, finite everywhere; bilinear between cell centres, constant outside of them.
+        Sky of each cell of `cell_px` px of the frame, finite everywhere; bilinear between cell centres, constant
+        outside of them.
     out : float32 (y // 2, x // 2), ADU
-        Written in place; plane pixel (i, j) is centred at (2 j + 0.5, 2 i + 0.5) of the frame. Pixels that are not
-        finite become 0, the level of the sky.
+        Written in place. Pixels that are not finite become 0, the level of the sky.
     """
     h, w = out.shape
     gy, gx = background.shape
@@ -43,23 +42,14 @@ def halve(pixels: F32, sites: I64, background: F32, cell_px: int, out: F32) -> N
         last = min(k + 1, gx - 1)
         for i in range(gy):
             columns[i, j] = (1.0 - f) * background[i, k] + f * background[i, last]
-    n = sites.shape[0]
     for i in range(h):
         t = (2 * i + 1.0) / cell_px - 0.5
         k = min(max(int(np.floor(t)), 0), max(gy - 2, 0))
         f = np.float32(min(max(t - k, 0.0), 1.0))
         first_row, last_row = columns[k], columns[min(k + 1, gy - 1)]
-        row = out[i]
-        if n == 2:
-            row_a, row_b = pixels[2 * i + sites[0, 0], sites[0, 1] :], pixels[2 * i + sites[1, 0], sites[1, 1] :]
-            for j in range(w):
-                row[j] = (row_a[2 * j] + row_b[2 * j]) * np.float32(0.5)
-        else:
-            row_a, row_b = pixels[2 * i], pixels[2 * i + 1]
-            for j in range(w):
-                row[j] = ((row_a[2 * j] + row_a[2 * j + 1]) + (row_b[2 * j] + row_b[2 * j + 1])) * np.float32(0.25)
+        row, source = out[i], half[i]
         for j in range(w):
-            v = row[j] - (first_row[j] + f * (last_row[j] - first_row[j]))
+            v = source[j] - (first_row[j] + f * (last_row[j] - first_row[j]))
             row[j] = v if abs(v) < np.float32(_HUGE) else np.float32(0.0)
 
 
@@ -91,6 +81,15 @@ def smooth(plane: F32, out: F32) -> None:
             target[j] = (column[j - 1] + column[j + 1]) * np.float32(0.25) + column[j] * np.float32(0.5)
         target[0] = column[0] * np.float32(0.75) + column[min(1, w - 1)] * np.float32(0.25)
         target[w - 1] = column[w - 1] * np.float32(0.75) + column[max(w - 2, 0)] * np.float32(0.25)
+
+
+@called
+def _any_above(values: F32, limit: np.float32) -> bool:
+    """Whether a value exceeds the limit."""
+    n_above = np.int32(0)  # counted, not sought: the compiler then compares sixteen at a time
+    for k in range(values.size):
+        n_above = np.int32(n_above + np.int32(values[k] > limit))
+    return bool(n_above > 0)
 
 
 @kernel
@@ -127,8 +126,10 @@ def find_peaks(plane: F32, threshold: F32, cell: int, position: F64, contrast: F
         limits = threshold[min(i // cell, threshold.shape[0] - 1)]
         for g in range(gx):
             limit = limits[g]
-            end = w - 4 if g == gx - 1 else min((g + 1) * cell, w - 4)
-            for j in range(max(g * cell, 4), end):
+            start, end = max(g * cell, 4), w - 4 if g == gx - 1 else min((g + 1) * cell, w - 4)
+            if not _any_above(row[start : max(start, end)], limit):  # nearly everywhere
+                continue
+            for j in range(start, end):
                 v = row[j]
                 if not v > limit:
                     continue

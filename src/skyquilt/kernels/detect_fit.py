@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64
@@ -43,6 +45,7 @@ _SMALLEST_RADIUS = 3.0  # px: thirteen green pixels, for seven unknowns at most
 _FLUX_E = 16.0 * np.log(2.0)  # two FWHM from the centre
 
 
+@lru_cache(maxsize=64)
 def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float]:
     """
     Return the samples of a star's profile, what its slope needs, and its flux for height 1 and unit moments.
@@ -54,7 +57,7 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
 
     Returns
     -------
-    profile : float64 (n,)
+    profile : float64 (n,), read-only
         g(e) = (1 + kappa e)^-beta at e = 0, 1/64, ... with kappa = (2^(1/beta) - 1) / ln 2, which puts half of the
         maximum at e = ln 2, as for the Gaussian exp(-e); e is half of
         the squared distance in sigma.
@@ -65,11 +68,17 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
     """
     e = np.arange(int(E_MAX * _PER_E) + 2) / _PER_E
     if inverse_beta < 1e-3:
-        return np.exp(-e), (0.0, 1.0), 2.0 * np.pi
+        return _read_only(np.exp(-e)), (0.0, 1.0), 2.0 * np.pi
     beta = 1.0 / inverse_beta
     kappa = (2.0**inverse_beta - 1.0) / np.log(2.0)
     share = 1.0 - (1.0 + kappa * _FLUX_E) ** (1.0 - beta)
-    return (1.0 + kappa * e) ** -beta, (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
+    return _read_only((1.0 + kappa * e) ** -beta), (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
+
+
+def _read_only(profile: F64) -> F64:
+    """Forbid writing into samples that are handed out more than once."""
+    profile.flags.writeable = False
+    return profile
 
 
 @called
@@ -125,7 +134,7 @@ def fit_stars(
     reach : float
         Pixels within this many sigma (elliptical), but at least 3 px, take part.
     shape_steps : int
-        Gauss-Newton steps in which the shape is fitted, after the centre.
+        Gauss-Newton steps in which the shape is fitted, after the centre; at least 1.
     free : bool
         True: position and height follow the fitted shape. False: they are those of the given shape (what all the stars
         of a frame share), and the fitted shape is only reported.
@@ -142,7 +151,7 @@ def fit_stars(
     Definition: minimise sum (I - sky - A g(d^T S^-1 d / 2))² over the sites; POSITION_ERROR and AMPLITUDE_ERROR are
     noise * sqrt(diagonal of the inverse normal matrix), times sqrt(chi² / degrees of freedom) where that is above 1.
     """
-    matrix, vector, gradient = np.empty((6, 6)), np.empty(6), np.empty(6)
+    matrix, vector = np.empty((6, 6)), np.empty(6)
     state, area = np.empty(6), np.empty(3)
     for k in range(len(x)):
         row = table[k]
@@ -160,22 +169,23 @@ def fit_stars(
         state[0], state[1], state[2] = 0.0, x[k], y[k]
         state[3], state[4], state[5] = shape[k, 2] / det, -shape[k, 1] / det, shape[k, 0] / det
         alive = True
-        n_steps = 1 + _CENTRE_STEPS + shape_steps + 1
+        n_steps = 1 + _CENTRE_STEPS + shape_steps + (1 if free else 0)
         told_at = n_steps - 1 if free else 1 + _CENTRE_STEPS
         for step in range(n_steps):
             # height alone (linear, from 0), then the centre too; the shape before or after position and height are told
             n_free = 1 if step == 0 else 3
-            if step != told_at and step > _CENTRE_STEPS:
+            if step > _CENTRE_STEPS and not (free and step == told_at):
                 n_free = 6
             n_used, chi2 = _accumulate(
-                pixels, parity, state, sky[k], profile, bend, area, saturation, n_free, matrix, vector, gradient
+                pixels, parity, state, sky[k], profile, bend, area, saturation, n_free, matrix, vector
             )
             if n_used < n_free + 1:
                 alive = False
                 break
             if step == told_at:
                 _tell(row, state, matrix, n_used, chi2, noise)
-                continue
+                if free:
+                    break
             if not _advance(state, matrix, vector, n_free):
                 alive = False
                 break
@@ -203,21 +213,21 @@ def _accumulate(
     n_free: int,
     matrix: F64,
     vector: F64,
-    gradient: F64,
 ) -> tuple[int, float]:
     """
     Fill the lower half of the normal equations of the first `n_free` of height, x, y, and the inverse moments p, q, s.
 
-    Returns how many pixels take part and the sum of their squared residuals.
+    `n_free` is 1, 3 or 6. Returns how many pixels take part and the sum of their squared residuals. The sums are
+    written out one by one: they then stay in registers, which is faster than a matrix in memory.
     """
     h, w = pixels.shape
     stride = 1 if parity < 0 else 2
     amplitude, cx, cy, p, q, s = state[0], state[1], state[2], state[3], state[4], state[5]
-    for a in range(6):
-        vector[a] = 0.0
-        for b in range(6):
-            matrix[a, b] = 0.0
     n_used, chi2 = 0, 0.0
+    v0, v1, v2, v3, v4, v5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    m00, m10, m11, m20, m21, m22 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    m30, m31, m32, m33, m40, m41, m42 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    m43, m44, m50, m51, m52, m53, m54, m55 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     x_low, x_high = max(int(np.ceil(cx - area[0])), 0), min(int(np.floor(cx + area[0])) + 1, w)
     for i in range(max(int(np.ceil(cy - area[1])), 0), min(int(np.floor(cy + area[1])) + 1, h)):
         dy = i - cy
@@ -235,19 +245,47 @@ def _accumulate(
             residual = v - level - amplitude * g
             n_used += 1
             chi2 += residual * residual
-            gradient[0] = g
-            if n_free > 1:
-                slope = amplitude * g * bend[1] / (1.0 + bend[0] * e)
-                gradient[1] = slope * (p * dx + q * dy)
-                gradient[2] = slope * (q * dx + s * dy)
-                if n_free > 3:
-                    gradient[3] = -0.5 * slope * dx * dx
-                    gradient[4] = -slope * dx * dy
-                    gradient[5] = -0.5 * slope * dy * dy
-            for a in range(n_free):
-                vector[a] += gradient[a] * residual
-                for b in range(a + 1):
-                    matrix[a, b] += gradient[a] * gradient[b]
+            v0 += g * residual
+            m00 += g * g
+            if n_free == 1:
+                continue
+            slope = amplitude * g * bend[1] / (1.0 + bend[0] * e)
+            g1, g2 = slope * (p * dx + q * dy), slope * (q * dx + s * dy)
+            v1 += g1 * residual
+            v2 += g2 * residual
+            m10 += g1 * g
+            m11 += g1 * g1
+            m20 += g2 * g
+            m21 += g2 * g1
+            m22 += g2 * g2
+            if n_free == 3:
+                continue
+            g3, g4, g5 = -0.5 * slope * dx * dx, -slope * dx * dy, -0.5 * slope * dy * dy
+            v3 += g3 * residual
+            v4 += g4 * residual
+            v5 += g5 * residual
+            m30 += g3 * g
+            m31 += g3 * g1
+            m32 += g3 * g2
+            m33 += g3 * g3
+            m40 += g4 * g
+            m41 += g4 * g1
+            m42 += g4 * g2
+            m43 += g4 * g3
+            m44 += g4 * g4
+            m50 += g5 * g
+            m51 += g5 * g1
+            m52 += g5 * g2
+            m53 += g5 * g3
+            m54 += g5 * g4
+            m55 += g5 * g5
+    vector[0], vector[1], vector[2], vector[3], vector[4], vector[5] = v0, v1, v2, v3, v4, v5
+    matrix[0, 0] = m00
+    matrix[1, 0], matrix[1, 1] = m10, m11
+    matrix[2, 0], matrix[2, 1], matrix[2, 2] = m20, m21, m22
+    matrix[3, 0], matrix[3, 1], matrix[3, 2], matrix[3, 3] = m30, m31, m32, m33
+    matrix[4, 0], matrix[4, 1], matrix[4, 2], matrix[4, 3], matrix[4, 4] = m40, m41, m42, m43, m44
+    matrix[5, 0], matrix[5, 1], matrix[5, 2], matrix[5, 3], matrix[5, 4], matrix[5, 5] = m50, m51, m52, m53, m54, m55
     return n_used, chi2
 
 

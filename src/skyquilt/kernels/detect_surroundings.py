@@ -5,11 +5,40 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core.arrays import F32, F64, I64, Mask
-from skyquilt.kernels.backend import kernel
+from skyquilt.kernels.backend import called, kernel
 
-__all__ = ["aperture_sums", "count_at_least", "guess_shapes", "local_levels", "mark_duplicates"]
+__all__ = [
+    "aperture_sums",
+    "find_unsaturated",
+    "guess_shapes",
+    "light_of_neighbours",
+    "local_levels",
+    "mark_duplicates",
+]
 
 _NARROWEST = 0.25  # plane px²
+
+
+@called
+def _sums_within(values: F64, low: float, high: float) -> tuple[int, float, float]:
+    """Return count, sum and sum of squares of the values in [low, high]; two sums at a time, so that none waits."""
+    n_even, n_odd, even, odd, even2, odd2 = 0, 0, 0.0, 0.0, 0.0, 0.0
+    last = values.size - values.size % 2
+    for k in range(0, last, 2):
+        v, w = values[k], values[k + 1]
+        v_counts, w_counts = low <= v <= high, low <= w <= high
+        v, w = v if v_counts else 0.0, w if w_counts else 0.0
+        n_even += int(v_counts)
+        n_odd += int(w_counts)
+        even += v
+        odd += w
+        even2 += v * v
+        odd2 += w * w
+    if last < values.size and low <= values[last] <= high:
+        n_even += 1
+        even += values[last]
+        even2 += values[last] * values[last]
+    return n_even + n_odd, even + odd, even2 + odd2
 
 
 @kernel
@@ -32,24 +61,25 @@ def local_levels(plane: F32, x: F64, y: F64, inner: float, outer: float, level: 
         n = 0
         cx, cy = int(np.rint(x[k])), int(np.rint(y[k]))
         for i in range(max(cy - reach, 0), min(cy + reach + 1, h)):
-            for j in range(max(cx - reach, 0), min(cx + reach + 1, w)):
-                r2 = (i - cy) * (i - cy) + (j - cx) * (j - cx)
-                if inner * inner <= r2 <= outer * outer:
-                    values[n] = plane[i, j]
-                    n += 1
+            most2 = outer * outer - (i - cy) * (i - cy)
+            if most2 < 0.0:
+                continue
+            half, least2 = int(np.sqrt(most2)), inner * inner - (i - cy) * (i - cy)
+            gap = int(np.ceil(np.sqrt(least2))) if least2 > 0.0 else 0  # from here on a pixel is outside of the star
+            left_end = cx - gap + 1 if gap > 0 else cx
+            for j in range(max(cx - half, 0), min(left_end, w)):
+                values[n] = plane[i, j]
+                n += 1
+            for j in range(max(cx + gap, 0), min(cx + half + 1, w)):
+                values[n] = plane[i, j]
+                n += 1
         if n < 8:
             level[k] = 0.0
             continue
         low, high = -np.inf, np.inf
         mean = 0.0
         for _ in range(4):
-            m, total, squares = 0, 0.0, 0.0
-            for t in range(n):
-                v = values[t]
-                if low <= v <= high:
-                    m += 1
-                    total += v
-                    squares += v * v
+            m, total, squares = _sums_within(values[:n], low, high)
             if m < 4:
                 break
             mean = total / m
@@ -124,6 +154,40 @@ def guess_shapes(plane: F32, x: F64, y: F64, level: F64, largest: float, shape: 
 
 
 @kernel
+def find_unsaturated(pixels: F32, x: F64, y: F64, saturation: float, found: I64) -> int:
+    """
+    Fill the indices of the first points with no saturated pixel within 2 px of the nearest one.
+
+    Parameters
+    ----------
+    pixels : float32 (y, x), ADU
+    x, y : float64 (n,), px
+    saturation : float, ADU
+    found : int64 (n_most,)
+        Written in place.
+
+    Returns
+    -------
+    int
+        How many there are.
+    """
+    h, w = pixels.shape
+    n = 0
+    for k in range(len(x)):
+        if n == len(found):
+            break
+        cx, cy = int(np.rint(x[k])), int(np.rint(y[k]))
+        is_saturated = False
+        for i in range(max(cy - 2, 0), min(cy + 3, h)):
+            for j in range(max(cx - 2, 0), min(cx + 3, w)):
+                is_saturated = is_saturated or pixels[i, j] >= saturation
+        if not is_saturated:
+            found[n] = k
+            n += 1
+    return n
+
+
+@kernel
 def mark_duplicates(x: F64, y: F64, by_y: I64, radius: float, drop: Mask) -> None:
     """
     Mark every star that lies within `radius` px of a brighter one (a lower index).
@@ -149,17 +213,25 @@ def mark_duplicates(x: F64, y: F64, by_y: I64, radius: float, drop: Mask) -> Non
 
 
 @kernel
-def count_at_least(pixels: F32, limit: float) -> int:
-    """Count the pixels at or above `limit`."""
-    n = 0
-    threshold = np.float32(limit)
-    for i in range(pixels.shape[0]):
-        row = pixels[i]
-        in_row = np.int32(0)  # 32 bits, as the pixels have: the compiler then compares sixteen at a time
-        for j in range(row.shape[0]):
-            in_row += np.int32(row[j] >= threshold)
-        n += int(in_row)
-    return n
+def light_of_neighbours(x: F64, y: F64, height: F64, distance: float, out: F64) -> None:
+    """
+    Fill the summed heights of all other stars within `distance` px of each of the first stars.
+
+    Parameters
+    ----------
+    x, y : float64 (n,), px
+    height : float64 (n,), ADU
+    distance : float, px
+    out : float64 (at most n,), ADU
+        Written in place.
+    """
+    for k in range(len(out)):
+        total = 0.0
+        for other in range(len(x)):
+            dx, dy = x[other] - x[k], y[other] - y[k]
+            if dx * dx + dy * dy < distance * distance and other != k:
+                total += height[other]
+        out[k] = total
 
 
 @kernel
@@ -195,7 +267,7 @@ def aperture_sums(
             if parity >= 0 and (start + i) % 2 != parity:
                 start += 1
             for j in range(start, cx + reach + 1, step):
-                share = radius + 0.5 - np.hypot(j - x[k], i - y[k])
+                share = radius + 0.5 - np.sqrt((j - x[k]) * (j - x[k]) + (i - y[k]) * (i - y[k]))
                 if share <= 0.0:
                     continue
                 v = pixels[i, j]

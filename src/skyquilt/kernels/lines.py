@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyquilt.core.arrays import F32, F64
-from skyquilt.kernels.backend import called, kernel
+from skyquilt.kernels.backend import called, inlined, kernel
 
-__all__ = ["cut_across", "strongest_line", "whole_steps"]
+__all__ = ["cut_across", "lines_scratch", "strongest_line", "whole_steps"]
 
 I16 = NDArray[np.int16]
 
@@ -18,59 +18,48 @@ _WILD = 25.0  # squares are capped at 5 sigma, so that the line sought does not 
 
 
 @called
-def _merge(source: I16, target: I16, n_lanes: int, length: int, span: int, origin: int) -> None:
+def _merge(
+    source: I16, target: I16, lanes: tuple[int, int], n_lanes: int, length: int, span: int, origin: int, tops: I16
+) -> None:
     """
-    Join neighbouring blocks of span / 2 lanes into blocks of `span` lanes.
+    Join neighbouring blocks of span / 2 lanes into blocks of `span` lanes, from one lane to another.
 
     ``source[first + shift, origin + t]`` is the sum along the line that starts at t in lane `first` of its block and
-    has come to t + shift in the block's last lane; -shift <= t < length. Elsewhere nothing is read or written.
+    has come to t + shift in the block's last lane; -shift <= t < length. Elsewhere it is 0, and stays so.
+    ``tops[first + shift]`` becomes the largest of the new sums.
     """
     half = span // 2
-    for block in range((n_lanes + span - 1) // span):
-        first = block * span
+    for first in range(lanes[0], lanes[1], span):
         has_right = first + half < n_lanes
         for shift in range(span):
             k, jump = shift // 2, (shift + 1) // 2
-            out = target[first + shift]
-            left = source[first + k]
-            if not has_right:
-                _clear(out, origin - shift, jump)
-                _copy(left, origin - k, out, origin - k, k + length)
-                continue
-            right = source[first + half + k]
-            stop = length - jump  # from here on the right half lies outside
-            if stop < -k:  # the halves do not meet
-                _copy(right, origin - k, out, origin - shift, stop + shift)
-                _clear(out, origin + stop, -k - stop)
-                _copy(left, origin - k, out, origin - k, k + length)
+            start, n = origin - shift, shift + length
+            out, left = target[first + shift, start : start + n], source[first + k, start : start + n]
+            if has_right:
+                tops[first + shift] = _add(left, source[first + half + k, start + jump : start + jump + n], out)
             else:
-                _copy(right, origin - k, out, origin - shift, jump)
-                _add(left, right, jump, out, origin - k, k + stop)
-                _copy(left, origin + stop, out, origin + stop, jump)
+                tops[first + shift] = _copy(left, out)
 
 
 @called
-def _clear(out: I16, at: int, n: int) -> None:
-    """Do ``out[at : at + n] = 0``."""
-    values = out[at : at + n]
-    for t in range(values.size):
-        values[t] = 0
+def _copy(given: I16, out: I16) -> np.int16:
+    """Do ``out[:] = given`` and return the largest."""
+    most = np.int16(-32768)
+    for t in range(out.size):
+        out[t] = given[t]
+        most = given[t] if given[t] > most else most
+    return most
 
 
 @called
-def _copy(source: I16, start: int, out: I16, at: int, n: int) -> None:
-    """Do ``out[at : at + n] = source[start : start + n]``."""
-    values, given = out[at : at + n], source[start : start + n]
-    for t in range(values.size):
-        values[t] = given[t]
-
-
-@called
-def _add(left: I16, right: I16, jump: int, out: I16, at: int, n: int) -> None:
-    """Do ``out[at : at + n] = left[at : at + n] + right[at + jump : at + jump + n]``."""
-    sums, ours, theirs = out[at : at + n], left[at : at + n], right[at + jump : at + jump + n]
-    for t in range(sums.size):  # counted from 0, the loop runs 16 sums at a time
-        sums[t] = ours[t] + theirs[t]
+def _add(left: I16, right: I16, out: I16) -> np.int16:
+    """Do ``out[:] = left + right`` and return the largest."""
+    most = np.int16(-32768)
+    for t in range(out.size):  # all in int16, sixteen at a time
+        total = np.int16(left[t] + right[t])
+        out[t] = total
+        most = total if total > most else most
+    return most
 
 
 @called
@@ -82,6 +71,21 @@ def _crossed(start: int, slope: float, lanes: int, length: int) -> int:
             low = int(np.ceil(-start / slope))
         high = min(high, int(np.floor((length - 1 - start) / slope)))
     return high - low + 1
+
+
+@called
+def _ends(enough: float, slope: float, lanes: int, shift: int, length: int) -> tuple[int, int]:
+    """
+    Return where the lines stop, and where they begin again, of which the largest of all sums could be significant.
+
+    It is so only where a line crosses less than `enough`² lanes: near the ends, as it leaves the plane at once.
+    """
+    most = enough * enough + 2.0
+    if most >= lanes or most * slope >= length - 1.0:
+        return length, length
+    low = int(np.ceil(-(lanes - 1.0 - most) * slope)) + 1
+    high = int(np.floor(length - 1.0 - most * slope))
+    return max(min(low, length), -shift), max(high, low, -shift)
 
 
 @called
@@ -112,6 +116,32 @@ def _largest(row: I16, start: int, stop: int) -> int:
     return int(most)
 
 
+@called
+def _clipped_sums(row: F32, clip: float) -> tuple[float, float, int]:
+    """Return sum, sum of squares and number of the clipped values of a row; four sums at a time, so that none waits."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    a2, b2, c2, d2 = 0.0, 0.0, 0.0, 0.0
+    n = np.int32(0)
+    for x in range(row.size):
+        n = np.int32(n + np.int32(row[x] == row[x]))
+    whole = row.size - row.size % 4
+    for x in range(0, whole, 4):
+        p, q = _clipped(row[x], clip), _clipped(row[x + 1], clip)
+        r, s = _clipped(row[x + 2], clip), _clipped(row[x + 3], clip)
+        a, b, c, d = a + p, b + q, c + r, d + s
+        a2, b2, c2, d2 = a2 + p * p, b2 + q * q, c2 + r * r, d2 + s * s
+    for x in range(whole, row.size):
+        p = _clipped(row[x], clip)
+        a, a2 = a + p, a2 + p * p
+    return (a + b) + (c + d), (a2 + b2) + (c2 + d2), int(n)
+
+
+@inlined
+def _clipped(value: float, clip: float) -> float:
+    """Return a value within +-clip, 0 of NaN."""
+    return min(max(np.float64(value), -clip), clip) if value == value else 0.0
+
+
 @kernel
 def whole_steps(sigmas: F32, clip: float, longest: int, out: I16) -> float:
     """
@@ -134,26 +164,35 @@ def whole_steps(sigmas: F32, clip: float, longest: int, out: I16) -> float:
     """
     total, squares, n = 0.0, 0.0, 0
     for y in range(sigmas.shape[0]):
-        for x in range(sigmas.shape[1]):
-            value = sigmas[y, x]
-            if value == value:
-                value = min(max(value, -clip), clip)
-                total += value
-                squares += value * value
-                n += 1
+        of_row, squares_of_row, n_of_row = _clipped_sums(sigmas[y], clip)
+        total += of_row
+        squares += squares_of_row
+        n += n_of_row
     mean = total / max(n, 1)
     rms = max(np.sqrt(max(squares / max(n, 1) - mean * mean, 0.0)), 1e-6)
     unit = np.floor(32767.0 * rms / (longest * (clip + abs(mean))))
+    factor = unit / rms
     for y in range(sigmas.shape[0]):
-        for x in range(sigmas.shape[1]):
-            value = min(max(sigmas[y, x], -clip), clip)
-            out[y, x] = np.int16(np.rint((value - mean) * (unit / rms))) if value == value else 0
+        row, target = sigmas[y], out[y]
+        for x in range(row.size):
+            value = _clipped(row[x], clip)
+            target[x] = np.int16(np.int32(np.rint((value - mean) * factor))) if row[x] == row[x] else np.int16(0)
     return float(unit)
+
+
+def lines_scratch(n_lanes: int, length: int) -> I16:
+    """Return the memory that `strongest_line` works in, for planes of up to so many lanes of up to that length."""
+    size = 1 << _levels(n_lanes)
+    return np.zeros((2, size, size + length + size // 2), dtype=np.int16)
+
+
+def _levels(n_lanes: int) -> int:
+    return max(int(n_lanes) - 1, 1).bit_length()
 
 
 @kernel
 def strongest_line(
-    data: I16, levels: int, first_level: int, few: int, unit: float, floor: float
+    data: I16, first_level: int, few: int, unit: float, floor: float, scratch: I16
 ) -> tuple[float, int, int, int, int]:
     """
     Return the most significant line among all dyadic pieces of lanes, for slopes from 0 to 1.
@@ -161,14 +200,16 @@ def strongest_line(
     Parameters
     ----------
     data : int16 (n_lanes, length)
-        Clipped residuals of zero mean, `unit` steps a sigma; no sum of 2**levels of them may overflow.
-    levels, first_level : int
-        Pieces of 2**first_level to 2**levels >= n_lanes lanes are looked at.
+        Clipped residuals of zero mean, `unit` steps a sigma; no sum of 2**levels >= n_lanes of them may overflow.
+    first_level : int
+        Pieces of 2**first_level to 2**levels lanes are looked at.
     few : int
         Lines that cross fewer lanes than this do not count.
     unit : float
     floor : float
         Lines of less significance than this are not looked for.
+    scratch : int16
+        From `lines_scratch`, for this size at least. A call may use what another has left in it.
 
     Returns
     -------
@@ -190,35 +231,58 @@ def strongest_line(
     Cost: 2**levels * (length + 2**level) additions of int16 a level.
     """
     n_lanes, length = data.shape
+    levels = 1
+    while 1 << levels < n_lanes:
+        levels += 1
     size = 1 << levels
-    source = np.empty((size, size + length), np.int16)
-    target = np.empty((size, size + length), np.int16)
+    source, target = scratch[0], scratch[1]
+    for row in range(size):  # an earlier call may have left sums where this one reads zeros
+        left, right, end = max(size - 2 * row - 1, 0), size + length, size + length + size // 2
+        source[row, left:size], target[row, left:size] = 0, 0
+        source[row, right:end], target[row, right:end] = 0, 0
+    tops = np.empty(size, np.int16)
     for lane in range(n_lanes):
-        _copy(data[lane], 0, source[lane], size, length)
+        _copy(data[lane], source[lane, size : size + length])
+    piece = 1 << min(first_level, levels)  # the first levels piece by piece, while a piece is in the cache
+    for lane in range(0, n_lanes, piece):
+        for level in range(1, min(first_level, levels)):
+            last = min(lane + piece, n_lanes)
+            if level % 2 == 1:
+                _merge(source, target, (lane, last), n_lanes, length, 1 << level, size, tops)
+            else:
+                _merge(target, source, (lane, last), n_lanes, length, 1 << level, size, tops)
+    if min(first_level, levels) % 2 == 0:
+        source, target = target, source
     found = False
     best, best_span, best_first, best_shift, best_start = floor, 0, 0, 0, 0
-    for level in range(1, levels + 1):
+    for level in range(first_level, levels + 1):
         span = 1 << level
-        _merge(source, target, n_lanes, length, span, size)
+        _merge(source, target, (0, n_lanes), n_lanes, length, span, size, tops)
         source, target = target, source
-        if level < first_level:
-            continue
         for shift in range(span):
             slope = shift / (span - 1.0)
             sigma = 0.0  # found only for the slopes of which it can matter
             for block in range((n_lanes + span - 1) // span):
                 lanes = min(span, n_lanes - block * span)
                 row = source[block * span + shift]
-                if lanes < few or _largest(row, size - shift, size + length) <= best * max(unit, sigma) * np.sqrt(few):
+                if lanes < few or tops[block * span + shift] <= best * max(unit, sigma) * np.sqrt(few):
                     continue
-                for start in range(-shift, length, _CHUNK):
-                    stop = min(start + _CHUNK, length)
+                low_stop, high_start = _ends(
+                    tops[block * span + shift] / (best * max(unit, sigma)), slope, lanes, shift, length
+                )
+                start = -shift
+                while start < length:
+                    if low_stop <= start < high_start:
+                        start = high_start
+                        continue
+                    stop = min(start + _CHUNK, length if start >= high_start else low_stop)
                     # A line crosses the more lanes the nearer it is to the middle: the fewest at an end of the chunk.
                     fewest = min(_crossed(start, slope, lanes, length), _crossed(stop - 1, slope, lanes, length))
                     least = best * max(unit, sigma) * np.sqrt(max(few, fewest))
-                    if _largest(row, size + start, size + stop) <= least:
+                    first, start = start, stop
+                    if _largest(row, size + first, size + stop) <= least:
                         continue
-                    for t in range(start, stop):
+                    for t in range(first, stop):
                         if row[size + t] <= least:
                             continue
                         crossed = _crossed(t, slope, lanes, length)

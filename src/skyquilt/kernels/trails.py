@@ -4,53 +4,51 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core.arrays import F32, F64, Mask
-from skyquilt.kernels.backend import kernel
-from skyquilt.kernels.order import median
+from skyquilt.core.arrays import F32, F64
+from skyquilt.kernels.backend import called, inlined, kernel
+from skyquilt.kernels.order import median_near
 
-__all__ = ["bin_sites", "cell_medians", "median_planes", "star_activity", "warp_plane", "whiten"]
+__all__ = ["bin_blocks", "cell_medians", "median_planes", "star_activity", "warp_plane", "whiten"]
 
 
 @kernel
-def bin_sites(pixels: F32, sites: Mask, factor: int, out: F32) -> None:
+def bin_blocks(plane: F32, side: int, out: F32) -> None:
     """
-    Fill `out` with the mean of the chosen sites of every factor x factor block.
+    Fill `out` with the mean of every block of side x side pixels.
 
     Parameters
     ----------
-    pixels : float32 (h, w)
-    sites : bool (2, 2)
-        Which of the four places of a 2x2 cell take part: ``sites[y % 2, x % 2]``.
-    factor : int
-    out : float32 (h // factor, w // factor)
+    plane : float32 (h, w)
+    side : int
+    out : float32 (h // side, w // side)
         Written in place.
 
     Notes
     -----
-    Definition:: out[i, j] = mean of pixels[y, x] over the block, where sites[y % 2, x % 2]
-    Sums run in float64, first down the columns (even and odd rows apart), then along the rows.
+    Definition:: out[i, j] = mean of plane[side * i : side * (i + 1), side * j : side * (j + 1)]
+    Sums run in float32, first down the columns, then along the rows.
     """
     height, width = out.shape
-    columns = np.empty((2, width * factor), np.float64)
+    columns = np.empty(width * side, np.float32)
+    share = np.float32(1.0 / (side * side))
     for i in range(height):
-        for x in range(width * factor):
-            columns[0, x] = columns[1, x] = 0.0
-        for dy in range(factor):
-            y = i * factor + dy
-            row, total = pixels[y, : width * factor], columns[y % 2]
-            for x in range(row.size):
-                total[x] += row[x]
-        n_even_rows = (factor + 1 - (i * factor) % 2) // 2
+        first = plane[i * side]
+        for x in range(columns.size):
+            columns[x] = first[x]
+        for k in range(1, side):
+            row = plane[i * side + k]
+            for x in range(columns.size):
+                columns[x] += row[x]
+        target = out[i]
+        if side == 2:  # the usual one, eight cells at a time
+            for j in range(width):
+                target[j] = (columns[2 * j] + columns[2 * j + 1]) * share
+            continue
         for j in range(width):
-            total_here, n = 0.0, 0
-            for x in range(j * factor, (j + 1) * factor):
-                if sites[0, x & 1]:
-                    total_here += columns[0, x]
-                    n += n_even_rows
-                if sites[1, x & 1]:
-                    total_here += columns[1, x]
-                    n += factor - n_even_rows
-            out[i, j] = total_here / n if n > 0 else np.nan
+            total = np.float32(0.0)
+            for x in range(j * side, (j + 1) * side):
+                total += columns[x]
+            target[j] = total * share
 
 
 @kernel
@@ -78,6 +76,7 @@ def warp_plane(plane: F32, nodes: F64, step: int, scale: float, out: F32) -> Non
     for i in range(out.shape[0]):
         gi = i // step
         fy = (i - gi * step) / step
+        row = out[i]
         for gj in range((out.shape[1] + step - 1) // step):
             u0 = (1.0 - fy) * nodes[0, gi, gj] + fy * nodes[0, gi + 1, gj]
             u1 = (1.0 - fy) * nodes[0, gi, gj + 1] + fy * nodes[0, gi + 1, gj + 1]
@@ -85,21 +84,49 @@ def warp_plane(plane: F32, nodes: F64, step: int, scale: float, out: F32) -> Non
             v1 = (1.0 - fy) * nodes[1, gi, gj + 1] + fy * nodes[1, gi + 1, gj + 1]
             a0 = (1.0 - fy) * nodes[2, gi, gj] + fy * nodes[2, gi + 1, gj]
             a1 = (1.0 - fy) * nodes[2, gi, gj + 1] + fy * nodes[2, gi + 1, gj + 1]
-            for j in range(gj * step, min((gj + 1) * step, out.shape[1])):
-                fx = (j - gj * step) / step
-                u = u0 + fx * (u1 - u0)
-                v = v0 + fx * (v1 - v0)
-                if not (u > -0.5 and u < w - 0.5 and v > -0.5 and v < h - 0.5):
-                    out[i, j] = np.nan
-                    continue
-                u = min(max(u, 0.0), w - 1.0)
-                v = min(max(v, 0.0), h - 1.0)
-                x, y = min(int(u), max(w - 2, 0)), min(int(v), max(h - 2, 0))
-                x1, y1 = min(x + 1, w - 1), min(y + 1, h - 1)
-                p, q = u - x, v - y
-                top = (1.0 - p) * plane[y, x] + p * plane[y, x1]
-                bottom = (1.0 - p) * plane[y1, x] + p * plane[y1, x1]
-                out[i, j] = scale * ((1.0 - q) * top + q * bottom) + a0 + fx * (a1 - a0)
+            du, dv, da = (u1 - u0) / step, (v1 - v0) / step, (a1 - a0) / step
+            target = row[gj * step : min((gj + 1) * step, out.shape[1])]
+            if min(u0, u1) > 0.0 and max(u0, u1) < w - 1.0 and min(v0, v1) > 0.0 and max(v0, v1) < h - 1.0:
+                _warp_inside(plane, u0, v0, a0, du, dv, da, scale, target)
+            else:
+                _warp_at_rim(plane, u0, v0, a0, du, dv, da, scale, target)
+
+
+@called
+def _warp_inside(
+    plane: F32, u0: float, v0: float, a0: float, du: float, dv: float, da: float, scale: float, target: F32
+) -> None:
+    """Sample along a piece of a line that lies within the plane."""
+    factor = np.float32(scale)
+    for k in range(target.size):
+        u, v = u0 + k * du, v0 + k * dv
+        x, y = np.uint32(u), np.uint32(v)  # unsigned: no index is negative, and the compiler need not look
+        p, q = np.float32(u - x), np.float32(v - y)
+        first, second = plane[y, x], plane[y, x + np.uint32(1)]
+        third, fourth = plane[y + np.uint32(1), x], plane[y + np.uint32(1), x + np.uint32(1)]
+        top, bottom = first + p * (second - first), third + p * (fourth - third)
+        target[k] = factor * (top + q * (bottom - top)) + np.float32(a0 + k * da)
+
+
+@called
+def _warp_at_rim(
+    plane: F32, u0: float, v0: float, a0: float, du: float, dv: float, da: float, scale: float, target: F32
+) -> None:
+    """Sample along a piece of a line that may leave the plane."""
+    h, w = plane.shape
+    for k in range(target.size):
+        u, v = u0 + k * du, v0 + k * dv
+        if not (u > -0.5 and u < w - 0.5 and v > -0.5 and v < h - 0.5):
+            target[k] = np.nan
+            continue
+        u = min(max(u, 0.0), w - 1.0)
+        v = min(max(v, 0.0), h - 1.0)
+        x, y = min(int(u), max(w - 2, 0)), min(int(v), max(h - 2, 0))
+        x1, y1 = min(x + 1, w - 1), min(y + 1, h - 1)
+        p, q = u - x, v - y
+        top = (1.0 - p) * plane[y, x] + p * plane[y, x1]
+        bottom = (1.0 - p) * plane[y1, x] + p * plane[y1, x1]
+        target[k] = scale * ((1.0 - q) * top + q * bottom) + a0 + k * da
 
 
 @kernel
@@ -122,31 +149,38 @@ def median_planes(planes: F32, out: F32, gap: F32) -> None:
     out = NaN | values[0] | np.median(values) for fewer than 2 | 2 | more.
     """
     n, h, w = planes.shape
-    values = np.empty(n, np.float32)
+    rows, counts = np.empty((n, w), np.float32), np.empty(w, np.int32)
     for y in range(h):
+        counts[:] = 0
+        for k in range(n):
+            source, row = planes[k, y], rows[k]
+            for x in range(w):
+                is_known = source[x] == source[x]
+                row[x] = source[x] if is_known else np.float32(np.inf)
+                counts[x] = np.int32(counts[x] + np.int32(is_known))
+        for last in range(n - 1, 0, -1):  # by exchanges of whole rows; what is not known ends up last
+            for k in range(last):
+                _exchange(rows[k], rows[k + 1])
         for x in range(w):
-            count = 0
-            for k in range(n):
-                value = planes[k, y, x]
-                if np.isnan(value):
-                    continue
-                place = count
-                while place > 0 and values[place - 1] > value:
-                    values[place] = values[place - 1]
-                    place -= 1
-                values[place] = value
-                count += 1
-            gap[y, x] = np.nan
+            count = counts[x]
             middle = count // 2
+            gap[y, x] = rows[1, x] - rows[0, x] if count == 2 else np.nan
             if count < 2:
                 out[y, x] = np.nan
             elif count == 2:
-                out[y, x] = values[0]
-                gap[y, x] = values[1] - values[0]
+                out[y, x] = rows[0, x]
             elif count % 2 == 1:
-                out[y, x] = values[middle]
+                out[y, x] = rows[middle, x]
             else:
-                out[y, x] = 0.5 * (values[middle - 1] + values[middle])
+                out[y, x] = 0.5 * (rows[middle - 1, x] + rows[middle, x])
+
+
+@called
+def _exchange(lower: F32, upper: F32) -> None:
+    """Put the smaller of each pair of values into `lower`, the larger into `upper`."""
+    for x in range(lower.size):
+        a, b = lower[x], upper[x]
+        lower[x], upper[x] = (a if a < b else b), (b if a < b else a)
 
 
 @kernel
@@ -162,18 +196,43 @@ def star_activity(plane: F32, out: F32) -> None:
     """
     h, w = plane.shape
     for y in range(h):
-        above, below = max(y - 1, 0), min(y + 1, h - 1)
-        for x in range(w):
+        above, row, below = plane[max(y - 1, 0)], plane[y], plane[min(y + 1, h - 1)]
+        _activity_of_row(above, row, below, out[y])
+        for x in (0, w - 1):
             left, right = max(x - 1, 0), min(x + 1, w - 1)
-            here = plane[y, x]
-            most = abs(plane[above, left] - here)
-            total = most
-            for row in (above, y, below):
-                for column in (left, x, right):
-                    difference = abs(plane[row, column] - here)
-                    total += difference
-                    most = max(most, difference)
-            out[y, x] = most if total == total else np.nan  # a sum carries every NaN along, a maximum does not
+            out[y, x] = _activity(
+                above[left], above[x], above[right], row[left], row[x], row[right], below[left], below[x], below[right]
+            )
+
+
+@called
+def _activity_of_row(above: F32, row: F32, below: F32, out: F32) -> None:
+    """Do all pixels of a row but the first and the last."""
+    for x in range(out.size - 2):  # counted from 0, the loop runs in vectors
+        out[x + 1] = _activity(
+            above[x], above[x + 1], above[x + 2], row[x], row[x + 1], row[x + 2], below[x], below[x + 1], below[x + 2]
+        )
+
+
+@inlined
+def _activity(
+    a: np.float32, b: np.float32, c: np.float32, d: np.float32, here: np.float32, e: np.float32, f: np.float32,
+    g: np.float32, i: np.float32,
+) -> np.float32:  # fmt: skip
+    """Return the largest step from a pixel to one of its neighbours."""
+    low, high = here, here
+    low, high = (a if a < low else low), (a if a > high else high)
+    low, high = (b if b < low else low), (b if b > high else high)
+    low, high = (c if c < low else low), (c if c > high else high)
+    low, high = (d if d < low else low), (d if d > high else high)
+    low, high = (e if e < low else low), (e if e > high else high)
+    low, high = (f if f < low else low), (f if f > high else high)
+    low, high = (g if g < low else low), (g if g > high else high)
+    low, high = (i if i < low else low), (i if i > high else high)
+    up, down = high - here, here - low
+    total = a + b + c + d + here + e + f + g + i  # a sum carries every NaN along, a minimum does not
+    most = up if up > down else down
+    return most if total == total else np.float32(np.nan)
 
 
 @kernel
@@ -190,18 +249,40 @@ def cell_medians(plane: F32, cell: int, out: F64) -> None:
     """
     h, w = plane.shape
     values = np.empty(2 * cell * cell, np.float32)
+    guess, reach = 0.0, 0.0
     for i in range(out.shape[0]):
         y1 = h if i == out.shape[0] - 1 else (i + 1) * cell
         for j in range(out.shape[1]):
             x1 = w if j == out.shape[1] - 1 else (j + 1) * cell
             count = 0
             for y in range(i * cell, y1):
-                first = j * cell
-                for x in range(first + (first + y) % 2, x1, 2):
-                    if not np.isnan(plane[y, x]):
-                        values[count] = plane[y, x]
-                        count += 1
-            out[i, j] = median(values, int(count)) if 8 * count >= cell * cell else np.nan
+                first = j * cell + (j * cell + y) % 2
+                count = _append_finite(plane[y, first:x1], values, count)
+            if 8 * count < cell * cell:
+                out[i, j] = np.nan
+                continue
+            out[i, j] = median_near(values[:count], guess, reach)
+            if reach == 0.0:  # of the first cell: the others are like it
+                for k in range(count):
+                    reach += abs(values[k] - out[i, j])
+                reach *= 0.25 / count
+            guess = out[i, j]
+
+
+@called
+def _append_finite(row: F32, values: F32, n: int) -> int:
+    """Append every second value of a row that is a number; return how many there are then."""
+    part = values[n : n + (row.size + 1) // 2]
+    n_known = np.int32(0)
+    for k in range(part.size):
+        part[k] = row[2 * k]
+        n_known = np.int32(n_known + np.int32(part[k] == part[k]))
+    if n_known == part.size:
+        return n + part.size
+    for k in range(part.size):
+        values[n] = row[2 * k]
+        n += 1 if row[2 * k] == row[2 * k] else 0
+    return n
 
 
 @kernel
@@ -226,9 +307,12 @@ def whiten(residual: F32, activity: F32, noise: float, quiet: float, share: floa
     Definition:: excess = share * max(activity - quiet, 0); sigmas = residual / hypot(noise, excess);
     plain = residual where excess < noise, else NaN
     """
+    sky, sky2 = np.float32(noise), np.float32(noise * noise)
+    calm, part = np.float32(quiet), np.float32(share)
     for y in range(residual.shape[0]):
-        for x in range(residual.shape[1]):
-            excess = activity[y, x] - quiet
-            excess = share * (0.0 if excess < 0.0 else excess)  # a NaN stays one
-            sigmas[y, x] = residual[y, x] / np.sqrt(noise * noise + excess * excess)
-            plain[y, x] = residual[y, x] if excess < noise else np.nan
+        row, active, sigma, clean = residual[y], activity[y], sigmas[y], plain[y]
+        for x in range(row.size):
+            excess = active[x] - calm
+            excess = part * (np.float32(0.0) if excess < np.float32(0.0) else excess)  # a NaN stays one
+            sigma[x] = row[x] / np.sqrt(sky2 + excess * excess)
+            clean[x] = row[x] if excess < sky else np.float32(np.nan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.manifest import Manifest
 from skyquilt.engine.report.document import report_json
 from skyquilt.engine.report.markdown import report_markdown
@@ -36,8 +37,12 @@ def write_reports(folder: Path, manifest: Manifest, thumbnail_png: bytes | None)
         "report_md": ("report.md", report_markdown(manifest)),
         "report_html": ("report.html", report_html(manifest, thumbnail_png)),
     }
-    written = {}
-    for name, (file, text) in texts.items():
-        written[name] = folder / file
-        write_atomically(written[name], text.encode("utf-8", "backslashreplace"))
-    return written
+
+    def write(file: str, text: str) -> Path:
+        path = folder / file
+        write_atomically(path, text.encode("utf-8", "backslashreplace"))
+        return path
+
+    # at once: each waits for the disk, not for the processor
+    paths = run_in_order(lambda part: write(*part), texts.values(), n_threads=len(texts))
+    return dict(zip(texts, paths, strict=True))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
-from skyquilt.core.arrays import F32, Mask
+from skyquilt.core.arrays import F32, U16, Mask
 from skyquilt.core.box import Box
 from skyquilt.core.frame import FrameFile
 from skyquilt.core.tile import Tile
@@ -24,6 +26,7 @@ _SKIP = 1 << 14  # bytes of a row that are cheaper to skip by a read of its own 
 _Window = tuple[int, int, int, int]  # x0, y0, x1, y1, inside of the frame
 _NO_MASK: Mask = np.zeros(0, dtype=np.bool_)
 _EXACT_BIAS = 1 << 23
+_UNSIGNED_ZERO = 32768.0
 
 
 def frame_source(frame: FrameFile) -> FitsSource:
@@ -144,7 +147,15 @@ class FitsSource:
         return n_outside + self._open_and_read((x0, y0, x1, y1), (x0 - box.x0, y0 - box.y0), out, mask)
 
     def _open_and_read(self, inside: _Window, at: tuple[int, int], out: F32, mask: Mask) -> int:
-        """Open the file, make sure that it is the same, read, close; return how many values cannot be used."""
+        """Read a window of the file and return how many of its values cannot be used."""
+        with self._opened() as (descriptor, layout):
+            if layout.is_tiled or layout.is_packed:
+                return _copy_decoded(self._decoded(layout, descriptor), inside, at, out, mask)
+            return _read_plain(self._frame.name, descriptor, layout, inside, at, out, mask)
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[int, ImageLayout]]:
+        """Open the file, make sure that it is the same, close it in the end; give its descriptor and layout."""
         try:
             descriptor = open_to_read(self._path)
         except OSError as cause:
@@ -154,16 +165,46 @@ class FitsSource:
             frame = self._frame
             if status.st_size != frame.size_bytes or status.st_mtime_ns != frame.mtime_ns:
                 raise _changed(frame, status)
-            layout = self._layout
-            if layout is None:
-                layout = self._layout = self._find_layout(descriptor)
-            if layout.is_tiled or layout.is_packed:
-                return _copy_decoded(self._decoded(layout, descriptor), inside, at, out, mask)
-            return _read_plain(frame.name, descriptor, layout, inside, at, out, mask)
+            if self._layout is None:
+                self._layout = self._find_layout(descriptor)
+            yield descriptor, self._layout
         except OSError as cause:
             raise unreadable(self._path, cause) from cause
         finally:
             os.close(descriptor)
+
+    def read_stored(self, y0: int, out: U16) -> bool:
+        """
+        Write whole rows as the file holds them, and return True, if these are unsigned integers of 16 bits.
+
+        Parameters
+        ----------
+        y0 : int
+            First row.
+        out : uint16 (rows, width), contiguous
+            Written in place: big-endian integers with BZERO 32768, to be read by the kernels that take stored pixels.
+
+        Returns
+        -------
+        bool
+            False, with `out` as it was, where the frame is stored in another way: `read` gives its pixels.
+
+        Raises
+        ------
+        ValueError
+            If the rows are not within the frame, or are not as wide.
+        UnreadableFrame
+            As `read`.
+        """
+        if out.shape[1] != self.bounds.width or not 0 <= y0 <= y0 + len(out) <= self.bounds.height:
+            raise ValueError(f"rows {y0} to {y0 + len(out)}, {out.shape[1]} px wide, are not of {self.bounds}")
+        with self._opened() as (descriptor, layout):
+            is_plain = not (layout.is_tiled or layout.is_packed) and layout.n_planes == 1
+            if not (is_plain and _is_plain_int16(layout) and layout.zero == _UNSIGNED_ZERO):
+                return False
+            start = layout.data_start + y0 * out.shape[1] * out.itemsize
+            _read_exactly(self._frame.name, descriptor, start, out.data.cast("B"))
+            return True
 
     def _find_layout(self, descriptor: int) -> ImageLayout:
         """Return where the pixels lie in the open file."""
@@ -244,10 +285,12 @@ def _read_plain(
         for row in range(y0, y1, n_rows):
             count = min(n_rows, y1 - row)
             if is_band:
-                _read_exactly(name, descriptor, start + row * row_bytes, (count - 1) * row_bytes + want_bytes)
+                band = _scratch.view[: (count - 1) * row_bytes + want_bytes]
+                _read_exactly(name, descriptor, start + row * row_bytes, band)
             else:
                 for k in range(count):
-                    _read_exactly(name, descriptor, start + (row + k) * row_bytes, want_bytes, k * want_bytes)
+                    part = _scratch.view[k * want_bytes : (k + 1) * want_bytes]
+                    _read_exactly(name, descriptor, start + (row + k) * row_bytes, part)
             corner = (plane, at[1] + row - y0, at[0])
             n_bad += _decode_rows(layout, stride // pixel_bytes, (x1 - x0, count), corner, out, mask)
     return n_bad
@@ -298,12 +341,11 @@ def _is_plain_int16(layout: ImageLayout) -> bool:
     )
 
 
-def _read_exactly(name: str, descriptor: int, offset: int, count: int, at: int = 0) -> None:
-    """Fill the scratch from `at` with `count` bytes of the file."""
-    view = _scratch.view
+def _read_exactly(name: str, descriptor: int, offset: int, view: memoryview) -> None:
+    """Fill memory with the bytes of the file from an offset on."""
     done = 0
-    while done < count:
-        got = _read_into(descriptor, view[at + done : at + count], offset + done)
+    while done < len(view):
+        got = _read_into(descriptor, view[done:] if done else view, offset + done)
         if got <= 0:
             raise UnreadableFrame(f"{name} became shorter while it was read", "start again when nothing writes to it")
         done += got

@@ -7,7 +7,7 @@ import numpy as np
 from skyquilt.core import F32, Box, Calibration, Cfa, Mask, PixelSource, Tile
 from skyquilt.kernels.calibrate import calibrate_box, repair_defects
 
-__all__ = ["Calibrated", "calibrate_frame", "negative_share", "warn_of_negatives"]
+__all__ = ["Calibrated", "negative_share", "warn_of_negatives"]
 
 MOST_NEGATIVES = 0.2
 _ABSENT = np.zeros((0, 0), dtype=np.float32)
@@ -97,26 +97,6 @@ class Calibrated:
                 usable = usable & ~_without_neighbours(unusable, self._step)
         values[~usable] = 0.0
         return values, usable
-
-
-def calibrate_frame(pixels: F32, calibration: Calibration, cfa: Cfa | None) -> None:
-    """
-    Calibrate a whole frame in place: the same pixels as `Calibrated` gives, without a copy.
-
-    Parameters
-    ----------
-    pixels : float32 (y, x), ADU
-        Raw frame, every pixel finite. A defect without any good neighbour keeps its value.
-    calibration : Calibration
-        Arrays of the size of the frame.
-    cfa : Cfa or None
-    """
-    dark = _ABSENT if calibration.dark is None else calibration.dark
-    inverse_flat = _ABSENT if calibration.inverse_flat is None else calibration.inverse_flat
-    if calibration.dark is not None or calibration.inverse_flat is not None:
-        calibrate_box(pixels, dark, inverse_flat, 0, 0, pixels)
-    if calibration.defects is not None:
-        repair_defects(pixels, calibration.defects, 1 if cfa is None else 2)
 
 
 def _without_neighbours(defects: Mask, step: int) -> Mask:

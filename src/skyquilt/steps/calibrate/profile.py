@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from skyquilt.core import F32, F64
-from skyquilt.kernels.levels import row_levels
+from skyquilt.core import F32, F64, U16
+from skyquilt.kernels.levels import row_levels, stored_levels, word_levels
 
-__all__ = ["FrameProfile", "RowBand", "find_row_bands", "frame_profile"]
+__all__ = ["FrameProfile", "RowBand", "find_row_bands", "frame_profile", "stored_profile"]
 
 COLUMN_ROWS = 60
 """Rows of each parity that the level of a column rests on."""
@@ -21,9 +21,11 @@ SITE_SAMPLES = 10_000
 WINDOW = 4
 """Row pairs on each side that an edge is measured on (8 rows): shorter bands are left to the pixel rejection."""
 EDGE_SIGMAS = 8.0
-MOST_IN_LINE = 640
-MOST_IN_GRID = 240
-"""Pixels of each parity that a row, and a side of the grid for the overall level, are judged by."""
+HIGHEST_WORD = 65535
+TAIL_SHARE = 0.99
+"""Share of a row below what counts as its hot pixels."""
+SATURATED = 0.999
+"""Share of the saturation level from which on a pixel counts as saturated."""
 STEEPNESS = 3.0
 """An edge is so many times steeper than the profile beside it; amplifier glow and vignetting never are."""
 
@@ -100,16 +102,16 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
         finite = np.isfinite(pixels)
         values = np.where(finite, pixels, np.float32(np.median(pixels[finite])))
     even, odd, high = np.empty(height), np.empty(height), np.empty(height)
-    step = 4 if width >= WIDE else 2
+    step = _column_step(width)
     row_levels(values, 0.5, 0, step, even)
     row_levels(values, 0.5, 1, step, odd)
-    row_levels(values, 0.99, 0, 1, high)
-    rows = 0.5 * (even + odd)
-    thin = max(1, height // (2 * COLUMN_ROWS))
+    row_levels(values, TAIL_SHARE, 0, 1, high)
+    thin = _row_step(height)
     columns = 0.5 * (_median(values[0 :: 2 * thin]) + _median(values[1 :: 2 * thin]))
     medians, sigmas, saturated = [], [], [0.0]
-    reaches_top = float(values.max()) >= 0.999 * saturation_adu
-    stride = 2 * max(1, int(np.sqrt(pixels.size / (4 * SITE_SAMPLES))))
+    full = SATURATED * saturation_adu
+    reaches_top = float(values.max()) >= full
+    stride = _site_stride(pixels.size)
     for y in (0, 1):
         for x in (0, 1):
             sample = values[y::stride, x::stride]
@@ -118,16 +120,88 @@ def frame_profile(pixels: F32, saturation_adu: float = 65535.0) -> FrameProfile:
             sigmas.append(1.4826 * float(np.median(np.abs(sample - np.float32(median)))))
             if reaches_top:
                 site = values[y::2, x::2]
-                saturated.append(np.count_nonzero(site >= 0.999 * saturation_adu) / max(1, site.size))
+                saturated.append(np.count_nonzero(site >= full) / max(1, site.size))
     return FrameProfile(
-        row_medians=rows,
-        row_tails=high - rows,
+        row_medians=0.5 * (even + odd),
+        row_tails=high - 0.5 * (even + odd),
         column_medians=columns,
         median=float(np.mean(medians)),
         sigma=float(np.mean(sigmas)),
         saturated_share=max(saturated),
         finite_share=n_finite / pixels.size,
     )
+
+
+def stored_profile(stored: U16, saturation_adu: float = 65535.0) -> FrameProfile:
+    """
+    Return the profile of a raw frame from the words of its file, five times as fast as `frame_profile`, its definition.
+
+    Parameters
+    ----------
+    stored : uint16 (y, x)
+        As `kernels.levels.stored_levels` takes it.
+    saturation_adu : float
+
+    Notes
+    -----
+    The figures are those of `frame_profile`, but that the median of an even number of values is the lower of the two in
+    the middle, and that the levels of rows are exact.
+    """
+    height, width = stored.shape
+    even, odd, high = np.empty(height), np.empty(height), np.empty(height)
+    n_full = np.zeros(4, dtype=np.int64)
+    full = SATURATED * saturation_adu
+    reachable = int(np.ceil(full)) if full <= HIGHEST_WORD else HIGHEST_WORD
+    stored_levels(stored, TAIL_SHARE, _column_step(width), reachable, even, odd, high, n_full)
+    if full > HIGHEST_WORD:
+        n_full[:] = 0
+    thin = _row_step(height)
+    columns = 0.5 * (
+        _word_medians(_decoded(stored[0 :: 2 * thin]).T) + _word_medians(_decoded(stored[1 :: 2 * thin]).T)
+    )
+    medians, sigmas, shares = [], [], []
+    stride = _site_stride(stored.size)
+    for y in (0, 1):
+        for x in (0, 1):
+            sample = _decoded(stored[y::stride, x::stride]).reshape(1, -1)
+            median = _word_medians(sample)[0]
+            medians.append(median)
+            away = np.abs(sample.astype(np.int32) - np.int32(median)).astype(np.uint16)
+            sigmas.append(1.4826 * float(_word_medians(away)[0]))
+            shares.append(int(n_full[2 * y + x]) / max(1, stored[y::2, x::2].size))
+    return FrameProfile(
+        row_medians=0.5 * (even + odd),
+        row_tails=high - 0.5 * (even + odd),
+        column_medians=columns,
+        median=float(np.mean(medians)),
+        sigma=float(np.mean(sigmas)),
+        saturated_share=max(shares),
+        finite_share=1.0,
+    )
+
+
+def _column_step(width: int) -> int:
+    return 4 if width >= WIDE else 2
+
+
+def _row_step(height: int) -> int:
+    return max(1, height // (2 * COLUMN_ROWS))
+
+
+def _site_stride(n_pixels: int) -> int:
+    return 2 * max(1, int(np.sqrt(n_pixels / (4 * SITE_SAMPLES))))
+
+
+def _decoded(words: U16) -> U16:
+    """Return stored words as the numbers they stand for."""
+    return words.byteswap() ^ np.uint16(0x8000)
+
+
+def _word_medians(values: U16) -> F64:
+    """Return the lower median of every row."""
+    levels = np.empty(len(values))
+    word_levels(np.ascontiguousarray(values), levels)
+    return levels
 
 
 def _median(values: F32) -> F64:

@@ -70,8 +70,10 @@ class Stretch:
         for c in range(channels):
             table: NDArray[Any] = np.rint(midtones(grid, self.midtones[c]) * top).astype(dtype)
             factor = np.float32((_TABLE_SIZE - 1) / (self.highlights[c] - self.shadows[c]))
-            index = (pixels[c] - np.float32(self.shadows[c])) * factor
-            np.clip(np.nan_to_num(index, copy=False), 0, _TABLE_SIZE - 1, out=index)
+            index = pixels[c] - np.float32(self.shadows[c])
+            index *= factor
+            np.fmax(index, np.float32(0.0), out=index)  # not `maximum`: NaN becomes 0
+            np.fmin(index, np.float32(_TABLE_SIZE - 1), out=index)
             picture[:, :, c] = table[index.astype(np.uint16)]
         return picture
 

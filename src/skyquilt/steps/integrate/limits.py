@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from skyquilt.core import F32, F64
+from skyquilt.steps.integrate.student import normal_share, student_quantile
 
 __all__ = ["critical_deviates", "mad_corrections", "median_variances", "reach", "truncated_sigma", "widenings"]
 
@@ -18,18 +19,13 @@ _WIDEST = 1.0e12
 
 def _student(probability: float | F64, freedom: F64) -> F64:
     """Return the quantile of Student's t, at a lower-tail probability below 1/2, as a positive number."""
-    from scipy.special import stdtrit
-
-    quantile: F64 = -np.asarray(stdtrit(freedom, probability), dtype=np.float64)
-    return np.where(np.isfinite(quantile), np.minimum(quantile, _WIDEST), _WIDEST)
+    return np.minimum(student_quantile(probability, freedom), _WIDEST)
 
 
 def truncated_sigma(low: F64, high: F64) -> F64:
     """Return the standard deviation of a unit normal of which only [-low, high] is left."""
-    from scipy.special import ndtr
-
     a, b = -np.asarray(low), np.asarray(high)
-    share = ndtr(b) - ndtr(a)
+    share = normal_share(b) - normal_share(a)
     density_a = np.exp(-0.5 * a * a) / np.sqrt(2 * np.pi)
     density_b = np.exp(-0.5 * b * b) / np.sqrt(2 * np.pi)
     mean = (density_a - density_b) / share
@@ -55,12 +51,10 @@ def reach(low: float, high: float, n_samples: int) -> tuple[F32, F32]:
     the share of a normal law beyond `low` (`high`) sigma. The standard deviation of samples that were cut at the limits
     is too small by a known factor, which is taken out. The limits are thus what they say at every n.
     """
-    from scipy.special import ndtr
-
     n = np.maximum(np.arange(n_samples + 1, dtype=np.float64), 2.0)
     spread = np.sqrt(1 + 1 / n)
-    below = _student(ndtr(-low), n - 1) * spread
-    above = _student(ndtr(-high), n - 1) * spread
+    below = _student(normal_share(-low), n - 1) * spread
+    above = _student(normal_share(-high), n - 1) * spread
     shrunk = truncated_sigma(below, above)
     return (below / shrunk).astype(np.float32), (above / shrunk).astype(np.float32)
 

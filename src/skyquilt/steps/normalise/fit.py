@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, F64, I64, Mask, Measurement, Normalisation, Registration
+from skyquilt.core import F32, F64, Mask, Measurement, Normalisation, Registration
+from skyquilt.kernels.background import sample_map
+from skyquilt.kernels.order import median_of
 from skyquilt.kernels.robust_fit import fit_robust
+from skyquilt.kernels.robust_mean import biweight_mean
 
 __all__ = ["MODES", "cell_centres", "fit_normalisation", "flux_ratio", "level_at"]
 
@@ -102,40 +105,29 @@ def flux_ratio(frame: Measurement, reference: Measurement, registration: Registr
     pairs = registration.pairs
     if not len(pairs):
         return float("nan")
-    mine, theirs = frame.stars.take(pairs[:, 0]), reference.stars.take(pairs[:, 1])
-    good = ~mine.is_saturated & ~theirs.is_saturated & (mine.flux > 0) & (theirs.flux > 0)
-    mine, theirs = mine.take(good), theirs.take(good)
-    if len(mine) < _LEAST_STARS:
+    good = ~frame.stars.is_saturated[pairs[:, 0]] & ~reference.stars.is_saturated[pairs[:, 1]]
+    good &= (frame.stars.flux[pairs[:, 0]] > 0) & (reference.stars.flux[pairs[:, 1]] > 0)
+    if good.sum() < _LEAST_STARS:
         return float("nan")
-    e_mine = np.maximum(mine.flux_error, 1e-12) / mine.flux
-    e_theirs = np.maximum(theirs.flux_error, 1e-12) / theirs.flux
+    mine, theirs = pairs[good, 0], pairs[good, 1]
+    my_flux, their_flux = frame.stars.flux[mine], reference.stars.flux[theirs]
+    e_mine = np.maximum(frame.stars.flux_error[mine], 1e-12) / my_flux
+    e_theirs = np.maximum(reference.stars.flux_error[theirs], 1e-12) / their_flux
     snr = 1.0 / np.sqrt(e_mine * e_theirs)
     chosen = snr > _BRIGHT_SNR
     if chosen.sum() < _FEW_STARS:
         chosen = snr >= np.sort(snr)[-min(_FEW_STARS, len(snr))]
-    value = np.log(theirs.flux / mine.flux)[chosen]
+    value = np.log(their_flux / my_flux)[chosen]
     variance = (e_mine**2 + e_theirs**2)[chosen] + 2.0 * _FLUX_FLOOR**2
     return float(np.exp(_robust_mean(value, variance)))
 
 
 def _robust_mean(value: F64, variance: F64) -> float:
-    """Mean with errors, scatter beyond the errors, and outliers."""
+    """Mean with errors, scatter beyond the errors, and outliers, sought from the weighted median on."""
     order = np.argsort(value, kind="stable")
     share = np.cumsum(1.0 / variance[order])
-    mean = float(value[order][int(np.searchsorted(share, 0.5 * share[-1]))])
-    extra = 0.0
-    for _ in range(_STAR_ROUNDS):
-        square = (value - mean) ** 2
-        extra = max(float(np.median(square / 0.4549 - variance)), 0.0)  # 0.4549: median of chi² with one freedom
-        t2 = square / ((variance + extra) * _CUT_SIGMA**2)
-        weight = np.where(t2 < 1.0, (1.0 - t2) ** 2, 0.0) / (variance + extra)
-        if not weight.sum() > 0.0:
-            break
-        new = float((weight * value).sum() / weight.sum())
-        if abs(new - mean) < 1e-7:
-            return new
-        mean = new
-    return mean
+    start = float(value[order][int(np.searchsorted(share, 0.5 * share[-1]))])
+    return biweight_mean(value, variance, _CUT_SIGMA, _STAR_ROUNDS, start)
 
 
 def cell_centres(measurement: Measurement) -> tuple[F64, F64]:
@@ -154,28 +146,11 @@ def _centres(n: int, cell_px: int, size: int) -> F64:
 
 def level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
     """Return the sky of a map at frame positions, bilinear between cells; NaN off the frame or by an unknown cell."""
-    gy, gx = grid.shape
-    across, down = (
-        _centres(gx, measurement.cell_px, measurement.width),
-        _centres(gy, measurement.cell_px, measurement.height),
-    )
-    j, fx = _between(across, x)
-    i, fy = _between(down, y)
-    j2, i2 = np.minimum(j + 1, gx - 1), np.minimum(i + 1, gy - 1)
-    g = grid.astype(np.float64)
-    value = (g[i, j] * (1 - fx) + g[i, j2] * fx) * (1 - fy) + (g[i2, j] * (1 - fx) + g[i2, j2] * fx) * fy
-    inside = (x > -0.5) & (x < measurement.width - 0.5) & (y > -0.5) & (y < measurement.height - 0.5)
-    level: F64 = np.where(inside, value, np.nan)
+    across = _centres(grid.shape[1], measurement.cell_px, measurement.width)
+    down = _centres(grid.shape[0], measurement.cell_px, measurement.height)
+    level = np.empty(x.shape)
+    sample_map(grid, across, down, float(measurement.width), float(measurement.height), x, y, level)
     return level
-
-
-def _between(centres: F64, at: F64) -> tuple[I64, F64]:
-    """Index of the centre before each point and the share of the way to the next; half a cell beyond is continued."""
-    if len(centres) == 1:
-        return np.zeros(at.shape, dtype=np.int64), np.zeros(at.shape)
-    index: I64 = np.clip(np.searchsorted(centres, at) - 1, 0, len(centres) - 2)
-    share = (at - centres[index]) / (centres[index + 1] - centres[index])
-    return index, np.clip(share, -0.5, 1.5)
 
 
 def _sky_ratio(level: F64, target: F64, fallback: float) -> float:
@@ -194,13 +169,14 @@ def _fit_surface(u: F64, v: F64, difference: F64, order: int) -> F64:
     while n < _LEAST_CELLS[order] or n < _LEAST_OVERLAP[order] * known.size:
         order -= 1
     a, b, value = u[known], v[known], difference[known]
+    middle = median_of(value)
     columns = [np.ones(n), a, b, a * a, a * b, b * b][: (1, 3, 6)[order]]
     design, target = np.zeros((2 * n, len(columns))), np.zeros(2 * n)
-    design[0::2], target[0::2] = np.stack(columns, axis=1), value - np.median(value)
+    design[0::2], target[0::2] = np.stack(columns, axis=1), value - middle
     parameters, residual = np.zeros(len(columns)), np.empty(2 * n)
     scale = fit_robust(design, target, np.ones(n), _CUT_OF_KERNEL, _CELL_ROUNDS, parameters, np.ones(n), residual)
     if not np.isfinite(scale):
         parameters[:] = 0.0
-    parameters[0] += np.median(value)
+    parameters[0] += middle
     coefficients[: len(parameters)] = parameters
     return coefficients

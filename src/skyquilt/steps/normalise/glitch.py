@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyquilt.core import F64, Mask, Measurement, Registration
+from skyquilt.kernels.order import row_medians
 from skyquilt.steps.normalise.fit import cell_centres, flux_ratio, level_at
 
 __all__ = ["RowStep", "find_row_step"]
@@ -54,10 +55,10 @@ def find_row_step(frame: Measurement, reference: Measurement, registration: Regi
     x, y = cell_centres(frame)
     expected = level_at(reference.background[channel], reference, *registration.transform(x, y))
     difference = scale * frame.background[channel].astype(np.float64) - expected
-    usable = np.isfinite(difference).sum(axis=1) >= _FEWEST_COLUMNS
-    if usable.sum() < _FEWEST_ROWS:
+    rows = np.empty(len(difference))
+    row_medians(difference, _FEWEST_COLUMNS, rows)
+    if np.isfinite(rows).sum() < _FEWEST_ROWS:
         return None
-    rows = np.array([np.nanmedian(row) if good else np.nan for row, good in zip(difference, usable, strict=True)])
     steps = np.diff(rows)
     known: Mask = np.isfinite(steps)
     if not known.any():

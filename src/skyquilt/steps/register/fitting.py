@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from skyquilt.core import F64, Distortion, Linear, Transform
-from skyquilt.kernels.robust_fit import fit_robust
+from skyquilt.kernels.robust_fit import capped_squares, fit_polynomial, fit_robust
 
-__all__ = ["LEAST_PAIRS", "MODELS", "Fit", "choose_fit", "fit_model"]
+__all__ = ["LEAST_PAIRS", "MODELS", "Fit", "Pairs", "choose_fit", "fit_models", "transform_of_fit"]
 
 MODELS = ("shift", "similarity", "affine", "homography", "polynomial2", "polynomial3")
 _PARAMETERS = {"shift": 2, "similarity": 4, "affine": 6, "homography": 8, "polynomial2": 12, "polynomial3": 20}
 LEAST_PAIRS = {"shift": 2, "similarity": 2, "affine": 6, "homography": 16, "polynomial2": 25, "polynomial3": 50}
 _FREE_CHOICE = {"affine": 12, "homography": 24, "polynomial2": 40, "polynomial3": 80}
+_ORDERS = {"affine": 1, "polynomial2": 2, "polynomial3": 3}
 _CUT = 5.5
 _ROUNDS = 12
 _OUTLIER = 6.0
@@ -23,14 +25,57 @@ _MARGIN = 12.0  # of the information criterion: what a richer model must gain be
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """
+    Pairs of points, and what all models need of them.
+
+    Attributes
+    ----------
+    x, y, u, v : float64 (n,), px
+        Points of the frame and of the reference.
+    sigma : float64 (n,), px per axis
+        Error of u - x' of each pair.
+    centre : (float, float), px
+    radius : float, px
+    a, b : float64 (n,)
+        (x, y) less the centre, over the radius: what the models are fitted in.
+    target : float64 (n, 2), px
+        (u, v).
+    """
+
+    x: F64
+    y: F64
+    u: F64
+    v: F64
+    sigma: F64
+    centre: tuple[float, float]
+    radius: float
+    a: F64
+    b: F64
+    target: F64
+
+    @classmethod
+    def of(cls, x: F64, y: F64, u: F64, v: F64, sigma: F64) -> Pairs:
+        """Return the pairs (x, y) to (u, v); at least one."""
+        cx, cy = float(x.mean()), float(y.mean())
+        radius = max(float(x.max() - x.min()), float(y.max() - y.min()), 1.0) / 2.0
+        target = np.stack([u, v], axis=1)
+        return cls(x, y, u, v, sigma, (cx, cy), radius, (x - cx) / radius, (y - cy) / radius, target)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fit:
     """
-    A transform and how well it lays the pairs on each other.
+    A model laid through pairs, and how well it lays them on each other.
 
     Attributes
     ----------
     model : str
-    transform : Transform
+    parameters : float64 (p,)
+        In units of the pairs' radius.
     scale : float
         Residuals over the errors given.
     residual : float64 (n, 2), px
@@ -39,56 +84,76 @@ class Fit:
     """
 
     model: str
-    transform: Transform
+    parameters: F64
     scale: float
     residual: F64
     weight: F64
 
 
-def fit_model(
-    model: str, x: F64, y: F64, u: F64, v: F64, sigma: F64, mirrored: bool, weight: F64 | None = None
-) -> Fit | None:
+def fit_models(names: Sequence[str], pairs: Pairs, mirrored: bool) -> list[Fit]:
     """
-    Return the transform of one model that takes (x, y) to (u, v), robust to false pairs; None if they are too few.
+    Return the fits of some models that take (x, y) to (u, v), robust to false pairs; without those of too few pairs.
 
     Parameters
     ----------
-    x, y, u, v : float64 (n,), px
-    sigma : float64 (n,), px per axis
-        Error of u - x' of each pair.
+    names : sequence of str
+        Of `MODELS`.
+    pairs : Pairs
     mirrored : bool
         Whether a similarity is to mirror.
-    weight : float64 (n,), or None
-        Robust weights to start from.
     """
-    n = len(x)
-    if n < LEAST_PAIRS[model]:
-        return None
-    cx, cy, radius = float(x.mean()), float(y.mean()), float(max(np.ptp(x), np.ptp(y), 1.0)) / 2.0
-    a, b = (x - cx) / radius, (y - cy) / radius
-    target = np.empty(2 * n)
-    target[0::2], target[1::2] = u, v
-    robust = np.ones(n) if weight is None else weight.copy()
-    if model == "homography":
-        start = fit_model("affine", x, y, u, v, sigma, mirrored, weight)
-        if start is None:
-            return None
-        design = _perspective_design(a, b, *start.transform(x, y))
-        robust = np.maximum(start.weight, 0.0)
-    elif model == "shift":
-        design = _shift_design(n)
-        target[0::2], target[1::2] = u - x, v - y
-    elif model == "similarity":
-        design = _similarity_design(a, b, mirrored)
+    fits: dict[str, Fit | None] = {}
+    for name in names:
+        if len(pairs) < LEAST_PAIRS[name]:
+            continue
+        if name == "homography":
+            affine = fits["affine"] if "affine" in fits else _fit_polynomial("affine", pairs)
+            fits[name] = None if affine is None else _fit_homography(pairs, affine)
+        elif name in _ORDERS:
+            fits[name] = _fit_polynomial(name, pairs)
+        else:
+            fits[name] = _fit_rigid(name, pairs, mirrored)
+    return [fit for fit in fits.values() if fit is not None]
+
+
+def _fit_polynomial(name: str, pairs: Pairs) -> Fit | None:
+    """Fit the models whose coordinates are polynomials of the same terms."""
+    order, n = _ORDERS[name], len(pairs)
+    parameters = np.zeros((2, (order + 1) * (order + 2) // 2))
+    weight, residual = np.ones(n), np.empty((n, 2))
+    scale = fit_polynomial(
+        pairs.a, pairs.b, pairs.target, pairs.sigma, order, _CUT, _ROUNDS, parameters, weight, residual
+    )
+    return Fit(name, parameters.reshape(-1), scale, residual, weight) if np.isfinite(scale) else None
+
+
+def _fit_rigid(name: str, pairs: Pairs, mirrored: bool) -> Fit | None:
+    """Fit a shift or a similarity."""
+    if name == "shift":
+        design, target = _shift_design(len(pairs)), pairs.target - np.stack([pairs.x, pairs.y], axis=1)
     else:
-        design = _polynomial_design(a, b, {"affine": 1, "polynomial2": 2, "polynomial3": 3}[model])
-    parameters, residual = np.zeros(design.shape[1]), np.empty(2 * n)
-    scale = fit_robust(design, target, sigma, _CUT, _ROUNDS, parameters, robust, residual)
-    if not np.isfinite(scale):
+        design, target = _similarity_design(pairs.a, pairs.b, mirrored), pairs.target
+    return _fit_design(name, design, target, pairs, np.ones(len(pairs)))
+
+
+def _fit_homography(pairs: Pairs, affine: Fit) -> Fit | None:
+    """Fit a homography, made linear about an affine fit."""
+    u, v = (pairs.target - affine.residual).T
+    fit = _fit_design(
+        "homography", _perspective_design(pairs.a, pairs.b, u, v), pairs.target, pairs, affine.weight.copy()
+    )
+    if fit is None:
         return None
-    transform = _transform_of(model, parameters, cx, cy, radius, mirrored)
-    pu, pv = transform(x, y)
-    return Fit(model, transform, scale, np.stack([u - pu, v - pv], axis=1), robust)
+    p, a, b = fit.parameters, pairs.a, pairs.b
+    w = p[6] * a + p[7] * b + 1.0
+    laid = np.stack([(p[0] * a + p[1] * b + p[2]) / w, (p[3] * a + p[4] * b + p[5]) / w], axis=1)
+    return replace(fit, residual=pairs.target - laid)
+
+
+def _fit_design(name: str, design: F64, target: F64, pairs: Pairs, weight: F64) -> Fit | None:
+    parameters, residual = np.zeros(design.shape[1]), np.empty(2 * len(pairs))
+    scale = fit_robust(design, target.reshape(-1), pairs.sigma, _CUT, _ROUNDS, parameters, weight, residual)
+    return Fit(name, parameters, scale, residual.reshape(-1, 2), weight) if np.isfinite(scale) else None
 
 
 def choose_fit(fits: list[Fit], sigma: F64) -> Fit:
@@ -105,8 +170,7 @@ def choose_fit(fits: list[Fit], sigma: F64) -> Fit:
     floor = min(fit.scale for fit in fits)
     best, best_cost = fits[0], np.inf
     for fit in fits:
-        square = ((fit.residual**2).sum(axis=1) + 2.0 * _GOOD_ENOUGH_PX**2) / sigma**2
-        total = float(np.minimum(square, (_OUTLIER * floor) ** 2).sum())
+        total = capped_squares(fit.residual, sigma, _GOOD_ENOUGH_PX, _OUTLIER * floor)
         n = 2 * len(sigma)
         cost = n * np.log(max(total, 1e-20) / n) + _PARAMETERS[fit.model] * np.log(n)
         if cost < best_cost - (_MARGIN if np.isfinite(best_cost) else 0.0):
@@ -129,14 +193,6 @@ def _similarity_design(a: F64, b: F64, mirrored: bool) -> F64:
     return design
 
 
-def _polynomial_design(a: F64, b: F64, order: int) -> F64:
-    terms = [(0, 0), (1, 0), (0, 1), *Distortion.terms(order)]
-    columns = np.stack([a**i * b**j for i, j in terms], axis=1)
-    design = np.zeros((2 * len(a), 2 * len(terms)))
-    design[0::2, : len(terms)], design[1::2, len(terms) :] = columns, columns
-    return design
-
-
 def _perspective_design(a: F64, b: F64, u: F64, v: F64) -> F64:
     """Columns of u = m0 a + m1 b + m2 - u (m6 a + m7 b), likewise v; (u, v) from an affine fit, so free of noise."""
     design = np.zeros((2 * len(a), 8))
@@ -147,7 +203,9 @@ def _perspective_design(a: F64, b: F64, u: F64, v: F64) -> F64:
     return design
 
 
-def _transform_of(model: str, p: F64, cx: float, cy: float, radius: float, mirrored: bool) -> Transform:
+def transform_of_fit(fit: Fit, pairs: Pairs, mirrored: bool) -> Transform:
+    """Return the transform of a fit to these pairs."""
+    model, p, (cx, cy), radius = fit.model, fit.parameters, pairs.centre, pairs.radius
     to_unit = np.array([[1 / radius, 0, -cx / radius], [0, 1 / radius, -cy / radius], [0, 0, 1]])
     if model == "shift":
         return Transform.shift(float(p[0]), float(p[1]))

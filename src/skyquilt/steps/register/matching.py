@@ -9,7 +9,8 @@ import numpy as np
 
 from skyquilt.core import F64, I64, Registration, Stars, Transform
 from skyquilt.kernels.neighbours import match_nearest
-from skyquilt.steps.register.fitting import LEAST_PAIRS, MODELS, Fit, choose_fit, fit_model
+from skyquilt.kernels.order import median_of
+from skyquilt.steps.register.fitting import LEAST_PAIRS, MODELS, Fit, Pairs, choose_fit, fit_models, transform_of_fit
 from skyquilt.steps.register.hypotheses import (
     Proof,
     Search,
@@ -167,7 +168,17 @@ def _find(search: Search, hint: Transform | None) -> tuple[F64, Proof] | Proof:
     return best
 
 
-def _grow(stars: Stars, reference: Reference, start: Transform, mirrored: bool, model: str) -> tuple[Fit | None, I64]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Grown:
+    """The transform that all pairs agreed on, and what it leaves of them, float64 (n, 2), px."""
+
+    transform: Transform
+    residual: F64
+
+
+def _grow(
+    stars: Stars, reference: Reference, start: Transform, mirrored: bool, model: str
+) -> tuple[_Grown | None, I64]:
     """Pair all stars and fit, each round with a better map and a smaller radius."""
     grid = reference.grid(len(reference))
     rich = _CHOICES.get(model, (model,))
@@ -177,49 +188,48 @@ def _grow(stars: Stars, reference: Reference, start: Transform, mirrored: bool, 
     coarse = ("similarity", "affine") if len(rich) > 1 else rich
     middle = (*coarse, "polynomial3") if len(rich) > 1 else rich
     for names in (coarse, middle, rich):
-        pairs = _pair(stars, grid, transform, radius)
-        x, y, u, v = stars.x[pairs[:, 0]], stars.y[pairs[:, 0]], grid.x[pairs[:, 1]], grid.y[pairs[:, 1]]
-        sigma = _errors(stars, reference, pairs, transform, x, y, u, v)
-        fits = [f for f in (fit_model(name, x, y, u, v, sigma, mirrored) for name in names) if f is not None]
+        pairs, miss2 = _pair(stars, grid, transform, radius)
+        if not len(pairs):
+            return None, pairs
+        sigma = _errors(stars, reference, pairs, transform.scale, miss2)
+        points = Pairs.of(stars.x[pairs[:, 0]], stars.y[pairs[:, 0]], grid.x[pairs[:, 1]], grid.y[pairs[:, 1]], sigma)
+        fits = fit_models(names, points, mirrored)
         if not fits:
             return None, pairs
         fit = choose_fit(fits, sigma)
-        transform = fit.transform
-        typical = float(np.median(np.hypot(fit.residual[:, 0], fit.residual[:, 1]))) / 1.1774
-        radius = min(max(_LAST_REACH * typical, _LEAST_RADIUS), _SECOND_RADIUS)
+        transform = transform_of_fit(fit, points, mirrored)
+        miss = np.hypot(fit.residual[:, 0], fit.residual[:, 1])
+        radius = min(max(_LAST_REACH * median_of(miss) / 1.1774, _LEAST_RADIUS), _SECOND_RADIUS)
     assert fit is not None
-    keep = (fit.weight > 0) & (np.hypot(fit.residual[:, 0], fit.residual[:, 1]) <= radius)
-    kept = Fit(fit.model, fit.transform, fit.scale, fit.residual[keep], fit.weight[keep])
-    return kept, pairs[keep]
+    keep = (fit.weight > 0) & (miss <= radius)
+    return _Grown(transform, fit.residual[keep]), pairs[keep]
 
 
-def _pair(stars: Stars, grid: Grid, transform: Transform, radius: float) -> I64:
+def _pair(stars: Stars, grid: Grid, transform: Transform, radius: float) -> tuple[I64, F64]:
+    """Return the pairs of stars that a map lays on each other, and their squared distances, px²."""
     u, v = transform(stars.x, stars.y)
     partner = np.empty(len(stars), dtype=np.int64)
     match_nearest(u, v, radius, grid.x, grid.y, *grid.cells, partner)
     mine = np.flatnonzero(partner >= 0)
-    return np.stack([mine, partner[mine]], axis=1)
+    theirs = partner[mine]
+    return np.stack([mine, theirs], axis=1), (grid.x[theirs] - u[mine]) ** 2 + (grid.y[theirs] - v[mine]) ** 2
 
 
-def _errors(
-    stars: Stars, reference: Reference, pairs: I64, transform: Transform, x: F64, y: F64, u: F64, v: F64
-) -> F64:
+def _errors(stars: Stars, reference: Reference, pairs: I64, scale: float, miss2: F64) -> F64:
     """
     Error of each pair, px per axis: both centroids, and what all pairs have in common.
 
     Bright stars wander in short exposures by more than their photons say; the brighter half of the pairs tells by how
     much.
     """
-    mine = stars.position_error[pairs[:, 0]] * transform.scale
+    mine = stars.position_error[pairs[:, 0]] * scale
     theirs = reference.stars.position_error[pairs[:, 1]]
-    known = np.nan_to_num(np.hypot(mine, theirs), nan=0.1, posinf=10.0)
-    pu, pv = transform(x, y)
-    square = (u - pu) ** 2 + (v - pv) ** 2
+    known2 = mine**2 + theirs**2
+    known2[np.isnan(known2)] = 0.01
+    known2 = np.minimum(known2, 100.0)
     half = max(len(pairs) // 2, min(len(pairs), 5))
-    if not half:
-        return known
-    excess = float(np.median(square[:half])) / 1.386 - float(np.median(known[:half] ** 2))
-    sigma: F64 = np.sqrt(known**2 + max(excess, 0.0) + 1e-4)
+    excess = median_of(miss2[:half]) / 1.386 - median_of(known2[:half])
+    sigma: F64 = np.sqrt(known2 + max(excess, 0.0) + 1e-4)
     return sigma
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, F64, Mask
+from skyquilt.core import F32, F64
 from skyquilt.kernels import detect_fit as fit
-from skyquilt.kernels.detect_surroundings import aperture_sums
+from skyquilt.kernels.detect_surroundings import aperture_sums, light_of_neighbours
+from skyquilt.kernels.robust_mean import clipped_mean_and_scatter
 from skyquilt.steps.stars.shape import FWHM_PER_SIGMA, Profile, weighted_median
 
 __all__ = ["measure_flux"]
@@ -17,7 +18,6 @@ _MOST_STARS = 150
 _NEIGHBOUR_SHARE = 0.02  # of the star's height: what others may have within the aperture
 _APERTURE_FLOOR = 0.004  # relative: sky under the star, pixels at the edge
 _USUAL_CORRECTION = 0.05  # how far from 1 the correction usually lies
-_MEDIAN_CHI2 = 0.4549  # of one degree of freedom
 
 
 def measure_flux(
@@ -55,7 +55,9 @@ def measure_flux(
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
     aperture_sums(pixels, parity, x[:n], y[:n], level[:n], radius, saturation, sums[:n])
     usable = np.isfinite(sums) & (table[:, fit.SATURATED] == 0) & (sums > 0.3 * flux) & (sums < 3.0 * flux)
-    usable[:n] &= _stand_alone(table, n, radius + profile.fwhm)
+    crowd = np.empty(n)
+    light_of_neighbours(x, y, table[:, fit.AMPLITUDE].copy(), radius + profile.fwhm, crowd)
+    usable[:n] &= crowd < _NEIGHBOUR_SHARE * table[:n, fit.AMPLITUDE]
     white = noise * np.sqrt(np.pi * radius**2 * (1 if parity < 0 else 2))
     sums_error = np.hypot(white, _APERTURE_FLOOR * flux)
     correction, scatter = _compare(sums[usable] / flux[usable], sums_error[usable] / flux[usable])
@@ -68,28 +70,7 @@ def measure_flux(
     return best, best_error
 
 
-def _stand_alone(table: F64, n: int, distance: float) -> Mask:
-    """Which of the first `n` stars have no others to speak of within `distance` px."""
-    x, y, height = table[:, fit.X], table[:, fit.Y], table[:, fit.AMPLITUDE]
-    near = np.hypot(x[:n, None] - x, y[:n, None] - y) < distance
-    near[np.arange(n), np.arange(n)] = False
-    alone: Mask = (near * height).sum(axis=1) < _NEIGHBOUR_SHARE * height[:n]
-    return alone
-
-
 def _compare(ratio: F64, error: F64) -> tuple[float, float]:
     """Return the mean ratio of aperture to profile, and by how much single stars differ from it beyond their errors."""
     values, errors = np.append(ratio, 1.0), np.append(error, _USUAL_CORRECTION)
-    mean = weighted_median(values, 1.0 / errors)
-    scatter = 0.0
-    for _ in range(5):
-        if len(ratio) >= 3:
-            bright = error <= np.median(error)
-            excess = np.median((ratio[bright] - mean) ** 2) / _MEDIAN_CHI2 - np.median(error[bright] ** 2)
-            scatter = float(np.sqrt(max(excess, 0.0)))
-        total = np.hypot(errors, scatter)
-        chosen = np.abs(values - mean) < 3.5 * total
-        if not chosen.any():
-            break
-        mean = float(np.average(values[chosen], weights=total[chosen] ** -2.0))
-    return mean, scatter
+    return clipped_mean_and_scatter(values, errors, len(ratio), weighted_median(values, 1.0 / errors))

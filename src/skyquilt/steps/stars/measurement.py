@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, F64, I64, Cfa, Figures, Measurement, Stars
+from skyquilt.core import F32, F64, Cfa, Figures, Measurement, Stars
 from skyquilt.kernels import detect_fit as fit
-from skyquilt.kernels.detect import halve
-from skyquilt.kernels.detect_surroundings import count_at_least, mark_duplicates
+from skyquilt.kernels.detect import subtract_sky
+from skyquilt.kernels.detect_surroundings import mark_duplicates
+from skyquilt.kernels.order import median_of
 from skyquilt.steps.stars.flux import measure_flux
+from skyquilt.steps.stars.halved import Halved, halve, saturation_limit
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
 from skyquilt.steps.stars.places import Colours, refine
 from skyquilt.steps.stars.shape import (
@@ -23,7 +25,6 @@ from skyquilt.steps.stars.sky import Sky, measure_sky
 
 __all__ = ["measure", "measure_cube"]
 
-_SATURATION_SHARE = 0.95  # of the largest value: a sensor bends before it stops
 _FEW_STARS = 10
 _WIDE_FWHM = 3.2  # plane px: beyond it a coarser plane finds more and splits less
 _COARSEST_STEP = 16
@@ -39,7 +40,9 @@ _SMALLEST_FRAME = 32
 _POSITION_FLOOR = 0.003  # of the FWHM: pixel-to-pixel response, profile not quite the model
 
 
-def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: int = 2000) -> Measurement:
+def measure(
+    pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: int = 2000, halved: Halved | None = None
+) -> Measurement:
     """
     Return the measurement of a CFA or mono frame.
 
@@ -54,6 +57,8 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
         The largest value a pixel can take; those above 95 % of it count as saturated.
     max_stars : int
         The brightest are kept.
+    halved : Halved or None
+        What `halve` gives of these pixels, if it is at hand.
 
     Returns
     -------
@@ -82,9 +87,11 @@ def measure(pixels: F32, cfa: Cfa | None, *, saturation_adu: float, max_stars: i
     sky = measure_sky(pixels, table, n_channels)
     green = 0 if cfa is None else 1
     parity = -1 if cfa is None else int(np.argwhere(table == 1)[0].sum() % 2)
-    colours = None if cfa is None else Colours.of(table, sky)
-    stars = find_stars(pixels, parity, np.argwhere(table == green), sky, green, saturation_adu, max_stars, colours)
-    return _measurement(pixels, sky, green, stars, saturation_adu)
+    halved = halved or halve(pixels, cfa, saturation_adu)
+    even = sky.smoothed(green)
+    colours = None if cfa is None else Colours.of(table, sky, even, green)
+    stars = find_stars(pixels, parity, halved, sky, even, green, saturation_adu, max_stars, colours)
+    return _measurement(pixels, sky, even, green, stars, halved.n_saturated)
 
 
 def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> Measurement:
@@ -112,13 +119,15 @@ def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> 
         skies[0].cell_px,
     )
     green = min(1, n_channels - 1)
-    stars = find_stars(planes[green], -1, np.argwhere(table == 0), sky, green, saturation_adu, max_stars)
-    return _measurement(planes[green], sky, green, stars, saturation_adu)
+    halved = halve(planes[green], None, saturation_adu)
+    even = sky.smoothed(green)
+    stars = find_stars(planes[green], -1, halved, sky, even, green, saturation_adu, max_stars)
+    return _measurement(planes[green], sky, even, green, stars, halved.n_saturated)
 
 
 def find_stars(
-    pixels: F32, parity: int, sites: I64, sky: Sky, channel: int, saturation_adu: float, max_stars: int,
-    colours: Colours | None = None,
+    pixels: F32, parity: int, halved: Halved, sky: Sky, background: F32, channel: int, saturation_adu: float,
+    max_stars: int, colours: Colours | None = None,
 ) -> Stars:  # fmt: skip
     """
     Return the stars of one plane of pixels, brightest first.
@@ -127,8 +136,10 @@ def find_stars(
     ----------
     parity : int
         -1 for all pixels, else (x + y) % 2 of those that take part.
-    sites : int64 (n, 2)
-        (y, x) of those pixels in the 2x2 cell.
+    halved : Halved
+        Of these pixels.
+    background : float32 (gy, gx), ADU
+        Smoothed sky of that channel.
     channel : int
         Which channel of `sky` is meant.
     colours : Colours or None
@@ -137,12 +148,12 @@ def find_stars(
     noise = float(sky.noise[channel])
     if not noise > 0.0:
         return Stars.empty()
-    background = sky.smoothed(channel) if colours is None else colours.background[channel]
-    half = np.empty((pixels.shape[0] // 2, pixels.shape[1] // 2), dtype=np.float32)
-    halve(pixels, sites, background, sky.cell_px, half)
+    half = np.empty_like(halved.pixels)
+    subtract_sky(halved.pixels, background, sky.cell_px, half)
+    n_sites = 4 if parity < 0 else 2
     sigma = np.where(np.isfinite(sky.sigma[channel]), sky.sigma[channel], noise)
-    plane = Plane(half, 2, (np.maximum(sigma, noise) / np.sqrt(len(sites))).astype(np.float32), sky.cell_px // 2)
-    saturation = _SATURATION_SHARE * saturation_adu
+    plane = Plane(half, 2, (np.maximum(sigma, noise) / np.sqrt(n_sites)).astype(np.float32), sky.cell_px // 2)
+    saturation = saturation_limit(saturation_adu)
     best = Stars.empty()
     while True:
         peaks = find_candidates(plane, 2 * max_stars)
@@ -237,12 +248,11 @@ def _interpolate(grid: F32, cell_px: int, x: F64, y: F64) -> F64:
     return value
 
 
-def _measurement(pixels: F32, sky: Sky, green: int, stars: Stars, saturation_adu: float) -> Measurement:
+def _measurement(pixels: F32, sky: Sky, even: F32, green: int, stars: Stars, n_saturated: int) -> Measurement:
     known = sky.level[green][np.isfinite(sky.level[green])]
     background, gradient = np.nan, np.nan
     if len(known):
-        background = float(np.median(known))
-        even = sky.smoothed(green)
+        background = median_of(known)
         gradient = float(even.max() - even.min()) / abs(background) if background else np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
         clean = ~stars.is_saturated & (stars.flux > _FIGURE_SNR * stars.flux_error)
@@ -252,10 +262,10 @@ def _measurement(pixels: F32, sky: Sky, green: int, stars: Stars, saturation_adu
     figures = Figures(
         background_adu=background,
         noise_adu=float(sky.noise[green]),
-        saturated_share=count_at_least(pixels, _SATURATION_SHARE * saturation_adu) / pixels.size,
+        saturated_share=n_saturated / pixels.size,
         n_stars=len(stars),
-        fwhm_px=float(np.median(stars.fwhm[chosen])) if len(chosen) else np.nan,
-        eccentricity=float(np.median(stars.eccentricity[chosen])) if len(chosen) else np.nan,
+        fwhm_px=median_of(stars.fwhm[chosen]),
+        eccentricity=median_of(stars.eccentricity[chosen]),
         gradient=gradient,
     )
     height, width = pixels.shape

@@ -40,9 +40,9 @@ class Colours:
     cell_px: int
 
     @classmethod
-    def of(cls, channel_of: I64, sky: Sky) -> Colours:
-        """Return the colours of a frame with that sky."""
-        background = tuple(sky.smoothed(channel) for channel in range(len(sky.level)))
+    def of(cls, channel_of: I64, sky: Sky, even: F32, green: int) -> Colours:
+        """Return the colours of a frame with that sky, whose green is smoothed already."""
+        background = tuple(even if channel == green else sky.smoothed(channel) for channel in range(len(sky.level)))
         return cls(channel_of, background, sky.noise, sky.cell_px)
 
 

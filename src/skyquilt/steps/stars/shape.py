@@ -9,7 +9,7 @@ import numpy as np
 
 from skyquilt.core import F32, F64, I64
 from skyquilt.kernels import detect_fit as fit
-from skyquilt.kernels.detect_surroundings import guess_shapes, local_levels
+from skyquilt.kernels.detect_surroundings import find_unsaturated, guess_shapes, local_levels
 from skyquilt.steps.stars.peaks import Peaks, Plane
 
 __all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile", "weighted_median"]
@@ -17,7 +17,7 @@ __all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "mea
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _USUAL_INVERSE_BETA = 0.25  # Moffat beta 4: atmosphere and optics of small telescopes
 _SPREAD_OF_INVERSE_BETA = 0.06
-_TRIALS = (0.0, 0.12, 0.38, 0.5)
+_TRIALS = (0.0, 0.12, _USUAL_INVERSE_BETA, 0.38, 0.5)
 _LARGEST_INVERSE_BETA = 0.36  # beyond it an undersampled core and its wings trade places from frame to frame
 _MOST_STARS = 60
 _BEST_STARS = 24
@@ -85,7 +85,8 @@ def measure_profile(
         Sky map at each peak.
     """
     guess = Profile(np.array([2.2, 0.0, 2.2]), _USUAL_INVERSE_BETA, 0)
-    tells = _brightest_unsaturated(pixels, peaks, saturation)
+    tells = np.empty(_MOST_STARS, dtype=np.int64)  # a rich field saturates at the first hundred
+    tells = tells[: find_unsaturated(pixels, peaks.x, peaks.y, saturation, tells)]
     x, y, sky = peaks.x[tells], peaks.y[tells], sky[tells]
     if not len(x):
         return guess
@@ -142,30 +143,28 @@ def measure_profile(
     return Profile(np.array(moments), inverse_beta, len(table))
 
 
-def _brightest_unsaturated(pixels: F32, peaks: Peaks, saturation: float) -> I64:
-    """Index of the highest peaks with no saturated pixel within 2 px; a rich field saturates at the first hundred."""
-    height, width = pixels.shape
-    offsets = np.arange(-2, 3)
-    rows = np.clip(np.rint(peaks.y).astype(np.int64)[:, None] + offsets, 0, height - 1)
-    columns = np.clip(np.rint(peaks.x).astype(np.int64)[:, None] + offsets, 0, width - 1)
-    is_saturated = np.any(pixels[rows[:, :, None], columns[:, None, :]] >= saturation, axis=(1, 2))
-    return np.flatnonzero(~is_saturated)[:_MOST_STARS]
-
-
 def _best_beta(fitted: Callable[[float, I64], F64], chosen: I64, usual: F64, noise: float) -> float:
     """1 / beta that leaves the smallest residuals, from a parabola through the best of five trials and a prior."""
-    tables = [fitted(trial, chosen) for trial in _TRIALS]
-    tables.insert(2, usual)
-    trials = np.array([*_TRIALS[:2], _USUAL_INVERSE_BETA, *_TRIALS[2:]])
-    good = np.all([table[:, fit.OK] > 0 for table in tables], axis=0)
-    if not good.any():
+    usual_at = _TRIALS.index(_USUAL_INVERSE_BETA)
+    tables = {k: usual if k == usual_at else fitted(_TRIALS[k], chosen) for k in range(usual_at - 1, usual_at + 2)}
+    known = noise**2 + (_MODEL_ERROR * usual[:, fit.AMPLITUDE]) ** 2
+
+    def costs() -> dict[int, F64]:
+        """Mean squares over as many pixels in every trial: a fit that shrinks must not win by seeing fewer."""
+        good = np.all([table[:, fit.OK] > 0 for table in tables.values()], axis=0)
+        return {k: (0.5 * table[:, fit.CHI2] * usual[:, fit.N_USED] / known)[good] for k, table in tables.items()}
+
+    cost = costs()
+    best = min(cost, key=lambda k: float(cost[k].sum()))
+    if best != usual_at:  # the outermost trials are made only where one of them may be the neighbour that is needed
+        outer = 2 * best - usual_at
+        tables[outer] = fitted(_TRIALS[outer], chosen)
+        cost = costs()
+    if not cost[best].size:
         return _USUAL_INVERSE_BETA
-    # mean squares, over the same number of pixels in every trial: a fit that shrinks must not win by seeing fewer
-    squares = np.stack([table[good, fit.CHI2] for table in tables])
-    known = noise**2 + (_MODEL_ERROR * usual[good, fit.AMPLITUDE]) ** 2
-    cost = 0.5 * squares * usual[good, fit.N_USED] / known
-    k = min(max(int(np.argmin(cost.sum(axis=1))), 1), len(trials) - 2)
-    return weighted_median(*_vertices(trials[k - 1 : k + 2], cost[k - 1 : k + 2]))
+    return weighted_median(
+        *_vertices(np.array(_TRIALS[best - 1 : best + 2]), np.stack([cost[k] for k in range(best - 1, best + 2)]))
+    )
 
 
 def _vertices(at: F64, cost: F64) -> tuple[F64, F64]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyquilt.core import F32, F64, I64
-from skyquilt.kernels.background import LOWER_SIGMA, measure_cells
+from skyquilt.kernels.background import LOWER_SIGMA, measure_cells, median_filter
+from skyquilt.kernels.order import median_of
 
 __all__ = ["Sky", "choose_cell", "measure_sky"]
 
@@ -68,9 +69,7 @@ def measure_sky(pixels: F32, table: I64, n_channels: int) -> Sky:
     measure_cells(pixels, table, cell, row_step, seeds[:, 0].copy(), seeds[:, 1].copy(), level, sigma)
     noise = np.full(n_channels, np.nan)
     for channel in range(n_channels):
-        known = sigma[channel][np.isfinite(sigma[channel])]
-        if len(known):
-            noise[channel] = np.median(known)
+        noise[channel] = median_of(sigma[channel].ravel())
     return Sky(level, sigma, noise, cell)
 
 
@@ -120,7 +119,6 @@ def _median3(grid: F64) -> F64:
         if min(grid.shape) > 1
         else np.pad(grid, 1, mode="edge")
     )
-    h, w = grid.shape
-    views = [padded[dy : dy + h, dx : dx + w] for dy in range(3) for dx in range(3)]
-    middle: F64 = np.sort(np.stack(views), axis=0)[4]
+    middle = np.empty(grid.shape)
+    median_filter(padded, middle)
     return middle

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from skyquilt.core import F32, F64, Normalisation, Trail, Transform
+from skyquilt.kernels.levels import row_levels
 from skyquilt.kernels.trails import cell_medians, star_activity, whiten
 from skyquilt.steps.trails.band import Band, measure_band, trails_of_band
 from skyquilt.steps.trails.planes import expected_in_frame, green_index
@@ -105,13 +107,12 @@ def _residual(
     values = np.float32(normalisation.scale[green_index(normalisation)]) * plane - expected
     activity = np.empty((h, w), dtype=np.float32)
     star_activity(expected, activity)
-    some = activity.ravel()[::_SAMPLED]
-    some = some[np.isfinite(some)]
+    some = _sample(activity)
     if some.size * _SAMPLED < SHORTEST * SHORTEST:
         return None
-    quiet = _QUIET * float(np.median(some))
+    quiet = _QUIET * _level(some, 0.5)
     values -= _background(values)
-    noise = _spread(values)
+    noise = _spread(_sample(values))
     if not noise > 0:
         return None
     sigmas = np.empty((h, w), dtype=np.float32)
@@ -132,11 +133,27 @@ def _background(values: F32) -> F32:
     return smooth
 
 
+@lru_cache(maxsize=8)
 def _weights(n: int, n_patches: int) -> F64:
     """Return float64 (n, n_patches): linear interpolation between the patches' centres, level beyond the last."""
     centres = (np.arange(n_patches) + 0.5) * _CELL - 0.5
     at = np.interp(np.arange(n), centres, np.arange(n_patches))
-    return np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_patches)[None, :]))
+    weights = np.maximum(0.0, 1.0 - np.abs(at[:, None] - np.arange(n_patches)[None, :]))
+    weights.flags.writeable = False
+    return weights
+
+
+def _sample(values: F32) -> F32:
+    """Return the finite ones of a thin sample of the values."""
+    some = values.ravel()[::_SAMPLED]
+    return some[np.isfinite(some)]
+
+
+def _level(values: F32, share: float) -> float:
+    """Return the value that a share of all does not exceed."""
+    levels = np.empty(1)
+    row_levels(values.reshape(1, -1), share, 0, 1, levels)
+    return float(levels[0])
 
 
 def _spread(values: F32) -> float:
@@ -146,9 +163,7 @@ def _spread(values: F32) -> float:
     A median deviation would not do: a frame that itself is the first result's middle (or smaller) sample leaves a
     residual of zero in a third (or half) of its cells.
     """
-    some = values.ravel()[::_SAMPLED]
-    low, high = np.quantile(some[np.isfinite(some)], (0.1587, 0.8413))
-    return 0.5 * float(high - low)
+    return 0.5 * (_level(values, 0.8413) - _level(values, 0.1587))
 
 
 def _blank(sigmas: F32, track: Track, half: float) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from skyquilt.core import F32, F64, Cfa, Normalisation, Transform
-from skyquilt.kernels.trails import bin_sites, warp_plane
+from skyquilt.core import F32, F64, Normalisation, Transform
+from skyquilt.kernels.trails import bin_blocks, warp_plane
 
 __all__ = ["bin_plane", "cell_to_pixel", "expected_in_frame", "green_index", "laid_on_reference"]
 
@@ -13,28 +15,33 @@ _STEP = 16  # cells between the points where a map is evaluated: a distortion of
 _GREEN = 1
 
 
-def bin_plane(pixels: F32, cfa: Cfa | None, factor: int = 4) -> F32:
+def bin_plane(halved: F32, factor: int = 4) -> F32:
     """
-    Return the mean of the green sites (of all pixels of a mono frame) of every factor x factor block.
+    Return the mean of the green sites (of all pixels of a mono frame) of every factor x factor block of a frame.
 
     Parameters
     ----------
-    pixels : float32 (h, w), ADU
-        A calibrated frame, as the sensor gave it.
-    cfa : Cfa or None
-        None for mono.
+    halved : float32 (h // 2, w // 2), ADU
+        The half-resolution plane of a calibrated frame: the mean of those sites of every 2x2 cell.
     factor : int, px
-        At least 2 for colour filter arrays.
+        Even.
 
     Returns
     -------
     float32 (h // factor, w // factor), ADU
         Cell (i, j) is centred at x = factor * (j + 0.5) - 0.5, y = factor * (i + 0.5) - 0.5 px of the frame.
         Rows and columns that fill no whole cell are left out.
+
+    Raises
+    ------
+    ValueError
+        If `factor` is odd.
     """
-    sites = np.ones((2, 2), dtype=np.bool_) if cfa is None else cfa.table == _GREEN
-    out = np.empty((pixels.shape[0] // factor, pixels.shape[1] // factor), dtype=np.float32)
-    bin_sites(np.ascontiguousarray(pixels, dtype=np.float32), sites, factor, out)
+    if factor % 2:
+        raise ValueError(f"blocks of a halved plane have an even side, not {factor}")
+    side = factor // 2
+    out = np.empty((halved.shape[0] // side, halved.shape[1] // side), dtype=np.float32)
+    bin_blocks(np.ascontiguousarray(halved, dtype=np.float32), side, out)
     return out
 
 
@@ -103,10 +110,12 @@ def expected_in_frame(
     return _resampled(first, shape, (u, v, -surface_at(normalisation, u, v)), 1.0, factor)
 
 
+@lru_cache(maxsize=4)
 def _nodes(shape: tuple[int, int], factor: int) -> tuple[F64, F64]:
     """Return full pixel coordinates (x, y) of every _STEP-th cell, past the last one included."""
     rows, columns = (np.arange((n + _STEP - 1) // _STEP + 1, dtype=np.float64) * _STEP for n in shape)
     x, y = np.meshgrid(cell_to_pixel(columns, factor), cell_to_pixel(rows, factor))
+    x.flags.writeable = y.flags.writeable = False
     return x, y
 
 

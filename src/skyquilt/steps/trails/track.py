@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skyquilt.core import F32, F64
-from skyquilt.kernels.lines import cut_across, strongest_line, whole_steps
+from skyquilt.kernels.lines import cut_across, lines_scratch, strongest_line, whole_steps
 
 __all__ = ["SHORTEST", "Track", "follow_track", "lanes_of", "seek_track"]
 
@@ -30,6 +32,19 @@ _BESIDE = (5, 12)  # cells to either side, to which the core is compared
 _PLAIN = 1.2  # sigma of a cell
 _ABOVE_NOISE = 0.7  # of the difference between core and one side, in sigma of a cell
 _ABOVE_SIDES = 4.5  # sigma of the core above the brighter of its two sides
+
+
+I16 = NDArray[np.int16]
+
+
+class _Memory(threading.local):
+    """What a thread uses again from plane to plane: a new piece of this size costs as much as the search in it."""
+
+    shape: tuple[int, ...] = ()
+    lines: I16 = np.zeros((0, 0, 0), dtype=np.int16)
+
+
+_memory = _Memory()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +114,11 @@ def seek_track(sigmas: F32, floor: float) -> Track:
     for along_x in (True, False):
         lanes = np.ascontiguousarray(steps.T if along_x else steps)
         n_lanes, length = lanes.shape
-        levels = max(n_lanes - 1, 1).bit_length()
         for is_falling in (False, True):
             data = np.ascontiguousarray(lanes[:, ::-1]) if is_falling else lanes
-            significance, span, first, shift, start = strongest_line(data, levels, _FIRST_LEVEL, SHORTEST, unit, floor)
+            significance, span, first, shift, start = strongest_line(
+                data, _FIRST_LEVEL, SHORTEST, unit, floor, _scratch_of(sigmas.shape)
+            )
             if significance <= best.significance:
                 continue
             floor = significance
@@ -144,6 +160,13 @@ def follow_track(sigmas: F32, seed: Track) -> tuple[Track, bool]:
                 break
         track = _to_its_ends(clipped, track)
     return track, _is_seen_along(clipped, track)
+
+
+def _scratch_of(shape: tuple[int, ...]) -> I16:
+    """Return memory of this thread for the lines of planes of that shape, along x and along y."""
+    if _memory.shape != shape:
+        _memory.shape, _memory.lines = shape, lines_scratch(max(shape), max(shape))
+    return _memory.lines
 
 
 def _inside(track: Track, shape: tuple[int, ...]) -> Track:
