@@ -159,7 +159,7 @@ def test_a_constant_added_to_every_frame_is_added_to_the_result(tmp_path: Path, 
     assert np.isfinite(low).mean() > 0.95
     error = np.abs((high - low)[np.isfinite(low)] - constant)
     step = np.spacing(np.nanmedian(high))
-    assert np.quantile(error, 0.999) < 8 * step, f"{np.quantile(error, 0.999) / step:.0f} steps of float32"
+    assert np.quantile(error, 0.999) < 16 * step, f"{np.quantile(error, 0.999) / step:.0f} steps of float32"
     # the rounding of pixels moves the transforms by 1e-5 px, which the flanks of stars show; and a sample that lies on
     # a limit of the rejection to the last digit may fall to its other side
     moved = np.sort(error[error >= 1e-5 * np.nanmax(high)])
