@@ -303,6 +303,13 @@ def test_the_story_names_the_choices_of_the_run() -> None:
         assert words in text
 
 
+def test_the_story_tells_the_colour_to_which_the_debayering_was_balanced() -> None:
+    manifest = invented_manifest()
+    assert "balanced" not in " ".join(sentence for _, sentence in story(manifest))
+    text = " ".join(sentence for _, sentence in story(manifest.model_copy(update={"star_colour": (0.625, 0.484375)})))
+    assert "balanced to stars that have 0.62 in red and 0.48 in blue for 1 in green" in text
+
+
 def test_numbers_read_well() -> None:
     assert [amount(v) for v in (None, 0.0, 3.14159, 1113.42, 0.000123, 7, float("nan"))] == [
         "–",

@@ -53,7 +53,9 @@ def make(truth: Truth, tmp_path: Path) -> Callable[..., sq.RunResult]:
     return run
 
 
-def check_picture(image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0, cell: int = 1) -> None:
+def check_picture(
+    image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0, cell: int = 1, flux_error: float = 0.02
+) -> None:
     """Check that the sky has its level and the green plane the light of the brighter stars, where they belong."""
     green = image[len(image) // 2].astype(np.float64)
     assert np.nanmedian(green) == pytest.approx(truth.frames[0].sky_adu[1], rel=0.03)
@@ -69,9 +71,7 @@ def check_picture(image: F32, truth: Truth, *, x0: float = 0.0, y0: float = 0.0,
     measured = cell**2 * measure_star_fluxes(filled, x, y, radius / cell)
     seen = np.isfinite(measured) & (expected > 3e3)
     assert seen.sum() >= 6
-    assert measured[seen].sum() / expected[seen].sum() == pytest.approx(
-        1.0, abs=0.025
-    )  # strays that nothing rejects: 2 %
+    assert measured[seen].sum() / expected[seen].sum() == pytest.approx(1.0, abs=flux_error)
 
 
 # --- debayer, kernel
@@ -94,7 +94,7 @@ def test_every_way_of_making_colour_keeps_level_and_flux(
     assert levels == pytest.approx(list(truth.frames[0].sky_adu), rel=0.03)
 
 
-@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "catmull_rom", "lanczos3"])
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "catmull_rom", "least_squares", "lanczos3"])
 def test_every_kernel_keeps_level_and_flux(kernel: str, make: Callable[..., sq.RunResult], truth: Truth) -> None:
     result = make(kernel=kernel)
     check_picture(master(result), truth)
@@ -199,7 +199,8 @@ def test_every_rejection_rule_runs_and_keeps_level_and_flux(
 ) -> None:
     limits = {"sigma_low": 5.0, "sigma_high": 5.0} if rule == "linear_fit" else {}
     result = make(rejection=rule, **limits)
-    check_picture(master(result), truth)
+    # eight samples are too few for the one, and the other keeps what particles and hot pixels add
+    check_picture(master(result), truth, flux_error=0.03 if rule in ("linear_fit", "none") else 0.02)
     figures = manifest(result).statistics
     rejected = figures.rejected_low + figures.rejected_high
     assert rejected == 0.0 if rule == "none" else 0.0 <= rejected < 0.03
@@ -370,7 +371,7 @@ def test_filters_are_groups_of_their_own_unless_joined(tmp_path: Path) -> None:
 def test_every_choice_of_the_recipe_is_tried_here() -> None:
     tried = {
         "debayer": {"auto", "malvar", "rcd", "bilinear", "superpixel", "cfa", "rgb", "none", "bayer-first"},
-        "kernel": {"auto", "nearest", "bilinear", "catmull_rom", "lanczos3"},
+        "kernel": {"auto", "nearest", "bilinear", "catmull_rom", "least_squares", "lanczos3"},
         "align_mode": {"auto", "integer", "rgb_affine"},
     }
     schema = Recipe.model_json_schema()["properties"]

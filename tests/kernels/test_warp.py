@@ -33,7 +33,7 @@ def run_windows(pixels: F32, stride: int, lanes: int, taps: int, start: int, tab
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize("kernel", ["bilinear", "catmull_rom", "lanczos3"])
+@pytest.mark.parametrize("kernel", ["bilinear", "catmull_rom", "least_squares", "lanczos3"])
 def test_a_window_is_the_sum_over_its_rows_and_columns(kernel: str, lanes: int) -> None:
     rng = np.random.default_rng(4)
     pixels = rng.normal(1000, 100, (9, 11, lanes)).astype(np.float32)
@@ -62,9 +62,27 @@ def test_whole_pixels_are_picked_exactly_and_the_table_is_symmetric(name: str) -
         np.testing.assert_allclose(table, table[::-1, ::-1], atol=1e-7)
 
 
-def test_catmull_rom_reproduces_a_slope() -> None:
-    table = kernel_table("catmull_rom").astype(float)
+@pytest.mark.parametrize("name", ["catmull_rom", "least_squares"])
+def test_kernels_of_four_taps_reproduce_a_slope(name: str) -> None:
+    table = kernel_table(name).astype(float)
     np.testing.assert_allclose(table @ np.array([-1.0, 0, 1, 2]), np.arange(N_PHASES + 1) / N_PHASES, atol=3e-7)
+
+
+def star_misses(weights: F64, phase: float, fwhm_px: float) -> float:
+    """Return the mean square by which four weights miss a Gaussian star at `phase`, over its places."""
+    centres = np.linspace(-6.0, 7.0, 2601)
+    values = np.exp(-4 * np.log(2) * ((np.array([-1.0, 0, 1, 2, phase])[:, None] - centres) / fwhm_px) ** 2)
+    return float(np.mean((weights @ values[:4] - values[4]) ** 2))
+
+
+@pytest.mark.parametrize("phase", [0.125, 0.5, 0.75])
+def test_no_other_weights_that_keep_levels_and_slopes_miss_a_star_by_less(phase: float) -> None:
+    weights = kernel_table("least_squares")[int(phase * N_PHASES)].astype(float)
+    least = star_misses(weights, phase, 2.2)
+    for change in ((1.0, -2.0, 1.0, 0.0), (0.0, 1.0, -2.0, 1.0), (1.0, -1.0, -1.0, 1.0), (1.0, -3.0, 3.0, -1.0)):
+        for size in (-0.01, 0.01):
+            assert star_misses(weights + size * np.array(change), phase, 2.2) > least
+    assert least < 0.6 * star_misses(kernel_table("catmull_rom")[int(phase * N_PHASES)].astype(float), phase, 2.2)
 
 
 def test_a_wide_gaussian_window_gets_more_taps() -> None:

@@ -49,6 +49,34 @@ def test_the_compiled_loop_gives_the_bits_of_its_definition(name: str, method: s
 
 
 @pytest.mark.parametrize("name", CFA_NAMES)
+def test_the_balanced_loop_gives_the_bits_of_its_definition(name: str) -> None:
+    image, colour = make_image(), (0.625, 1.40625)
+    expected = debayer_definition.malvar(image, Cfa(name), colour)
+    np.testing.assert_array_equal(debayer(image, Cfa(name), "malvar", colour), expected)
+    # the same as dividing each colour by its brightness before, and multiplying by it after
+    brightness = np.array([colour[0], 1.0, colour[1]])
+    rows, columns = np.indices(image.shape)
+    neutral = (image / brightness[Cfa(name).table[rows % 2, columns % 2]]).astype(np.float32)
+    found = debayer(neutral, Cfa(name), "malvar") * brightness[:, None, None]
+    np.testing.assert_allclose(expected, found, rtol=1e-5)
+
+
+def test_a_star_of_the_colour_it_was_balanced_to_is_as_sharp_in_all_colours() -> None:
+    y, x = np.indices((40, 40))
+    widths = []
+    for star_colour in ((1.0, 1.0), (0.85, 0.55)):
+        square = np.zeros(3)
+        for name in CFA_NAMES:
+            colour = Cfa(name).table[y % 2, x % 2]
+            raw = 1000 * np.array([0.85, 1.0, 0.55])[colour] * np.exp(-0.5 * ((x - 19.7) ** 2 + (y - 20.2) ** 2) / 1.5)
+            found = debayer(raw.astype(np.float32), Cfa(name), "malvar", star_colour).astype(float)
+            square += (found * ((x - 19.7) ** 2 + (y - 20.2) ** 2)).sum(axis=(1, 2)) / found.sum(axis=(1, 2)) / 8
+        widths.append(np.sqrt(square / np.sqrt(1.5**2)))
+    assert np.ptp(widths[0]) > 0.1
+    np.testing.assert_allclose(widths[1], widths[1].mean(), rtol=2e-3)
+
+
+@pytest.mark.parametrize("name", CFA_NAMES)
 @pytest.mark.parametrize("method", ["bilinear", "malvar", "rcd"])
 def test_measured_values_stay_where_they_were_measured(name: str, method: str) -> None:
     image = make_image()
@@ -63,6 +91,8 @@ def test_a_flat_field_of_three_colours_comes_back_as_it_was(method: str) -> None
     rows, columns = np.indices((24, 30))
     for name in CFA_NAMES:
         levels = np.array([700.0, 1000.0, 400.0], dtype=np.float32)
+        balanced = debayer(levels[Cfa(name).table[rows % 2, columns % 2]], Cfa(name), "malvar", (0.3, 2.7))
+        np.testing.assert_array_equal(balanced, np.broadcast_to(levels[:, None, None], balanced.shape))
         if method == "rcd":  # not linear: colour steps are detail to it, so only grey is exact
             levels[:] = 1000.0
         flat = levels[Cfa(name).table[rows % 2, columns % 2]]
@@ -73,8 +103,13 @@ def test_a_flat_field_of_three_colours_comes_back_as_it_was(method: str) -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_adding_a_constant_adds_it(method: str) -> None:
     image = np.rint(make_image())  # small integers: sums of them are exact in float32
+    balance = (0.75, 1.25)
     moved = debayer(image + np.float32(512), Cfa("GRBG"), method)
     expected = debayer(image, Cfa("GRBG"), method) + np.float32(512)
+    balanced = debayer(image + np.float32(512), Cfa("GRBG"), method, balance)
+    np.testing.assert_allclose(
+        balanced, debayer(image, Cfa("GRBG"), method, balance) + np.float32(512), rtol=0, atol=0.02
+    )
     if method in LINEAR:
         np.testing.assert_array_equal(moved, expected)
     else:
@@ -96,10 +131,13 @@ def test_linear_methods_are_linear(method: str) -> None:
     np.testing.assert_allclose(together, apart, rtol=3e-6)
 
 
+@pytest.mark.parametrize("star_colour", [(1.0, 1.0), (0.625, 1.59375)])
 @pytest.mark.parametrize("method", ["bilinear", "malvar", "rcd"])
 @pytest.mark.parametrize("fwhm", [1.9, 2.5, 2.9])
 @pytest.mark.parametrize("ratios", [(1.0, 1.0, 1.0), (0.6, 1.0, 1.6), (0.5, 1.0, 0.5)])
-def test_star_flux_is_kept_in_every_colour(method: str, fwhm: float, ratios: tuple[float, float, float]) -> None:
+def test_star_flux_is_kept_in_every_colour(
+    method: str, fwhm: float, ratios: tuple[float, float, float], star_colour: tuple[float, float]
+) -> None:
     # the mean over the four patterns meets every phase of the array
     y, x = np.indices((48, 48))
     star = 8000 * np.exp(-0.5 * ((x - 23.3) ** 2 + (y - 24.1) ** 2) / (fwhm / 2.3548) ** 2)
@@ -108,7 +146,7 @@ def test_star_flux_is_kept_in_every_colour(method: str, fwhm: float, ratios: tup
     for name in CFA_NAMES:
         colour = Cfa(name).table[y % 2, x % 2]
         raw = (1000 + np.take_along_axis(truth, colour[None], axis=0)[0]).astype(np.float32)
-        total += (debayer(raw, Cfa(name), method).astype(np.float64) - 1000).sum(axis=(1, 2)) / 4
+        total += (debayer(raw, Cfa(name), method, star_colour).astype(np.float64) - 1000).sum(axis=(1, 2)) / 4
     np.testing.assert_allclose(total, truth.sum(axis=(1, 2)), rtol=1e-4)
 
 

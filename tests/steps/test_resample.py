@@ -111,11 +111,17 @@ def bent_map() -> Transform:
     [("malvar", kernel) for kernel in KERNELS] + [(m, "catmull_rom") for m in ("bilinear", "rcd", "superpixel")],
 )
 def test_the_sampler_equals_the_composed_sources(method: str, kernel: str, to_frame: Transform) -> None:
-    frame, calibration, cfa = make_frame(), make_calibration(), Cfa("GRBG")
+    frame, calibration, cfa, star_colour = make_frame(), make_calibration(), Cfa("GRBG"), (0.875, 0.546875)
     sampler = CanvasSampler(
-        FilledSource(frame), cfa=cfa, calibration=calibration, to_frame=to_frame, method=method, kernel=kernel
+        FilledSource(frame),
+        cfa=cfa,
+        calibration=calibration,
+        to_frame=to_frame,
+        method=method,
+        kernel=kernel,
+        star_colour=star_colour,
     )
-    colours = Debayered(ArraySource(calibrate(frame, calibration, 2)), cfa, method)
+    colours = Debayered(ArraySource(calibrate(frame, calibration, 2)), cfa, method, star_colour)
     composed = Warped(colours, to_frame.then(HALVED) if method == "superpixel" else to_frame, kernel)
     box = Box(-20, -10, 230, 170)
     values, weights = sample(sampler, box)
@@ -171,6 +177,7 @@ def every_sampler(to_frame: Transform) -> list[CanvasSampler]:
     settings = {
         "calibration": make_calibration(),
         "to_frame": to_frame,
+        "star_colour": (0.8125, 0.609375),
         "normalisation": normalisation,
         "saturation_adu": 15000.0,
         "feather_px": 20.0,

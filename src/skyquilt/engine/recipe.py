@@ -87,7 +87,7 @@ class Recipe(BaseModel):
         "colour planes straight from the sensor, bayer-first to stack the mosaic with whole-pixel shifts and debayer "
         "once, none to keep the mosaic, rgb for bilinear.",
     )
-    kernel: Literal["auto", "nearest", "bilinear", "catmull_rom", "lanczos3"] = _field(
+    kernel: Literal["auto", "nearest", "bilinear", "catmull_rom", "least_squares", "lanczos3"] = _field(
         "auto", "debayer", "Interpolation of the one resampling."
     )
     window_px: float = _field(

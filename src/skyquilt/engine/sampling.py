@@ -86,7 +86,8 @@ def choose_sampling(recipe: Recipe, cfa: Cfa | None, n_planes: int, *, is_rotate
     is_rotated : bool
         Whether the frames are rotated too much for whole-pixel shifts.
     """
-    kernel = resample.DEFAULT_KERNEL if recipe.kernel == "auto" else recipe.kernel
+    default = resample.DEFAULT_KERNEL if cfa is not None else resample.DEFAULT_KERNEL_WITHOUT_CFA
+    kernel = default if recipe.kernel == "auto" else recipe.kernel
     if cfa is None:
         whole = recipe.align_mode == "integer"
         return Sampling("planes", "nearest" if whole else kernel, recipe.window_px, None, n_planes)

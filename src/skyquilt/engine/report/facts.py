@@ -169,8 +169,15 @@ def _colour(manifest: Manifest) -> str:
     elif method == "cfa":
         colour = "Each colour was sampled straight from the pixels of that colour; no frame was debayered."
     else:
-        colour = f"Colour was made with the {method} method."
+        colour = f"Colour was made with the {method} method{_balance(manifest)}."
     return f"{colour} Each pixel was interpolated once ({manifest.kernel.replace('_', '-')}), straight onto the canvas."
+
+
+def _balance(manifest: Manifest) -> str:
+    if manifest.star_colour is None or manifest.star_colour == (1.0, 1.0):
+        return ""
+    red, blue = (amount(value, 2) for value in manifest.star_colour)
+    return f", balanced to stars that have {red} in red and {blue} in blue for 1 in green"
 
 
 def _weigh(manifest: Manifest) -> str:

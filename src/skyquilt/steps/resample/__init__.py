@@ -5,6 +5,7 @@ from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
 from skyquilt.steps.resample.sample_noise import sample_variances
 from skyquilt.steps.resample.sampler import (
     DEFAULT_KERNEL,
+    DEFAULT_KERNEL_WITHOUT_CFA,
     DEFAULT_METHOD,
     DEFAULT_WINDOW_PX,
     KERNELS,
@@ -15,6 +16,7 @@ from skyquilt.steps.resample.warped import Warped
 
 __all__ = [
     "DEFAULT_KERNEL",
+    "DEFAULT_KERNEL_WITHOUT_CFA",
     "DEFAULT_METHOD",
     "DEFAULT_WINDOW_PX",
     "KERNELS",

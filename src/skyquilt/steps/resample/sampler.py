@@ -27,11 +27,21 @@ from skyquilt.kernels.warp_prepare import INFLUENCE, calibrate_piece, mark_bad, 
 from skyquilt.kernels.warp_table import KERNELS, gaussian_table, kernel_table
 from skyquilt.steps.resample.nodes import NodeGrid, PixelMap
 
-__all__ = ["DEFAULT_KERNEL", "DEFAULT_METHOD", "DEFAULT_WINDOW_PX", "KERNELS", "METHODS", "CanvasSampler"]
+__all__ = [
+    "DEFAULT_KERNEL",
+    "DEFAULT_KERNEL_WITHOUT_CFA",
+    "DEFAULT_METHOD",
+    "DEFAULT_WINDOW_PX",
+    "KERNELS",
+    "METHODS",
+    "CanvasSampler",
+]
 
 # Chosen by the figures of bench/debayer.py; docs/concepts/debayer.md says why.
 DEFAULT_METHOD = "malvar"
 DEFAULT_KERNEL = "least_squares"
+# Where nothing is debayered there is no sharpness to win back, and the smaller lobes ring less beside blooming columns.
+DEFAULT_KERNEL_WITHOUT_CFA = "catmull_rom"
 DEFAULT_WINDOW_PX = 0.6
 
 _SPREAD: dict[str, Callable[..., None]] = {

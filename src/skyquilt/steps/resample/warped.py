@@ -21,7 +21,7 @@ class Warped:
     source : PixelSource
     to_frame : Transform
         Canvas pixels to the source's pixels.
-    kernel : "nearest", "bilinear", "catmull_rom" or "lanczos3"
+    kernel : one of `kernels.warp_table.KERNELS`
 
     Notes
     -----

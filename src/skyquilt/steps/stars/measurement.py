@@ -12,6 +12,7 @@ from skyquilt.kernels.order import median_of
 from skyquilt.steps.stars.flux import measure_flux
 from skyquilt.steps.stars.halved import Halved, halve, saturation_limit
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
+from skyquilt.steps.stars.places import Colours, refine
 from skyquilt.steps.stars.shape import (
     FWHM_PER_SIGMA,
     SHARPEST,
@@ -36,7 +37,7 @@ _LEAST_SNR = 4.5
 _FIGURE_SNR = 20.0
 _FIGURE_STARS = 300
 _SMALLEST_FRAME = 32
-_POSITION_FLOOR = 0.006  # of the FWHM: pixel-to-pixel response, profile not quite the model
+_POSITION_FLOOR = 0.003  # of the FWHM: pixel-to-pixel response, profile not quite the model
 
 
 def measure(
@@ -50,7 +51,8 @@ def measure(
     pixels : float32 (y, x), ADU
         Calibrated. Pixels that are not finite take no part.
     cfa : Cfa or None
-        None for a mono frame. Of a CFA frame the green pixels tell about the stars, each at its true place.
+        None for a mono frame. Of a CFA frame the green pixels tell about the stars, each at its true place; where the
+        brightest stand is told by all.
     saturation_adu : float
         The largest value a pixel can take; those above 95 % of it count as saturated.
     max_stars : int
@@ -68,10 +70,11 @@ def measure(
     The plane of the mean green (or of 2x2 mono pixels) minus the sky map is filtered, and its local maxima above
     4.5 sigma are candidates (pieces of a trail are left out). The brightest give the profile that all stars share, an
     elliptical Moffat function; it is fitted to every candidate for position and flux, and once more with a free shape
-    for FWHM and eccentricity. Where stars are wide or few, the same is done on a plane of half the resolution.
-    FWHM is that of the image as it is sampled, the pixel's own width included. `flux` is what falls within
-    two FWHM (5 px at least): from the profile for faint stars, from an
-    aperture for bright ones where the profile does not hold (`flux.measure_flux`).
+    for FWHM and eccentricity. The places of the brightest 150 are improved by a fit to the sites of all colours, each
+    weighed by its noise (`places.refine`). Where stars are wide or few, the same is done on a plane of half the
+    resolution. FWHM is that of the image as it is sampled, the pixel's own width included. `flux` is what falls within
+    two FWHM (5 px at least): from the profile for faint stars, from an aperture for bright ones where the profile does
+    not hold (`flux.measure_flux`).
     """
     if pixels.ndim != 2:
         raise ValueError(f"a frame to measure is (y, x), not of shape {pixels.shape}; a cube goes to measure_cube")
@@ -86,7 +89,8 @@ def measure(
     parity = -1 if cfa is None else int(np.argwhere(table == 1)[0].sum() % 2)
     halved = halved or halve(pixels, cfa, saturation_adu)
     even = sky.smoothed(green)
-    stars = find_stars(pixels, parity, halved, sky, even, green, saturation_adu, max_stars)
+    colours = None if cfa is None else Colours.of(table, sky, even, green)
+    stars = find_stars(pixels, parity, halved, sky, even, green, saturation_adu, max_stars, colours)
     return _measurement(pixels, sky, even, green, stars, halved.n_saturated)
 
 
@@ -123,7 +127,7 @@ def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> 
 
 def find_stars(
     pixels: F32, parity: int, halved: Halved, sky: Sky, background: F32, channel: int, saturation_adu: float,
-    max_stars: int,
+    max_stars: int, colours: Colours | None = None,
 ) -> Stars:  # fmt: skip
     """
     Return the stars of one plane of pixels, brightest first.
@@ -138,6 +142,8 @@ def find_stars(
         Smoothed sky of that channel.
     channel : int
         Which channel of `sky` is meant.
+    colours : Colours or None
+        Of a CFA frame: where the brightest stars stand is told by the sites of all of them.
     """
     noise = float(sky.noise[channel])
     if not noise > 0.0:
@@ -158,7 +164,7 @@ def find_stars(
         if is_wide and can_be_coarser and profile.n_stars >= 3:
             plane = plane.binned()
             continue
-        stars = _fit_all(pixels, parity, plane, base, peaks, profile, noise, saturation).brightest(max_stars)
+        stars = _fit_all(pixels, parity, plane, base, peaks, profile, noise, saturation, colours).brightest(max_stars)
         if len(stars) > len(best):
             best = stars
         if len(best) >= _FEW_STARS or not can_be_coarser or plane.step > 4:
@@ -167,12 +173,14 @@ def find_stars(
 
 
 def _fit_all(
-    pixels: F32, parity: int, plane: Plane, base: F64, peaks: Peaks, profile: Profile, noise: float, saturation: float
-) -> Stars:
+    pixels: F32, parity: int, plane: Plane, base: F64, peaks: Peaks, profile: Profile, noise: float, saturation: float,
+    colours: Colours | None = None,
+) -> Stars:  # fmt: skip
     """Fit the shared profile to every peak and keep those that are stars."""
     if not len(peaks):
         return Stars.empty()
-    level = base + local_sky(plane, peaks.x, peaks.y, profile.largest_sigma)
+    around = local_sky(plane, peaks.x, peaks.y, profile.largest_sigma)
+    level = base + around
     samples, bend, flux_per_height = fit.moffat_profile(profile.inverse_beta)
     table = np.zeros((len(peaks), fit.COLUMNS))
     shapes = np.repeat(profile.moments[None], len(peaks), axis=0)
@@ -193,14 +201,17 @@ def _fit_all(
         & (table[:, fit.SHARPNESS] > 0.4 * np.exp(-0.5 * distance2 / sigma**2))
         & ((fwhm > smallest) & (fwhm < _LARGEST_SHARE * profile.fwhm) | (snr < faint) | (table[:, fit.SATURATED] > 0))
     )
-    table, fwhm, level = table[is_star], fwhm[is_star], level[is_star]
+    table, fwhm, level, around = table[is_star], fwhm[is_star], level[is_star], around[is_star]
     order = np.argsort(-table[:, fit.AMPLITUDE], kind="stable")
-    table, fwhm, level = table[order], fwhm[order], level[order]
+    table, fwhm, level, around = table[order], fwhm[order], level[order], around[order]
     drop = np.zeros(len(table), dtype=bool)
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
     mark_duplicates(x, y, np.argsort(y, kind="stable"), 0.7 * profile.fwhm, drop)
-    table, fwhm, level = table[~drop], fwhm[~drop], level[~drop]
+    table, fwhm, level, around = table[~drop], fwhm[~drop], level[~drop], around[~drop]
     flux, flux_error = measure_flux(pixels, parity, table, level, profile, flux_per_height, noise, saturation)
+    if colours is not None:
+        levels = [_interpolate(grid, colours.cell_px, table[:, fit.X], table[:, fit.Y]) for grid in colours.background]
+        refine(pixels, colours, profile, np.stack(levels, axis=1), around, saturation, table)
     order = np.argsort(-flux, kind="stable")
     return _stars_of(table[order], fwhm[order], flux[order], flux_error[order], profile)
 
