@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -66,4 +68,8 @@ for _command in (stack, frames, annotate, cache, verify, doctor, demo, config):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program with the arguments of the shell and end the process with the exit code."""
+    # matrices are small: the threads that the linear algebra keeps for large ones would only spin beside the work
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    gc.set_threshold(20_000, 20, 20)  # a run makes many small objects and next to no cycles
     program.main(args=list(arguments) if arguments is not None else None, prog_name="skyquilt")

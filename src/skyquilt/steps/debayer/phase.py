@@ -11,7 +11,7 @@ __all__ = ["contradiction"]
 _CLEAR_SIGMAS = 10.0
 _CLEAR_SHARE = 0.015  # of the level: greens of one sensor differ by up to 1 %
 _EQUAL_SHARE = 0.3
-_SAMPLED = 65_536  # pixels of a site that are looked at
+_SAMPLED = 16_384  # pixels of a site that are looked at
 _CLIP_SIGMAS = 3.0
 _CLIP_ROUNDS = 8
 
@@ -59,8 +59,9 @@ def _site_levels(mosaic: F32) -> tuple[F64, F64]:
             for _ in range(_CLIP_ROUNDS):
                 if site.size < 2:
                     break
-                middle, sigma = float(np.median(site)), 1.4826 * float(np.median(np.abs(site - np.median(site))))
-                kept = site[np.abs(site - middle) <= _CLIP_SIGMAS * max(sigma, 0.5)]
+                middle = float(np.median(site))
+                deviation = np.abs(site - middle)
+                kept = site[deviation <= _CLIP_SIGMAS * max(1.4826 * float(np.median(deviation)), 0.5)]
                 if kept.size == site.size:
                     break
                 site = kept

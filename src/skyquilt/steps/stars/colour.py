@@ -11,7 +11,7 @@ __all__ = ["NEUTRAL", "star_colour"]
 NEUTRAL = (1.0, 1.0)
 _LEAST_SNR = 20.0
 _LEAST_STARS = 5
-_MOST_STARS = 300
+_MOST_STARS = 100
 _SPREAD = 4.0  # how far from the neutral a colour may lie: beyond it something else than stars was measured
 _FWHM_PER_SIGMA = 2.3548200450309493
 
@@ -34,7 +34,7 @@ def star_colour(pixels: F32, cfa: Cfa, stars: Stars) -> tuple[float, float]:
 
     Notes
     -----
-    Definition: the medians, over the 300 brightest stars of 20 sigma or more that are not saturated, of A_c / A_green.
+    Definition: the medians, over the 100 brightest stars of 20 sigma or more that are not saturated, of A_c / A_green.
     A_c = sum g (v - sky) / sum g² over the sites of the colour within two FWHM of the star, g the Gaussian of the
     median FWHM at the star's place, and sky the median of the sites between three and four FWHM.
     """
