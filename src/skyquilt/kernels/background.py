@@ -211,7 +211,7 @@ def measure_cells(
             for j in range(gx):
                 y0, x0 = i * cell_px, j * cell_px
                 y1, x1 = min(y0 + cell_px, height), min(x0 + cell_px, width_px)
-                n = 0
+                n = int(0)  # int: not compiled once more for a constant
                 for offset in range(4):
                     if table[offset // 2, offset % 2] == channel:
                         n = _gather(pixels, y0 + offset // 2, y1, x0 + offset % 2, x1, 2 * row_step, values, n)

@@ -111,7 +111,7 @@ def debayer_malvar(plane: F32, red_x: int, red_y: int, star_colour: tuple[float,
     -----
     Definition: `debayer_definition.malvar`. Source: Malvar, He & Cutler 2004, ICASSP, figure 2.
     """
-    debayer_malvar_inside(plane, 0, 0, red_x, red_y, star_colour, out)
+    debayer_malvar_inside(plane, int(0), int(0), red_x, red_y, star_colour, out)
 
 
 @exact_kernel
@@ -125,15 +125,22 @@ def debayer_malvar_inside(
     is touched.
     """
     height, width, _ = out.shape
-    flat, start, stride = plane.reshape(-1), top * plane.shape[1] + left, plane.shape[1]
+    flat, start, stride, n = plane.ravel(), top * plane.shape[1] + left, plane.shape[1], width
+    result = out.ravel()
     if width < WIDTH:  # too narrow for a vector: with room to the right, of which nothing is kept
-        wide = np.zeros((height + 4, WIDTH + 4), dtype=np.float32)
-        wide[:, : width + 4] = plane[top : top + height + 4, left : left + width + 4]
-        result = np.empty((height, WIDTH, 4), dtype=np.float32)
-        _malvar_rows(wide.reshape(-1), 0, WIDTH + 4, red_x, red_y, star_colour, height, WIDTH, result.reshape(-1))
-        out[:] = result[:, :width]
-        return
-    _malvar_rows(flat, start, stride, red_x, red_y, star_colour, height, width, out.reshape(-1))
+        n = int(WIDTH)
+        wide = np.zeros((height + 4) * (n + 4), dtype=np.float32)
+        for y in range(height + 4):
+            for x in range(width + 4):
+                wide[y * (n + 4) + x] = flat[start + y * stride + x]
+        flat, start, stride = wide, start - start, n + 4
+        result = np.empty(4 * height * n, dtype=np.float32)
+    _malvar_rows(flat, start, stride, red_x, red_y, star_colour, height, n, result)
+    if width < WIDTH:
+        for y in range(height):
+            for x in range(width):
+                for lane in range(4):
+                    out[y, x, lane] = result[4 * (y * n + x) + lane]
 
 
 @exact_called

@@ -138,7 +138,7 @@ def word_levels(values: U16, levels: F64) -> None:
         Written in place. Definition: ``row_levels_slowly(values, 0.5, 0, 1)``, exactly.
     """
     height, width = values.shape
-    reach = _FIRST_REACH
+    reach = int(_FIRST_REACH)  # int: not compiled once more for a constant
     for y in range(height):
         guess = int(levels[y - 2]) if y > 1 else _HIGHEST // 2
         level = _word_quantile(values[y], (width + 1) // 2, guess, reach)
@@ -182,7 +182,8 @@ def stored_levels(stored: U16, share: float, step: int, full: int, even: F64, od
     n_pairs = len(right)
     needed_left, needed_right = (len(left) + 1) // 2, (n_pairs + 1) // 2
     needed_high = int(np.ceil(share * width))
-    reach_left, reach_right, reach_high = _FIRST_REACH, _FIRST_REACH, _FIRST_REACH
+    first = int(_FIRST_REACH)
+    reach_left, reach_right, reach_high = first, first, first
     for y in range(height):
         source = stored[y]
         largest = np.uint16(0)

@@ -258,7 +258,7 @@ def strongest_line(
     best, best_span, best_first, best_shift, best_start = floor, 0, 0, 0, 0
     for level in range(first_level, levels + 1):
         span = 1 << level
-        _merge(source, target, 0, n_lanes, n_lanes, length, span, size, tops)
+        _merge(source, target, int(0), n_lanes, n_lanes, length, span, size, tops)
         source, target = target, source
         for shift in range(span):
             slope = shift / (span - 1.0)

@@ -90,12 +90,12 @@ def look_at_frame(
     starts, columns = defect_rows
     margin = 2 * step if starts.size > 0 else 0  # rows below a defect that its repair looks at
     values = np.empty(8, np.float32)
-    n_bright, done = 0, 0
+    n_bright, done = int(0), int(0)
     for start in range(0, height, _BAND):
         stop = min(start + _BAND, height)
         band = pixels[start:stop]
         if dark.size > 0 or inverse_flat.size > 0:
-            calibrate_box(band, dark, inverse_flat, 0, start, band)
+            calibrate_box(band, dark, inverse_flat, int(0), start, band)  # int: not compiled once more for a constant
         end = height if stop == height else max(stop - margin, 0)
         if starts.size > 0:
             _repair_rows(pixels, defects, starts, columns, done, end, step, values)
@@ -115,4 +115,4 @@ def halve_frame(pixels: F32, sites: I64, limit: float, half: F32) -> int:
     -----
     Definition:: half[i, j] = mean of pixels[2 i + y, 2 j + x] over the sites (y, x); count of pixels >= limit.
     """
-    return _halve_rows(pixels, sites, np.float32(limit), 0, pixels.shape[0], half)
+    return _halve_rows(pixels, sites, np.float32(limit), int(0), pixels.shape[0], half)

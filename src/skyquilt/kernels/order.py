@@ -74,7 +74,7 @@ def row_medians(rows: F64, least: int, out: F64) -> None:
     """
     values = np.empty(rows.shape[1])
     for i in range(rows.shape[0]):
-        n = 0
+        n = int(0)  # int: not compiled once more for a constant
         for k in range(rows.shape[1]):
             if np.isfinite(rows[i, k]):
                 values[n] = rows[i, k]

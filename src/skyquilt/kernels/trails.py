@@ -254,7 +254,7 @@ def cell_medians(plane: F32, cell: int, out: F64) -> None:
         y1 = h if i == out.shape[0] - 1 else (i + 1) * cell
         for j in range(out.shape[1]):
             x1 = w if j == out.shape[1] - 1 else (j + 1) * cell
-            count = 0
+            count = int(0)  # int: not compiled once more for a constant
             for y in range(i * cell, y1):
                 first = j * cell + (j * cell + y) % 2
                 count = _append_finite(plane[y, first:x1], values, count)

@@ -59,11 +59,11 @@ def spread_malvar(
     x0, y0, width, height = frame
     left, top, right, bottom = piece[0] - 2, piece[1] - 2, piece[2] + 2, piece[3] + 2
     red_x, red_y = (origin[0] + piece[0]) & 1, (origin[1] + piece[1]) & 1
-    if is_within_box(left, top, right, bottom, x0, y0, raw.shape[1], raw.shape[2]):
-        debayer_malvar_inside(raw[0], left - x0, top - y0, red_x, red_y, star_colour, pixels)
-    else:
-        mirror_into(raw[0], x0, y0, width, height, left, top, planes[0])
-        debayer_malvar_inside(planes[0], 0, 0, red_x, red_y, star_colour, pixels)
+    plane, dx, dy = raw[0], left - x0, top - y0
+    if not is_within_box(left, top, right, bottom, x0, y0, raw.shape[1], raw.shape[2]):
+        mirror_into(plane, x0, y0, width, height, left, top, planes[0])
+        plane, dx, dy = planes[0], left - left, top - top
+    debayer_malvar_inside(plane, dx, dy, red_x, red_y, star_colour, pixels)
 
 
 @exact_kernel

@@ -67,7 +67,7 @@ def row_has_saturated(values: F32, start: int, stop: int, limit: np.float32) -> 
 def has_saturated(raw: F32, saturation: float) -> bool:
     """Tell whether any raw value is at or above saturation, or not a number."""
     values = raw.reshape(-1)
-    return row_has_saturated(values, 0, values.shape[0], np.float32(saturation))
+    return row_has_saturated(values, int(0), values.shape[0], np.float32(saturation))
 
 
 @exact_kernel
