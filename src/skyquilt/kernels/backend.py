@@ -208,9 +208,14 @@ def exact_called(function: Function) -> Function:
 
 
 def vector_floats() -> int:
-    """Return how many float32 the widest vector register of this processor holds, at least 8."""
+    """
+    Return how many float32 are computed side by side: two of the widest vector registers of 512 bits, else 8.
+
+    Two vectors at once hide the time that one of them would wait for its own last result; processors with shorter
+    registers have too few of them for that.
+    """
     try:
-        return 16 if _binding.get_host_cpu_features().get("avx512f") else 8
+        return 32 if _binding.get_host_cpu_features().get("avx512f") else 8
     except RuntimeError:  # the compiler cannot tell on some processors
         return 8
 

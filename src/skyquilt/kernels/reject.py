@@ -52,13 +52,13 @@ RULE_NUMBERS = {
 }
 _INFINITY = np.float32(np.inf)
 _MOST_GROUPS = 16
-_CACHED_ROWS = 16384
+_CACHED_BYTES = 1 << 20
 
 
 @exact_kernel
 def groups_at_once(n_rows: int) -> int:
     """Return how many groups of `n_rows` rows are filled at once."""
-    return max(1, min(_MOST_GROUPS, _CACHED_ROWS // n_rows))
+    return max(1, min(_MOST_GROUPS, _CACHED_BYTES // (4 * WIDTH * n_rows)))
 
 
 def empty_block(n_rows: int) -> F32:

@@ -183,7 +183,8 @@ def locate_row(
         Float index of the first tap; of its weights along x and along y in the table. 0 where the sample is not inside.
     inside : uint8 (16 n_cells,), written
         1 where all pixels with a weight lie in the grid; the phases 0 and N_PHASES pick a single pixel.
-    surface : float32 (c * 16 n_cells,), written
+    surface : float32 (c * 16 n_cells + WIDTH,), written
+        The last vector may reach beyond the cells.
     """
     _, _, width, height, pitch = place
     start, stride, lanes = np.int32(layout[0]), np.int32(layout[1]), np.int32(layout[2])
@@ -229,7 +230,7 @@ def locate_row(
                 across[at] = px * n_taps
                 down[at] = py * n_taps
                 inside[at] = 1
-    for channel in range(surface.shape[0] // (16 * n_cells)):
+    for channel in range((surface.shape[0] - WIDTH) // (16 * n_cells)):
         s = on_edge(nodes, i, 0, 2 + channel, ty)
         for j in range(n_cells):
             next_s = on_edge(nodes, i, j + 1, 2 + channel, ty)
@@ -278,12 +279,12 @@ def finish_row(
     found : float32 (4 n,)
         The windows of the row's samples.
     first : int
-        Where `inside` and `surface`, (16 n_cells,) and (3 x 16 n_cells,), hold the row's first sample.
+        Where `inside` and `surface`, (16 n_cells,) and (3 x 16 n_cells + WIDTH,), hold the row's first sample.
     values, weights : (3 size,), (size,), written
         The row begins at `start`, the channels lie `size` apart.
     """
     limit, one, zero = splat(BAD_SHARE), splat(1.0), splat(0.0)
-    gap = surface.shape[0] // 3
+    gap = (surface.shape[0] - WIDTH) // 3
     for x in range(0, n - WIDTH + 1, WIDTH):
         at, to = first + x, start + x
         red, green, blue, validity = load_four(found, 4 * x)
@@ -345,7 +346,7 @@ def warp_rgb(
     where = np.empty(16 * n_cells, dtype=np.int32)
     across, down = np.empty_like(where), np.empty_like(where)
     inside = np.empty(16 * n_cells, dtype=np.uint8)
-    surface = np.empty(3 * 16 * n_cells, dtype=np.float32)
+    surface = np.empty(3 * 16 * n_cells + WIDTH, dtype=np.float32)
     found = np.empty(4 * n, dtype=np.float32)
     all_values, all_weights = values.reshape(-1), weights.reshape(-1)
     n_fours = n - n % 4
@@ -425,7 +426,7 @@ def warp_mono(
     where = np.empty(16 * n_cells, dtype=np.int32)
     across, down = np.empty_like(where), np.empty_like(where)
     inside = np.empty(16 * n_cells, dtype=np.uint8)
-    surface = np.empty(16 * n_cells, dtype=np.float32)
+    surface = np.empty(16 * n_cells + WIDTH, dtype=np.float32)
     found = np.empty(n, dtype=np.float32)
     good = np.ones(n, dtype=np.float32)
     for y in range(y0, y1):
@@ -498,7 +499,7 @@ def warp_cfa(
     where = np.empty(16 * n_cells, dtype=np.int32)
     across, down = np.empty_like(where), np.empty_like(where)
     inside = np.empty(16 * n_cells, dtype=np.uint8)
-    surface = np.empty(3 * 16 * n_cells, dtype=np.float32)
+    surface = np.empty(3 * 16 * n_cells + WIDTH, dtype=np.float32)
     found, found_bad = np.zeros(4, dtype=np.float32), np.zeros(4, dtype=np.float32)
     sums = np.zeros((table.shape[0], 2), dtype=np.float32)  # of the taps of even and of odd index
     for phase in range(table.shape[0]):
