@@ -79,7 +79,8 @@ def test_the_figures_of_the_quickstart_are_those_of_the_stack(result: dwarf3.Sta
     assert stats["output_shape"] == (3, HEIGHT, WIDTH)
     assert 0.0 <= stats["mean_clipped_fraction"] < 0.05
     one_frame = green_sky(truth) / float(truth.frames[0].sky_sigma_adu[1])
-    assert one_frame * np.sqrt(len(result.kept)) < stats["snr_proxy"] < 4 * one_frame * np.sqrt(len(result.kept))
+    ideal = one_frame * np.sqrt(len(result.kept))  # of raw pixels; resampled ones have as much noise, or less
+    assert 0.95 * ideal < stats["snr_proxy"] < 4 * ideal
     image = dwarf3.read_fits(result.outputs["master_linear"])
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert np.nanmedian(image[..., 1]) * 65535 == pytest.approx(green_sky(truth), rel=0.03)

@@ -8,7 +8,7 @@ from skyquilt.core import F32
 
 __all__ = ["background_noise"]
 
-_MOST_VALUES = 400_000
+_MOST_VALUES = 200_000
 _MAD_TO_SIGMA = 1.4826022185056018
 
 
@@ -44,7 +44,7 @@ def background_noise(plane: F32, binning: int = 1) -> float:
         means = plane[rows].astype(np.float64)
     else:
         cut = plane[: height * binning, : width * binning].reshape(height, binning, width, binning)[rows]
-        means = cut.astype(np.float64).mean(axis=(1, 3))
+        means = cut.mean(axis=(1, 3), dtype=np.float64)
     with np.errstate(invalid="ignore"):
         difference = means[:, distance:-distance] - 0.5 * (means[:, : -2 * distance] + means[:, 2 * distance :])
     known = difference[np.isfinite(difference)]
