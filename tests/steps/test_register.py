@@ -13,9 +13,9 @@ from star_field import error_over_frame, seen_twice, star_list, turned
 from skyquilt.core import Cfa, Distortion, Registration, Stars, Transform
 from skyquilt.kernels.asterism import build_triangles
 from skyquilt.kernels.neighbours import match_nearest
+from skyquilt.kernels.patterns import Grid
 from skyquilt.kernels.robust_fit import fit_polynomial, fit_robust
 from skyquilt.steps.register import NoMatch, Reference, match
-from skyquilt.steps.register.reference import Grid
 from skyquilt.steps.stars import measure
 
 WIDTH, HEIGHT = 1080, 1920

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F64, I64, Transform
-from skyquilt.kernels.asterism import match_triangles, rank_hypotheses, refine_similarity, search_pairs
+from skyquilt.core import F64, Transform
+from skyquilt.kernels.asterism import refine_similarity, search_pairs
+from skyquilt.kernels.chance import log10_tail
 from skyquilt.kernels.neighbours import match_nearest
-from skyquilt.steps.register.reference import Grid, Reference, Triangles, triangles_of
+from skyquilt.kernels.patterns import Grid, propose_similarities
+from skyquilt.steps.register.reference import Reference
 
 __all__ = ["Proof", "Search", "from_pairs", "from_shift", "from_triangles", "prove"]
 
@@ -115,32 +117,21 @@ def from_triangles(search: Search) -> tuple[F64, Proof] | Proof:
 
 
 def _triangle_hypotheses(search: Search, level: int) -> Iterator[F64]:
-    """Yield the similarities of the pairs of triangles with the most votes, best first; if those fail, of all pairs."""
+    """Return the similarities of the pairs of triangles with most votes, best first; if those fail, of all pairs."""
     n, m = min(level, len(search.x)), min(level, len(search.reference))
-    x, y = search.x[:n], search.y[:n]
-    grid = search.reference.grid(m)
-    mine, theirs = triangles_of(x, y), search.reference.triangles(m, search.scale == 0.0)
-    votes, pairs = np.zeros((n, m), dtype=np.int64), np.empty((_MOST_PAIRS, 2), dtype=np.int64)
-    n_pairs = match_triangles(
-        mine.sides, mine.vertices, theirs.sides, theirs.vertices, search.scale, search.scale_tolerance, _SIDE_ERROR,
-        search.mirror, votes, pairs,
-    )  # fmt: skip
-    pairs = pairs[:n_pairs]
-    voted = pairs[np.argsort(-_score(votes, mine, theirs, pairs), kind="stable")[:_MOST_HYPOTHESES]]
-    for pairs in (voted[:_FIRST_HYPOTHESES], voted):
-        mirrored = (mine.sides[pairs[:, 0], 3] != theirs.sides[pairs[:, 1], 3]).astype(np.int64)
-        rows = np.zeros((len(pairs), 7))
-        rank_hypotheses(
-            x, y, grid.x, grid.y, mine.vertices, theirs.vertices, mirrored, pairs, *grid.cells, _HIT_RADIUS, rows
-        )
-        yield rows[np.lexsort((rows[:, 6], -rows[:, 5]))]
-
-
-def _score(votes: I64, mine: Triangles, theirs: Triangles, pairs: I64) -> I64:
-    """Votes of the three pairs of stars that each pair of triangles stands for."""
-    a, b = mine.vertices[pairs[:, 0]], theirs.vertices[pairs[:, 1]]
-    score: I64 = votes[a, b].sum(axis=1)
-    return score
+    return propose_similarities(
+        search.x[:n],
+        search.y[:n],
+        search.reference.grid(m),
+        search.reference.triangles(m, search.scale == 0.0),
+        scale=search.scale,
+        scale_tolerance=search.scale_tolerance,
+        mirror=search.mirror,
+        side_error=_SIDE_ERROR,
+        hit_radius=_HIT_RADIUS,
+        most_pairs=_MOST_PAIRS,
+        stages=(_FIRST_HYPOTHESES, _MOST_HYPOTHESES),
+    )
 
 
 def from_pairs(search: Search) -> tuple[F64, Proof] | Proof:
@@ -252,10 +243,10 @@ def prove(search: Search, transform: Transform) -> Proof:
         if hits < _LEAST_HITS:
             break
         chance = max(m * np.pi * radius**2 / area, 1e-12)
-        alarm = maps + _log10_tail(n - 2, min(chance, 1.0), hits - 2)
+        alarm = maps + log10_tail(n - 2, min(chance, 1.0), hits - 2)
         if alarm < _LOG10_FALSE_ALARM:
             chance = max(chance, _share_aside(u, v, radius, grid))
-            alarm = maps + _log10_tail(n - 2, min(chance, 1.0), hits - 2)
+            alarm = maps + log10_tail(n - 2, min(chance, 1.0), hits - 2)
         if alarm < best.log10_false_alarm or not best.n_hits:
             found = partner >= 0
             miss = np.concatenate([u[found] - grid.x[partner[found]], v[found] - grid.y[partner[found]]])
@@ -275,13 +266,3 @@ def _share_aside(u: F64, v: F64, radius: float, grid: Grid) -> float:
             u + step * np.cos(angle), v + step * np.sin(angle), radius, grid.x, grid.y, *grid.cells, other
         )
     return hits / (_ASIDE * len(u))
-
-
-def _log10_tail(n: int, p: float, k: int) -> float:
-    """Decimal logarithm of P(binomial(n, p) >= k), from above (Chernoff-Hoeffding)."""
-    if k <= n * p or k <= 0:
-        return 0.0
-    if k >= n:
-        return n * float(np.log10(p))
-    q = k / n
-    return -n * float(q * np.log10(q / p) + (1 - q) * np.log10((1 - q) / (1 - p)))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyquilt.core import F64, I64, Registration, Stars, Transform
+from skyquilt.kernels.fitting import LEAST_PAIRS, MODELS, Fit, Pairs, choose_fit, fit_models, transform_of_fit
 from skyquilt.kernels.neighbours import match_nearest
 from skyquilt.kernels.order import median_of
-from skyquilt.steps.register.fitting import LEAST_PAIRS, MODELS, Fit, Pairs, choose_fit, fit_models, transform_of_fit
+from skyquilt.kernels.patterns import Grid
 from skyquilt.steps.register.hypotheses import (
     Proof,
     Search,
@@ -19,7 +20,7 @@ from skyquilt.steps.register.hypotheses import (
     from_triangles,
     transform_of,
 )
-from skyquilt.steps.register.reference import Grid, Reference
+from skyquilt.steps.register.reference import Reference
 
 __all__ = ["NoMatch", "match"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skyquilt.core import F64, Distortion, Linear, Transform
+from skyquilt.core.arrays import F64
+from skyquilt.core.transform import Distortion, Linear, Transform
 from skyquilt.kernels.robust_fit import fit_polynomial, fit_robust
 
 __all__ = ["LEAST_PAIRS", "MODELS", "Fit", "Pairs", "choose_fit", "fit_models", "transform_of_fit"]
@@ -55,9 +56,9 @@ class Pairs:
     target: F64
 
     @classmethod
-    def of(cls, x: F64, y: F64, u: F64, v: F64, sigma: F64) -> Pairs:
-        """Return the pairs (x, y) to (u, v); at least one."""
-        cx, cy = float(x.mean()), float(y.mean())
+    def of(cls, x: F64, y: F64, u: F64, v: F64, sigma: F64, *, centre: tuple[float, float] | None = None) -> Pairs:
+        """Return the pairs (x, y) to (u, v), at least one; powers count from `centre`, or from their mean."""
+        cx, cy = (float(x.mean()), float(y.mean())) if centre is None else centre
         radius = max(float(x.max() - x.min()), float(y.max() - y.min()), 1.0) / 2.0
         target = np.stack([u, v], axis=1)
         return cls(x, y, u, v, sigma, (cx, cy), radius, (x - cx) / radius, (y - cy) / radius, target)
