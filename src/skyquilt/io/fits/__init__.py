@@ -5,6 +5,8 @@ from skyquilt.io.fits.coordinates import read_wcs
 from skyquilt.io.fits.decoded import set_decode_cache
 from skyquilt.io.fits.header import Card, Header
 from skyquilt.io.fits.opening import open_frame, read_header
+from skyquilt.io.fits.pointing import read_pointings, read_scale
+from skyquilt.io.fits.rewrite import replace_cards, write_header
 from skyquilt.io.fits.source import FitsSource, frame_source
 from skyquilt.io.fits.write import ExtensionLayout, ImageWriter, write_image
 
@@ -18,8 +20,12 @@ __all__ = [
     "frame_source",
     "open_frame",
     "read_header",
+    "read_pointings",
+    "read_scale",
     "read_wcs",
+    "replace_cards",
     "set_decode_cache",
     "verify_checksums",
+    "write_header",
     "write_image",
 ]

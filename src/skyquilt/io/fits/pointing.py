@@ -8,8 +8,9 @@ import re
 from skyquilt.core.frame import Pointing
 from skyquilt.io.fits.header import Header, read_number
 
-__all__ = ["read_angle", "read_pointing"]
+__all__ = ["read_angle", "read_pointing", "read_pointings", "read_scale"]
 
+_SCALE_WORDS = ("PIXSCALE", "SECPIX", "SCALE", "IM_SCALE", "PIXSCAL1")
 _SEXAGESIMAL = re.compile(r"([+-]?)\s*(\d{1,3})[\s:hd]+(\d{1,2})(?:[\s:m']+(\d{1,2}(?:[.,]\d*)?)\s*[s\"]?)?$")
 
 
@@ -48,6 +49,50 @@ def read_pointing(header: Header, device: str | None, notes: list[str]) -> Point
         notes.append(f"RA {ra:g} and DEC {dec:g} are no place on the sky")
         return None
     return Pointing(ra % 360.0, dec, "date" if of_date or _is_of_date(header) else "J2000")
+
+
+def read_pointings(header: Header, device: str | None) -> list[Pointing]:
+    """
+    Return every direction that the header gives, the most trusted first: they may disagree.
+
+    The same readings as `read_pointing`, but a pair of cards does not hide the next.
+    """
+    found: list[Pointing] = []
+    for read, is_wcs in (
+        (_from_numbers(header, "RA", "DEC"), False),
+        (_from_numbers(header, "OBJCTRA", "OBJCTDEC"), False),
+        (_from_wcs(header), True),
+    ):
+        if read is None or read == (0.0, 0.0) or not (-360.0 <= read[0] <= 360.0 and -90.0 <= read[1] <= 90.0):
+            continue
+        is_of_date = (device == "seestar" and not is_wcs) or _is_of_date(header)
+        pointing = Pointing(read[0] % 360.0, read[1], "date" if is_of_date else "J2000")
+        if pointing not in found:
+            found.append(pointing)
+    return found
+
+
+def read_scale(header: Header) -> float | None:
+    """Return the pixel scale, arcsec/px, that the header states or that its WCS matrix implies, or None."""
+    for word in _SCALE_WORDS:
+        scale = header.number(word)
+        if scale is not None and 0.01 < scale < 1000.0:
+            return scale
+    if _from_wcs(header) is None:
+        return None
+    cd = [header.number(word) for word in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")]
+    steps = (1.0, 1.0)
+    if all(value is None for value in cd):
+        given = (header.number("CDELT1"), header.number("CDELT2"))
+        if given[0] is None or given[1] is None:
+            return None
+        steps = (given[0], given[1])
+        cd = [header.number(word) for word in ("PC1_1", "PC1_2", "PC2_1", "PC2_2")]
+        if all(value is None for value in cd):
+            cd = [1.0, 0.0, 0.0, 1.0]
+    a, b, c, d = (value or 0.0 for value in cd)
+    scale = 3600.0 * math.sqrt(abs((a * d - b * c) * steps[0] * steps[1]))
+    return scale if 0.01 < scale < 1000.0 else None
 
 
 def _from_numbers(header: Header, ra_word: str, dec_word: str) -> tuple[float, float] | None:
