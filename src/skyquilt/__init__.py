@@ -13,19 +13,33 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyquilt.apps.api import stack
-    from skyquilt.engine import Manifest, Recipe, RunOptions, RunResult, StackResult
+    from skyquilt.apps.api import solve, stack
+    from skyquilt.engine import Manifest, Recipe, RunOptions, RunResult, Solved, SolveRequest, StackResult
 
 __version__ = "0.1.0"
 
-__all__ = ["Manifest", "Recipe", "RunOptions", "RunResult", "StackResult", "__version__", "stack"]
+__all__ = [
+    "Manifest",
+    "Recipe",
+    "RunOptions",
+    "RunResult",
+    "SolveRequest",
+    "Solved",
+    "StackResult",
+    "__version__",
+    "solve",
+    "stack",
+]
 
 _HOME = {
+    "solve": "skyquilt.apps.api",
     "stack": "skyquilt.apps.api",
     "Manifest": "skyquilt.engine",
     "Recipe": "skyquilt.engine",
     "RunOptions": "skyquilt.engine",
     "RunResult": "skyquilt.engine",
+    "SolveRequest": "skyquilt.engine",
+    "Solved": "skyquilt.engine",
     "StackResult": "skyquilt.engine",
 }
 

@@ -7,13 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import skyquilt as sq
 from skyquilt.apps.api import make_recipe
-from skyquilt.core import Event
+from skyquilt.core import Event, SkyGrid, Wcs
 from skyquilt.engine import PRESETS, Recipe
 from skyquilt.errors import Interrupted, NoUsableInput, UsageError
+from skyquilt.io.catalogue import open_catalogue
+from skyquilt.io.fits import write_image
+from skyquilt.testing.fields import draw_sky
 from skyquilt.testing.laws import RawGuard
 from skyquilt.testing.sky import Scenario, make_session
 
@@ -138,3 +142,14 @@ def test_the_import_loads_nothing_heavy() -> None:
     code = f"import sys, skyquilt; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_frame_is_solved_by_its_name(tmp_path: Path) -> None:
+    grid = SkyGrid(Wcs((310.0, 42.0), (299.5, 199.5), 6.0 / 3600 * np.diag([-1.0, 1.0])), 600, 400)
+    write_image(tmp_path / "light.fit", draw_sky(open_catalogue(), grid), [])
+    found = sq.solve(tmp_path / "light.fit", ra_deg=310.5, dec_deg=41.7, scale_arcsec=6.2, solver="own")
+    assert isinstance(found, sq.Solved)
+    assert found.grid is not None
+    assert found.grid.centre_deg == pytest.approx((310.0, 42.0), abs=1e-3)
+    with pytest.raises(UsageError, match="colour is no setting"):
+        sq.solve(tmp_path / "light.fit", colour="red")

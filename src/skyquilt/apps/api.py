@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from skyquilt.core import Listener, silent
-from skyquilt.engine import Recipe, RunOptions, RunResult, stack_session
+from skyquilt.engine import Recipe, RunOptions, RunResult, SkySolver, Solved, SolveRequest, stack_session
 from skyquilt.errors import UsageError
 
-__all__ = ["make_recipe", "stack"]
+__all__ = ["make_recipe", "solve", "stack"]
 
 
 def make_recipe(**settings: Any) -> Recipe:
@@ -76,3 +77,42 @@ def stack(
     if result.failures and not result.stacks and not (options and options.dry_run):
         raise result.failures[0].error
     return result
+
+
+def solve(
+    file: str | Path, *, catalogue: str | Path | None = None, listener: Listener = silent, **request: Any
+) -> Solved:
+    """
+    Tell where on the sky a frame or master lies: ``sq.solve("frame.fit").grid``.
+
+    Parameters
+    ----------
+    file : str or Path
+        FITS; opened to read only.
+    catalogue : str, Path or None
+        A deeper catalogue, merged with the shipped one.
+    listener : callable
+        Is told when the index of the whole sky is built: once a machine, some seconds.
+    **request
+        Fields of `SolveRequest`, e.g. ``blind=True`` or ``ra_deg=83.8, dec_deg=-5.4, radius_deg=2``.
+
+    Returns
+    -------
+    Solved
+        `grid` is None where the frame could not be solved; `reason` then says why.
+
+    Raises
+    ------
+    UsageError
+        If a setting does not exist or cannot be meant.
+    UnreadableFrame
+        If the file is no image.
+    """
+    from platformdirs import user_cache_path
+
+    known = {field.name for field in fields(SolveRequest)}
+    if unknown := sorted(set(request) - known):
+        raise UsageError(f"{unknown[0]} is no setting of a solve", f"known: {', '.join(sorted(known))}")
+    own = Path(catalogue) if catalogue is not None else None
+    solver = SkySolver(own, user_cache_path("skyquilt", appauthor=False), listener)
+    return solver.solve_file(Path(file), SolveRequest(**request))

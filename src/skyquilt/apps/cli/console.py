@@ -125,8 +125,12 @@ class Console:
     def document(self, schema_id: str, content: Mapping[str, Any]) -> None:
         """Print the result as one JSON document, if that was asked for."""
         if self.as_json:
-            document = {"schema_id": schema_id, "schema_version": 1, **content}
-            self._print(json.dumps(document, indent=1, ensure_ascii=True, default=str), self.out)
+            self._print(_as_json(_signed(schema_id, content)), self.out)
+
+    def documents(self, schema_id: str, contents: Sequence[Mapping[str, Any]]) -> None:
+        """Print the result as a JSON list of documents, one a thing that was asked about, if that was asked for."""
+        if self.as_json:
+            self._print(_as_json([_signed(schema_id, content) for content in contents]), self.out)
 
     def note(self, text: str) -> None:
         """Say something in passing."""
@@ -212,6 +216,14 @@ class Console:
         text = text.encode(encoding, "backslashreplace").decode(encoding)
         with self._lock:
             print(text, file=stream, flush=True)
+
+
+def _signed(schema_id: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema_id": schema_id, "schema_version": 1, **content}
+
+
+def _as_json(document: object) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=True, default=str)
 
 
 def _aligned(rows: Sequence[Mapping[str, str]]) -> list[str]:

@@ -32,7 +32,8 @@ Completion of commands and options comes with the program. Add the line of your 
 _STREAMS = """## What goes where
 
 Standard output carries the result only, standard error everything else. `--json` makes the result one JSON document
-with `schema_id` and `schema_version`; an error then is such a document too (`skyquilt.cli.error`). `--progress jsonl`
+with `schema_id` and `schema_version`; an error then is such a document too (`skyquilt.cli.error`);
+`solve` prints a list of documents, one a file. `--progress jsonl`
 makes standard error one JSON event a line. Colour is off when `NO_COLOR` is set, `TERM` is `dumb` or the stream is no
 terminal; `FORCE_COLOR` overrides. Without a terminal the progress is a line every 10 s. A stream that cannot carry
 UTF-8 gets ASCII.
