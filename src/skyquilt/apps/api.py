@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,12 @@ def stack(
     """
     if recipe is not None and settings:
         raise UsageError("give either a recipe or single settings, not both", "use recipe.model_copy(update=...)")
-    result = stack_session(
-        Path(folder), Path(out), recipe or make_recipe(**settings), listener=listener, options=options
-    )
-    if result.failures and not result.stacks and not (options and options.dry_run):
+    recipe = recipe or make_recipe(**settings)
+    options = options or RunOptions()
+    if recipe.solve == "blind" and options.sky_cache is None:
+        options = replace(options, sky_cache=_user_cache())
+    result = stack_session(Path(folder), Path(out), recipe, listener=listener, options=options)
+    if result.failures and not result.stacks and not options.dry_run:
         raise result.failures[0].error
     return result
 
@@ -108,11 +110,16 @@ def solve(
     UnreadableFrame
         If the file is no image.
     """
-    from platformdirs import user_cache_path
-
     known = {field.name for field in fields(SolveRequest)}
     if unknown := sorted(set(request) - known):
         raise UsageError(f"{unknown[0]} is no setting of a solve", f"known: {', '.join(sorted(known))}")
     own = Path(catalogue) if catalogue is not None else None
-    solver = SkySolver(own, user_cache_path("skyquilt", appauthor=False), listener)
+    solver = SkySolver(own, _user_cache(), listener)
     return solver.solve_file(Path(file), SolveRequest(**request))
+
+
+def _user_cache() -> Path:
+    """Return the folder in which the index of the whole sky is kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("skyquilt", appauthor=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from skyquilt.core import Event, Listener, Measurement, Registration, Transform
 from skyquilt.engine.budget import n_processors
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.light import Light
+from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.recipe import Recipe
 from skyquilt.errors import NotRegistered, NoUsableInput, UsageError
 from skyquilt.steps import normalise, quality, register
@@ -40,12 +41,17 @@ class _Candidate:
 
 
 def align_lights(
-    lights: Sequence[Light], recipe: Recipe, listener: Listener, known: dict[str, Transform] | None = None
+    lights: Sequence[Light],
+    recipe: Recipe,
+    listener: Listener,
+    known: dict[str, Transform] | None = None,
+    placer: SkyPlacer | None = None,
 ) -> Light:
     """
     Decide which frames take part and how each lies on the reference; return the reference.
 
-    Every frame that is left out gets its reason; the others get score, registration, normalisation and weight.
+    Every frame that is left out gets its reason; the others get score, registration, normalisation and weight. What
+    cannot be matched to the reference star by star is placed by the coordinates of both, if there is a `placer`.
 
     Raises
     ------
@@ -63,6 +69,8 @@ def align_lights(
     while kept := [light for light in lights if light.is_in]:
         _score(kept)
         best = _choose_reference(kept, recipe, listener, known or {}, matches)
+        if placer is not None:
+            _place_by_sky(kept, best, recipe, placer)
         if _leave_out_strangers(kept, best, listener):
             continue
         best.light.is_reference = True
@@ -139,6 +147,26 @@ def _choose_reference(
             "are they frames of one target, in focus? See `skyquilt frames --scored`",
         )
     return best
+
+
+def _place_by_sky(kept: list[Light], best: _Candidate, recipe: Recipe, placer: SkyPlacer) -> None:
+    """Place what could not be matched by its coordinates; say so if it shows another part of the sky."""
+    measured = _measured(best.light)
+    target = register.Reference(measured.stars, measured.width, measured.height)
+    for light in kept:
+        match = best.matches[id(light)]
+        if isinstance(match, Registration):
+            continue
+        placed = placer.register(light, best.light)
+        if isinstance(placed, Registration):
+            hint = placed.transform
+            near = register.match(_measured(light).stars, target, model=recipe.model, hint=hint)
+            best.matches[id(light)] = near if isinstance(near, Registration) else placed
+            note = "placed by its coordinates on the sky: by its stars alone it could not be matched to the reference"
+            if note not in light.notes:
+                light.notes.append(note)
+        elif placed.figures.get("apart_deg") is not None:
+            best.matches[id(light)] = replace(match, reason=placed.reason)
 
 
 def _leave_out_strangers(kept: list[Light], best: _Candidate, listener: Listener) -> bool:

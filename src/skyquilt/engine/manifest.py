@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["FrameRecord", "Manifest", "MasterRecord", "OutputRecord", "Statistics"]
+from skyquilt.engine.photometry import Photometry
+
+__all__ = ["FrameRecord", "Manifest", "MasterRecord", "OutputRecord", "SkyRecord", "Statistics"]
 
 SCHEMA_ID = "skyquilt.manifest"
 SCHEMA_VERSION = 1
@@ -125,6 +127,28 @@ class Statistics(_Record):
     n_channels: int
 
 
+class SkyRecord(_Record):
+    """
+    Where the canvas lies on the sky, or why that is not known.
+
+    Direction of the centre in degrees (ICRS); `rotation_deg` and `parity` as `skyquilt solve` gives them; `rms_px` is
+    the residual of the matched stars per axis.
+    """
+
+    solved: bool
+    reason: str | None = None
+    ra_deg: float | None = None
+    dec_deg: float | None = None
+    scale_arcsec: float | None = None
+    rotation_deg: float | None = None
+    parity: int | None = None
+    n_matched: int | None = None
+    rms_px: float | None = None
+    model: str | None = None
+    found_by: str | None = None
+    notes: list[str] = []
+
+
 class Manifest(_Record):
     """
     The whole run. Everything above `environment` is the reproducible part: no clock, host or absolute path.
@@ -157,6 +181,8 @@ class Manifest(_Record):
     frames: list[FrameRecord]
     other_files: list[dict[str, str]]
     statistics: Statistics | None
+    sky: SkyRecord | None = None
+    photometry: Photometry | None = None
     warnings: list[str]
     notes: list[str]
     outputs: list[OutputRecord] = []

@@ -183,12 +183,14 @@ def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recip
 
 
 def _product_memory(canvas: Box, tile: tuple[int, int], sampling: Sampling, recipe: Recipe) -> list[int]:
-    """Return the bytes that each of the products takes while it is made: linear, statistics, maps, pictures."""
+    """Return the bytes of each product in the making: linear, statistics, magnitudes, maps, pictures."""
     c = 3 if sampling.debayer_after else sampling.n_channels
     band_pixels = canvas.width * min(tile[1], canvas.height)
     values, band = _BANDS_HELD * 4 * c * band_pixels, _BANDS_HELD * tile_bytes_on_disk(band_pixels, c)
     looks = _BYTES_PER_MEASURED_PIXEL * min(canvas.n_pixels, _MEASURED_PIXELS)
     tasks = [values, max(values + looks, band)]
+    if recipe.solve != "off":
+        tasks.append(values + 4 * c * min(canvas.n_pixels, _MEASURED_PIXELS) + looks)
     if recipe.maps:
         tasks.append(band)
     if recipe.quicklook:

@@ -16,7 +16,9 @@ from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.headers import Card, history_lines, master_cards
 from skyquilt.engine.light import Light, record_of, record_of_stray
-from skyquilt.engine.manifest import FrameRecord, Manifest, OutputRecord, Statistics
+from skyquilt.engine.manifest import FrameRecord, Manifest, OutputRecord, SkyRecord, Statistics
+from skyquilt.engine.photometry import Photometry
+from skyquilt.engine.placing import canvas_grid, sky_record
 from skyquilt.engine.products import (
     Preview,
     make_folder,
@@ -29,7 +31,7 @@ from skyquilt.engine.products import (
 from skyquilt.engine.report import write_reports
 from skyquilt.engine.result import StackResult
 from skyquilt.engine.run import Arrangement, GroupRun
-from skyquilt.engine.statistics import describe_stack, rejected_shares
+from skyquilt.engine.statistics import describe_stack, measure_stack, rejected_shares
 from skyquilt.io.atomic import write_atomically
 from skyquilt.io.fits import data_hash
 from skyquilt.steps.finish import coverage_box
@@ -48,15 +50,19 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
         # a canvas that begins at odd pixels of the reference has another pattern than the frames
         mosaic = sampling.cfa.shifted(canvas.box.x0, canvas.box.y0)
     preview = Preview.of_array(canvas.values()) if arrangement.plan.holds_values else Preview.of_canvas(canvas)
-    cards = _cards(run, arrangement, mosaic)
+    placement = run.placer.placement(arrangement.reference)
+    grid = canvas_grid(placement, sampling, canvas.box)
+    sky_cards: list[Card] = [] if grid is None else list(grid.cards())
+    cards = [*_cards(run, arrangement, mosaic), *sky_cards]
     outputs: dict[str, Path] = {}
     if mosaic and sampling.debayer_after:
         outputs["master_bayer"] = stacked / "master_bayer.fits"
         write_linear(outputs["master_bayer"], preview, cards)
         preview = Preview.of_array(canvas.debayered(mosaic, sampling.debayer_after))
-        cards = _cards(run, arrangement, None)
+        cards = [*_cards(run, arrangement, None), *sky_cards]
     history = _history(run, arrangement)
     found: list[Statistics] = []
+    magnitudes: list[Photometry] = []
     thumbnails: list[bytes] = []
 
     def linear() -> None:
@@ -82,7 +88,11 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
     def statistics() -> None:
         found.append(describe_stack(run, arrangement, canvas, preview))
 
-    tasks = (pictures, statistics, maps, linear, masters)
+    def photometry() -> None:
+        if grid is not None:
+            magnitudes.append(measure_stack(run, arrangement, grid, preview))
+
+    tasks = (pictures, statistics, photometry, maps, linear, masters)
     run.listener(Event("phase", "products", total=len(tasks)))
     n_writers = arrangement.plan.n_writers
     for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=n_writers), start=1):
@@ -91,7 +101,8 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
     if run.options.save_transforms:
         outputs["transforms"] = run.folder / "transforms.json"
         write_transforms(outputs["transforms"], run.lights, arrangement.reference)
-    manifest = _manifest(run, arrangement, found[0], dict(sorted(outputs.items())))
+    sky = sky_record(placement, grid)
+    manifest = _manifest(run, arrangement, found[0], sky, magnitudes, dict(sorted(outputs.items())))
     outputs["manifest"] = run.folder / "run_manifest.json"
     write_atomically(outputs["manifest"], (manifest.model_dump_json(indent=1) + "\n").encode())
     outputs |= write_reports(run.folder, manifest, thumbnails[0] if thumbnails else None)
@@ -151,7 +162,14 @@ def _frames(run: GroupRun) -> list[FrameRecord]:
     return [*map(record_of, run.lights), *map(record_of_stray, run.strays)]
 
 
-def _manifest(run: GroupRun, arrangement: Arrangement, statistics: Statistics, outputs: dict[str, Path]) -> Manifest:
+def _manifest(
+    run: GroupRun,
+    arrangement: Arrangement,
+    statistics: Statistics,
+    sky: SkyRecord,
+    magnitudes: list[Photometry],
+    outputs: dict[str, Path],
+) -> Manifest:
     sampling, canvas = arrangement.sampling, arrangement.canvas
     return Manifest(
         program=f"skyquilt {__version__}",
@@ -179,6 +197,8 @@ def _manifest(run: GroupRun, arrangement: Arrangement, statistics: Statistics, o
             {"file": other.path.name, "code": other.code, "reason": other.reason} for other in run.session.left_out
         ],
         statistics=statistics,
+        sky=sky,
+        photometry=magnitudes[0] if magnitudes else None,
         warnings=[*run.calibrator.warnings, *_warnings(run.kept)],
         notes=list(run.session.notes),
         outputs=list(run_in_order(lambda item: _output(*item, run.folder), outputs.items(), n_threads=run.n_threads)),

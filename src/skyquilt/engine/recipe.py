@@ -107,6 +107,17 @@ class Recipe(BaseModel):
         "reference", "registration", "Canvas: reference, union, intersection, or a coverage such as 80%."
     )
 
+    # the sky
+    solve: Literal["auto", "blind", "off"] = _field(
+        "auto",
+        "sky",
+        "Find where on the sky the stack lies, from its stars: auto where the header says about where it points, blind "
+        "by a search of the whole sky too, off.",
+    )
+    catalogue: str | None = _field(
+        None, "sky", "A deeper star catalogue of yours (CSV or FITS table), used beside the one that comes along."
+    )
+
     # normalisation and weights
     normalise: Literal["none", "additive", "multiplicative", "both"] = _field(
         "both", "normalisation", "Bring the frames to the reference's level: sky, flux scale, or both."

@@ -35,6 +35,8 @@ class RunOptions:
         Whether measurements are kept and reused; whether kept ones are thrown away first.
     should_stop : callable
         Polled; when it returns True the run ends with `Interrupted` after the tile in hand and can be resumed.
+    sky_cache : Path or None
+        Folder in which the index of the whole sky is kept between blind searches; None: it is built each time.
     created : str or None
         ISO date for the DATE card of the products; None leaves it out (reproducible files).
     """
@@ -46,6 +48,7 @@ class RunOptions:
     use_cache: bool = True
     refresh_cache: bool = False
     should_stop: Callable[[], bool] = _never
+    sky_cache: Path | None = None
     created: str | None = None
 
 

@@ -11,6 +11,7 @@ from skyquilt.core import F64, Box, LeftOut, LightGroup, Listener, Session
 from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.integration import IntegrationJob
 from skyquilt.engine.light import Light
+from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import Plan, RunOptions
 from skyquilt.engine.sampling import Sampling
@@ -50,6 +51,8 @@ class GroupRun:
         All of them, those that were left out included.
     strays : list of LeftOut
         Files that belong to no group; the manifest tells of them.
+    placer : SkyPlacer
+        Tells where on the sky a frame lies.
     """
 
     session: Session
@@ -63,6 +66,7 @@ class GroupRun:
     budget: int
     calibrator: Calibrator
     lights: list[Light]
+    placer: SkyPlacer
 
     @property
     def scratch(self) -> Path:

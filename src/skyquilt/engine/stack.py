@@ -24,6 +24,7 @@ from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
 from skyquilt.engine.masking import mask_trails
 from skyquilt.engine.measuring import measure_lights
+from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.planning import frame_threads, make_plan
 from skyquilt.engine.publish import publish
 from skyquilt.engine.recipe import Recipe
@@ -168,7 +169,18 @@ def prepare_group(
     )
     release_memory()
     return GroupRun(
-        session, group, folder, recipe, options, listener, list(strays), n_threads, budget, calibrator, lights
+        session,
+        group,
+        folder,
+        recipe,
+        options,
+        listener,
+        list(strays),
+        n_threads,
+        budget,
+        calibrator,
+        lights,
+        SkyPlacer(recipe, listener, options.sky_cache),
     )
 
 
@@ -179,7 +191,7 @@ def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
             f"{run.group.name}: a stack needs two frames at least, there is one",
             "add frames, or use the single frame as it is",
         )
-    reference = align_lights(run.lights, run.recipe, run.listener, known)
+    reference = align_lights(run.lights, run.recipe, run.listener, known, run.placer)
     if len(run.kept) < 2:
         raise NotRegistered(f"{run.group.name}: fewer than two frames can be stacked", "see the reasons above")
     colour = _look_at_reference(run, reference)
@@ -247,6 +259,7 @@ def _stack_group(run: GroupRun, arrangement: Arrangement, known: dict[str, Trans
     """Integrate and write; when a frame is lost meanwhile, all is decided anew as if it had never been there."""
     check_disk(run.folder, arrangement.plan.scratch_bytes + arrangement.plan.output_bytes)
     while True:
+        run.placer.begin(arrangement.reference)  # solved while the frames are integrated
         try:
             job, journal = _integrate(run, arrangement)
             break
@@ -266,6 +279,8 @@ def _stack_group(run: GroupRun, arrangement: Arrangement, known: dict[str, Trans
     except BaseException:
         journal.close()
         raise
+    finally:
+        run.placer.close()
     journal.remove()
     return result
 

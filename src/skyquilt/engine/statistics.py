@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skyquilt.core import F32, Box
+from skyquilt.core import F32, Box, SkyGrid
 from skyquilt.engine.canvas import Canvas
 from skyquilt.engine.light import Light
 from skyquilt.engine.manifest import Statistics
+from skyquilt.engine.photometry import Photometry, measure_photometry
 from skyquilt.engine.products import Preview
 from skyquilt.engine.run import Arrangement, GroupRun
 from skyquilt.engine.sampling import FrameLostError, sample_variances, sampler_of
+from skyquilt.engine.solving import hints_of
 from skyquilt.steps import quality, stars
 
-__all__ = ["describe_stack", "rejected_shares"]
+__all__ = ["describe_stack", "measure_stack", "rejected_shares"]
 
 _MEASURED_PX = 2048
 _SATURATION_SHARE = 0.95  # darks are taken off, and resampling rounds the edge of a plateau
@@ -62,6 +64,24 @@ def describe_stack(run: GroupRun, arrangement: Arrangement, canvas: Canvas, prev
         width=canvas.shape[2],
         height=canvas.shape[1],
         n_channels=preview.shape[0],
+    )
+
+
+def measure_stack(run: GroupRun, arrangement: Arrangement, grid: SkyGrid, preview: Preview) -> Photometry:
+    """Return zero points, depth and sky of the middle of a stack that has been placed on the sky."""
+    box = _middle(preview.shape, _MEASURED_PX)
+    pixels = np.stack([preview.cropped(box, channel) for channel in range(preview.shape[0])])
+    reference = arrangement.reference
+    frames = len(run.kept) if run.recipe.combine == "sum" else 1
+    return measure_photometry(
+        pixels,
+        grid.wcs.shifted(box.x0, box.y0),
+        run.placer.solver.catalogue,
+        adu_per_unit=1.0 if run.recipe.unit == "adu" else run.full_scale_adu,
+        exposure_s=frames * (reference.file.meta.exposure_s or 1.0),
+        epoch_year=hints_of(reference.file.meta).epoch_year,
+        saturation_adu=frames * _saturation_adu(run.kept) / _SATURATION_SHARE,
+        has_pedestal=reference.calibration.dark is None,
     )
 
 

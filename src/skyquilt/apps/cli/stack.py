@@ -90,6 +90,7 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
             use_cache=not options["no_cache"],
             refresh_cache=options["cache_refresh"],
             should_stop=stop,
+            sky_cache=_sky_cache() if settled.recipe.solve == "blind" else None,
             created=_date_of_products(),
         )
         stopped = None
@@ -116,6 +117,13 @@ def settled_for(folder: Path, options: dict[str, Any]) -> Settled:
 def _existing_file(path: Path | None, flag: str) -> None:
     if path is not None and not path.is_file():
         raise UsageError(f"{flag}: there is no file {path}", "check the path; a missing list is never ignored")
+
+
+def _sky_cache() -> Path:
+    """Return the folder in which the index of the whole sky is kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("skyquilt", appauthor=False)
 
 
 def _date_of_products() -> str | None:

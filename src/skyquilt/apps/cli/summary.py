@@ -6,7 +6,16 @@ from typing import Any
 
 from skyquilt.apps.cli.faults import error_document
 from skyquilt.engine import Plan, RunResult, StackResult
-from skyquilt.engine.report import amount, bytes_text, duration, group_left_out, per_channel, percent
+from skyquilt.engine.report import (
+    amount,
+    bytes_text,
+    duration,
+    group_left_out,
+    magnitude_rows,
+    per_channel,
+    percent,
+    sky_sentence,
+)
 
 __all__ = ["plan_lines", "result_document", "stack_lines"]
 
@@ -51,6 +60,12 @@ def stack_lines(stack: StackResult) -> list[str]:
         lines.append(
             f"rejected   {percent(figures.rejected_low)} too dark, {percent(figures.rejected_high)} too bright"
         )
+    if manifest.sky is not None:
+        known = sky_sentence(manifest.sky) if manifest.sky.solved else f"not placed: {manifest.sky.reason}"
+        lines.append(f"sky        {known}")
+    if manifest.photometry is not None:
+        rows = [row for row in magnitude_rows(manifest.photometry) if row[0].startswith(("Limiting", "Sky"))]
+        lines += [f"           {name[0].lower()}{name[1:]}: {values}" for name, values in rows]
     lines += [f"warning    {text}" for text in manifest.warnings]
     for label, name, suffix in _SHOWN_OUTPUTS:
         path = next((p for key, p in stack.outputs.items() if key.startswith(name) and p.suffix == f".{suffix}"), None)
@@ -93,6 +108,8 @@ def _stack(stack: StackResult) -> dict[str, Any]:
         "folder": str(stack.folder),
         "outputs": {name: str(path) for name, path in stack.outputs.items()},
         "statistics": manifest.statistics.model_dump(mode="json") if manifest.statistics else None,
+        "sky": manifest.sky.model_dump(mode="json") if manifest.sky else None,
+        "photometry": manifest.photometry.model_dump(mode="json") if manifest.photometry else None,
         "left_out": {group.code: len(group.files) for group in group_left_out(manifest.frames)},
         "warnings": manifest.warnings,
     }

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from skyquilt.engine.manifest import FrameRecord, Manifest, MasterRecord
-from skyquilt.engine.report.words import amount, duration, percent
+from skyquilt.engine.manifest import FrameRecord, Manifest, MasterRecord, SkyRecord
+from skyquilt.engine.photometry import Photometry
+from skyquilt.engine.report.words import DASH, amount, duration, percent
 
 __all__ = [
     "STAGES",
     "LeftOutGroup",
     "best_and_worst",
     "group_left_out",
+    "magnitude_rows",
     "master_sentence",
     "median_of",
     "rejected_share",
+    "sky_sentence",
     "story",
     "table_columns",
 ]
@@ -30,6 +33,14 @@ STAGES = {
     "register": "at registration",
     "integrate": "at integration",
 }
+
+
+_MAGNITUDES = (
+    ("Zero point, mag (VT of 1 ADU/s)", "zero_point_mag"),
+    ("Colour term, mag per mag of BT - VT", "colour_term"),
+    ("Limiting magnitude, 5 sigma", "limiting_mag"),
+    ("Sky, mag per square arcsecond", "sky_mag_arcsec2"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,8 @@ def story(manifest: Manifest) -> list[tuple[str, str]]:
         ("Normalise and weigh", _weigh(manifest)),
         ("Reject and combine", _combine(manifest)),
     ]
+    if manifest.sky is not None:
+        steps.append(("Place", _place(manifest.sky)))
     if recipe.get("unit") == "adu":
         steps.append(("Write", "The stack is linear and in ADU, like the raw frames."))
     else:
@@ -178,6 +191,42 @@ def _balance(manifest: Manifest) -> str:
         return ""
     red, blue = (amount(value, 2) for value in manifest.star_colour)
     return f", balanced to stars that have {red} in red and {blue} in blue for 1 in green"
+
+
+def _place(sky: SkyRecord) -> str:
+    if not sky.solved:
+        return f"Where on the sky the stack lies is not known: {sky.reason}."
+    sentences = [
+        f"The stars of the reference were found in the catalogue ({sky.n_matched} of them, {amount(sky.rms_px, 2)} px "
+        f"apart): {sky_sentence(sky)}."
+    ]
+    return " ".join([*sentences, *(f"{note[:1].upper()}{note[1:]}." for note in sky.notes)])
+
+
+def sky_sentence(sky: SkyRecord) -> str:
+    """Return centre, scale and orientation of a stack that has been placed on the sky."""
+    if sky.ra_deg is None or sky.dec_deg is None:
+        return ""
+    hours = round(sky.ra_deg / 15.0 * 3600.0) % 86400
+    tenths = round(abs(sky.dec_deg) * 3600.0)
+    ra = f"{hours // 3600:02d}h {hours // 60 % 60:02d}m {hours % 60:02d}s"
+    dec = f"{'-' if sky.dec_deg < 0 else '+'}{tenths // 3600:02d}° {tenths // 60 % 60:02d}' {tenths % 60:02d}\""
+    turned = f"y axis at position angle {amount(sky.rotation_deg)} degrees"
+    return f"centre RA {ra}, Dec {dec}, {amount(sky.scale_arcsec)} arcsec a pixel, {turned}"
+
+
+def magnitude_rows(photometry: Photometry) -> list[tuple[str, str]]:
+    """Return what is known of the stack in magnitudes, as (figure, value of each channel)."""
+    rows = []
+    for name, field in _MAGNITUDES:
+        values = [getattr(channel, field) for channel in photometry.channels]
+        if any(value is not None for value in values):
+            told = [
+                f"{channel.channel} {DASH if value is None else f'{value:.2f}'}"
+                for channel, value in zip(photometry.channels, values, strict=True)
+            ]
+            rows.append((name, " / ".join(told)))
+    return rows
 
 
 def _weigh(manifest: Manifest) -> str:

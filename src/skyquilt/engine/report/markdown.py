@@ -9,8 +9,10 @@ from skyquilt.engine.manifest import FrameRecord, Manifest, Statistics
 from skyquilt.engine.report.facts import (
     best_and_worst,
     group_left_out,
+    magnitude_rows,
     master_sentence,
     rejected_share,
+    sky_sentence,
     story,
     table_columns,
 )
@@ -27,6 +29,7 @@ def report_markdown(manifest: Manifest) -> str:
     parts = [f"# {_safe(title)}", _intro(manifest)]
     if manifest.statistics:
         parts += ["## The stack", _table(("Figure", "Value"), _headline(manifest.statistics))]
+    parts += _sky(manifest)
     parts += ["## What was done", "\n".join(f"1. **{step}.** {_safe(text)}" for step, text in story(manifest))]
     parts += _warnings(manifest)
     parts += _left_out(manifest)
@@ -45,6 +48,15 @@ def _intro(manifest: Manifest) -> str:
     if manifest.filter:
         facts.append(f"filter {_safe(manifest.filter)}")
     return f"{', '.join(facts)}. Made by {_safe(manifest.program)}."
+
+
+def _sky(manifest: Manifest) -> list[str]:
+    if manifest.sky is None or not manifest.sky.solved:
+        return []
+    rows = [("Place", _safe(sky_sentence(manifest.sky)))]
+    if manifest.photometry is not None:
+        rows += magnitude_rows(manifest.photometry)
+    return ["## On the sky", _table(("Figure", "Value"), rows)]
 
 
 def _headline(statistics: Statistics) -> list[tuple[str, str]]:

@@ -14,7 +14,14 @@ from html import escape
 from typing import Any
 
 from skyquilt.engine.manifest import Manifest, Statistics
-from skyquilt.engine.report.facts import group_left_out, master_sentence, story, table_columns
+from skyquilt.engine.report.facts import (
+    group_left_out,
+    magnitude_rows,
+    master_sentence,
+    sky_sentence,
+    story,
+    table_columns,
+)
 from skyquilt.engine.report.frame_table import frame_table
 from skyquilt.engine.report.plots import FIGURES, plot_svg
 from skyquilt.engine.report.style import STYLE
@@ -76,7 +83,7 @@ def _warnings(manifest: Manifest) -> str:
 def _stack(manifest: Manifest, thumbnail_png: bytes | None) -> str:
     parts = []
     if manifest.statistics:
-        parts.append(_cards(manifest.statistics))
+        parts.append(_cards(manifest.statistics, manifest))
     if thumbnail_png:
         data = base64.b64encode(thumbnail_png).decode("ascii")
         name = escape(manifest.target or manifest.group, quote=True)
@@ -88,7 +95,7 @@ def _stack(manifest: Manifest, thumbnail_png: bytes | None) -> str:
     return "".join(parts) or "<p>No figures were recorded.</p>"
 
 
-def _cards(statistics: Statistics) -> str:
+def _cards(statistics: Statistics, manifest: Manifest) -> str:
     gain = _mean(statistics.snr_gain)
     sharper = (
         f"one frame, resampled likewise: {amount(statistics.reference_fwhm_px)} px; "
@@ -122,6 +129,11 @@ def _cards(statistics: Statistics) -> str:
             f"{amount(statistics.rotation_range_deg)}°",
         ),
     ]
+    if manifest.sky is not None and manifest.sky.solved:
+        place = sky_sentence(manifest.sky)
+        cards.append(("On the sky", f"{amount(manifest.sky.scale_arcsec)} arcsec/px", place))
+    if manifest.photometry is not None:
+        cards += [(name, values, manifest.photometry.catalogue) for name, values in magnitude_rows(manifest.photometry)]
     inner = "".join(
         f'<div class="card"><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd>'
         f'<dd class="more">{escape(more)}</dd></div>'
