@@ -19,7 +19,7 @@ _REACH_FWHM = 1.0
 _LEAST_REACH_PX = 2.0
 _ALONE_FWHM = 4.0  # apertures of the fluxes reach two FWHM
 _EDGE_PX = 8.0
-_MOST_STARS = 5000
+_MOST_STARS = 1000
 
 
 class ChannelPhotometry(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,15 +15,17 @@ from skyquilt.engine.light import Light
 from skyquilt.engine.manifest import SkyRecord
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.sampling import Sampling
-from skyquilt.engine.solving import SkySolver, hints_of
-from skyquilt.steps import solve
+
+if TYPE_CHECKING:  # the solver is loaded when it is needed, beside the integration
+    from skyquilt.engine.solving import SkySolver
+    from skyquilt.steps import solve
 
 __all__ = ["Placement", "SkyPlacer", "canvas_grid", "sky_record"]
 
 _GRID = 7  # points a side at which two frames are compared over the sky
 _NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
-Placement = solve.Solution | solve.NoSolution
+Placement: TypeAlias = "solve.Solution | solve.NoSolution"
 
 
 @dataclass(eq=False)
@@ -52,6 +55,8 @@ class SkyPlacer:
 
     def placement(self, light: Light) -> Placement:
         """Return where a measured frame lies, or why that is not known."""
+        from skyquilt.steps import solve
+
         if self.recipe.solve == "off":
             return solve.NoSolution("it was not asked for (--solve off)")
         self.begin(light)
@@ -67,11 +72,16 @@ class SkyPlacer:
     def solver(self) -> SkySolver:
         """The catalogue and, if need be, the index of the whole sky, opened at first use."""
         if self._solver is None:
+            from skyquilt.engine.solving import SkySolver
+
             own = Path(self.recipe.catalogue) if self.recipe.catalogue else None
             self._solver = SkySolver(own, self.cache_folder, self.listener)
         return self._solver
 
     def _solve(self, light: Light) -> Placement:
+        from skyquilt.engine.solving import hints_of
+        from skyquilt.steps import solve
+
         assert light.measurement is not None, "a frame that is placed has been measured"
         measured, meta = light.measurement, light.file.meta
         hints = hints_of(meta)
@@ -89,6 +99,8 @@ class SkyPlacer:
         From pixel to sky to pixel, for two gnomonic pictures, is a homography; it is fitted to 7 x 7 points of the
         frame, which takes in what distortion there is. The registration carries no pairs.
         """
+        from skyquilt.steps import solve
+
         here, there = self.placement(light), self.placement(reference)
         if isinstance(there, solve.NoSolution):
             return solve.NoSolution(f"the reference could not be placed on the sky: {there.reason}")
@@ -128,6 +140,8 @@ def _overlap(transform: Transform, grid: SkyGrid, reference: SkyGrid) -> bool:
 
 def canvas_grid(placement: Placement, sampling: Sampling, canvas: Box) -> SkyGrid | None:
     """Return the coordinates of the canvas from those of the reference's full frame; None where they are not known."""
+    from skyquilt.steps import solve
+
     if isinstance(placement, solve.NoSolution):
         return None
     wcs = placement.wcs.scaled(1.0 / sampling.cell).shifted(canvas.x0, canvas.y0)
@@ -138,6 +152,8 @@ def canvas_grid(placement: Placement, sampling: Sampling, canvas: Box) -> SkyGri
 
 def sky_record(placement: Placement, grid: SkyGrid | None) -> SkyRecord:
     """Return what the manifest says of the place of the canvas."""
+    from skyquilt.steps import solve
+
     if isinstance(placement, solve.NoSolution):
         return SkyRecord(solved=False, reason=placement.reason)
     assert grid is not None, "what is placed has a grid"

@@ -92,7 +92,7 @@ def publish(run: GroupRun, arrangement: Arrangement, canvas: Canvas) -> StackRes
         if grid is not None:
             magnitudes.append(measure_stack(run, arrangement, grid, preview))
 
-    tasks = (pictures, statistics, photometry, maps, linear, masters)
+    tasks = (photometry, pictures, statistics, maps, masters, linear)
     run.listener(Event("phase", "products", total=len(tasks)))
     n_writers = arrangement.plan.n_writers
     for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=n_writers), start=1):

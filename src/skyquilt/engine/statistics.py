@@ -14,7 +14,6 @@ from skyquilt.engine.photometry import Photometry, measure_photometry
 from skyquilt.engine.products import Preview
 from skyquilt.engine.run import Arrangement, GroupRun
 from skyquilt.engine.sampling import FrameLostError, sample_variances, sampler_of
-from skyquilt.engine.solving import hints_of
 from skyquilt.steps import quality, stars
 
 __all__ = ["describe_stack", "measure_stack", "rejected_shares"]
@@ -69,6 +68,8 @@ def describe_stack(run: GroupRun, arrangement: Arrangement, canvas: Canvas, prev
 
 def measure_stack(run: GroupRun, arrangement: Arrangement, grid: SkyGrid, preview: Preview) -> Photometry:
     """Return zero points, depth and sky of the middle of a stack that has been placed on the sky."""
+    from skyquilt.engine.solving import hints_of  # loaded where a stack is placed
+
     box = _middle(preview.shape, _MEASURED_PX)
     pixels = np.stack([preview.cropped(box, channel) for channel in range(preview.shape[0])])
     reference = arrangement.reference

@@ -309,9 +309,9 @@ def _winsorized_scale(block: F32, n_rows: int, low: Any, high: Any, count: Any, 
     upper, upper_squares = _clamped_sums(block, last, n_rows, low, high, zero - infinity, infinity)
     total, squares = lower + middle + upper, lower_squares + middle_squares + upper_squares
     scale = square_root(larger((squares - total * (total * inverse_count)) * inverse_freedom, zero))
-    settled = ~(scale > zero)
+    settled, before = ~(scale > zero), scale
     is_ordinary = first < last and not any_true((bottom < low) | (top > high))
-    for _ in range(_WINSORIZED_STEPS):
+    for step in range(_WINSORIZED_STEPS):
         reach = splat(_HUBER) * scale
         floor, ceiling = centre - reach, centre + reach
         inner, inner_squares = middle, middle_squares
@@ -325,7 +325,13 @@ def _winsorized_scale(block: F32, n_rows: int, low: Any, high: Any, count: Any, 
         deviation = square_root(larger((squares - total * (total * inverse_count)) * inverse_freedom, zero))
         drawn = splat(_WINSORIZED_BIAS) * deviation
         close = magnitude(drawn - scale) <= splat(_WINSORIZED_TOLERANCE) * scale
-        scale = pick(settled, scale, drawn)
+        following = drawn
+        if step & 1 == 1:
+            jump = drawn - (drawn - scale) * (drawn - scale) / ((drawn - scale) - (scale - before))
+            is_near = (jump > splat(0.5) * drawn) & (jump < splat(2.0) * drawn)
+            following = pick(is_near & ~close, jump, drawn)
+        before = scale
+        scale = pick(settled, scale, following)
         settled = settled | close
         if not any_true(~settled):
             break

@@ -92,23 +92,29 @@ def keep_winsorized(samples: ArrayLike, low: float, high: float, max_iterations:
     Accept what lies near the median, by the scale of samples that are drawn in.
 
     The scale starts as the standard deviation; samples beyond 1.5 of it about the median are drawn in to that distance,
-    and 1.134 times the standard deviation of the result is the new scale, until it changes by less than 0.05 %. What
-    lies beyond the limits is rejected, and all is done again with the rest. For n samples the limits widen by
-    `limits.widenings`.
+    and 1.134 times the standard deviation of the result is the new scale, until it changes by less than 0.05 %; every
+    second step, the limit to which the last three scales tend is taken for the next one. What lies beyond the limits is
+    rejected, and all is done again with the rest. For n samples the limits widen by `limits.widenings`.
 
-    Source: Huber 1981, Robust Statistics, as PixInsight's ImageIntegration uses it.
+    Source: Huber 1981, Robust Statistics, as PixInsight's ImageIntegration uses it; the limit of a sequence by Aitken
+    1926, Proc. R. Soc. Edinburgh 46, 289.
     """
     kept = np.asarray(samples, dtype=np.float64)
     x = kept
     interval = (-np.inf, np.inf)
     for _ in range(max_iterations):
         centre, sigma = float(np.median(kept)), _deviation(kept)
-        for _ in range(10):
+        before = sigma
+        for step in range(10):
             if sigma == 0:
                 break
             drawn = 1.134 * _deviation(np.clip(kept, centre - 1.5 * sigma, centre + 1.5 * sigma))
             settled = abs(drawn - sigma) <= 0.0005 * sigma
-            sigma = drawn
+            following, bend = drawn, (drawn - sigma) - (sigma - before)
+            if step % 2 == 1 and not settled and bend != 0:
+                jump = drawn - (drawn - sigma) ** 2 / bend
+                following = jump if 0.5 * drawn < jump < 2.0 * drawn else drawn
+            before, sigma = sigma, following
             if settled:
                 break
         sigma *= float(widenings("winsorized", len(x))[len(kept)])

@@ -43,8 +43,8 @@ def background_noise(plane: F32, binning: int = 1) -> float:
     if binning == 1:
         means = plane[rows].astype(np.float64)
     else:
-        cut = plane[: height * binning, : width * binning].reshape(height, binning, width, binning)[rows]
-        means = cut.mean(axis=(1, 3), dtype=np.float64)
+        bands = plane[: height * binning, : width * binning].reshape(height, binning, width * binning)[rows]
+        means = bands.sum(axis=1, dtype=np.float64).reshape(len(rows), width, binning).sum(axis=2) / binning**2
     with np.errstate(invalid="ignore"):
         difference = means[:, distance:-distance] - 0.5 * (means[:, : -2 * distance] + means[:, 2 * distance :])
     known = difference[np.isfinite(difference)]
