@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from skyquilt.core import Listener, silent
-from skyquilt.engine import Recipe, RunOptions, RunResult, SkySolver, Solved, SolveRequest, stack_session
+from skyquilt.engine import Recipe, RunOptions, RunResult, stack_session
 from skyquilt.errors import UsageError
+
+if TYPE_CHECKING:
+    from skyquilt.engine import Solved
 
 __all__ = ["make_recipe", "solve", "stack"]
 
@@ -110,6 +113,8 @@ def solve(
     UnreadableFrame
         If the file is no image.
     """
+    from skyquilt.engine import SkySolver, SolveRequest
+
     known = {field.name for field in fields(SolveRequest)}
     if unknown := sorted(set(request) - known):
         raise UsageError(f"{unknown[0]} is no setting of a solve", f"known: {', '.join(sorted(known))}")
