@@ -48,7 +48,7 @@ def photometry(channels: str, **changes: object) -> Photometry:
         "saturation_adu": FULL,
         "has_pedestal": False,
     }
-    return measure_photometry(picture(channels), WCS, open_catalogue(), **(settings | changes))  # type: ignore[arg-type]
+    return measure_photometry(picture(channels), picture(channels).shape, WCS, open_catalogue(), **(settings | changes))  # type: ignore[arg-type]
 
 
 def test_the_figures_of_every_channel_are_those_that_were_drawn() -> None:
@@ -77,13 +77,13 @@ def test_pixels_that_hold_a_pedestal_say_nothing_of_the_sky() -> None:
 def test_an_image_without_stars_or_without_coordinates_that_fit_says_why() -> None:
     blank = np.full((1, 200, 200), 0.01, np.float32)
     (channel,) = measure_photometry(
-        blank, WCS, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH, saturation_adu=FULL,
+        blank, blank.shape, WCS, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH, saturation_adu=FULL,
         has_pedestal=False,
     ).channels  # fmt: skip
     assert channel.zero_point_mag is None and channel.reason == "no stars were found in the image"
     off = Wcs((100.0, 40.0), WCS.crpix0, WCS.cd)
     (channel,) = measure_photometry(
-        picture("G"), off, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH,
+        picture("G"), picture("G").shape, off, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH,
         saturation_adu=FULL, has_pedestal=False,
     ).channels  # fmt: skip
     assert channel.zero_point_mag is None and "stars of the catalogue" in (channel.reason or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -60,7 +61,8 @@ class Photometry(BaseModel):
 
 
 def measure_photometry(
-    pixels: F32,
+    planes: Iterable[F32],
+    shape: tuple[int, int, int],
     wcs: Wcs,
     catalogue: Catalogue,
     *,
@@ -75,8 +77,9 @@ def measure_photometry(
 
     Parameters
     ----------
-    pixels : float32 (c, y, x), in the unit of the image
-        Linear; not finite where nothing was exposed.
+    planes : iterable of float32 (y, x), in the unit of the image
+        Its channels, one after the other, so that only one has to be held; linear, not finite where nothing was exposed.
+    shape : (c, y, x)
     wcs : Wcs
         Of these pixels.
     adu_per_unit : float
@@ -90,13 +93,13 @@ def measure_photometry(
     has_pedestal : bool
         Whether the pixels still hold bias or dark current: then nothing is said of the sky.
     """
-    n_channels, height, width = pixels.shape
+    n_channels, height, width = shape
     grid = SkyGrid(wcs, width, height)
     entries = catalogue.cone(*grid.centre_deg, grid.radius_deg, epoch_year=epoch_year)
     entries = entries.take(grid.holds(*wcs.to_pixels(entries.ra_deg, entries.dec_deg), margin_px=_EDGE_PX))
     names = _NAMES.get(n_channels, tuple(str(k + 1) for k in range(n_channels)))
     channels = []
-    for name, channel in zip(names, pixels, strict=True):
+    for name, channel in zip(names, planes, strict=True):
         plane = _filled(channel) * np.float32(adu_per_unit)
         channels.append(_measure(name, plane, wcs, entries, exposure_s, saturation_adu, has_pedestal))
     return Photometry(

@@ -190,7 +190,7 @@ def _product_memory(canvas: Box, tile: tuple[int, int], sampling: Sampling, reci
     looks = _BYTES_PER_MEASURED_PIXEL * min(canvas.n_pixels, _MEASURED_PIXELS)
     tasks = [values, max(values + looks, band)]
     if recipe.solve != "off":
-        tasks.append(values + 4 * c * min(canvas.n_pixels, _MEASURED_PIXELS) + looks)
+        tasks.append(values + looks)
     if recipe.maps:
         tasks.append(band)
     if recipe.quicklook:

@@ -71,11 +71,11 @@ def measure_stack(run: GroupRun, arrangement: Arrangement, grid: SkyGrid, previe
     from skyquilt.engine.solving import hints_of  # loaded where a stack is placed
 
     box = _middle(preview.shape, _MEASURED_PX)
-    pixels = np.stack([preview.cropped(box, channel) for channel in range(preview.shape[0])])
     reference = arrangement.reference
     frames = len(run.kept) if run.recipe.combine == "sum" else 1
     return measure_photometry(
-        pixels,
+        (preview.cropped(box, channel) for channel in range(preview.shape[0])),
+        (preview.shape[0], *box.shape),
         grid.wcs.shifted(box.x0, box.y0),
         run.placer.solver.catalogue,
         adu_per_unit=1.0 if run.recipe.unit == "adu" else run.full_scale_adu,
