@@ -77,14 +77,14 @@ def test_pixels_that_hold_a_pedestal_say_nothing_of_the_sky() -> None:
 def test_an_image_without_stars_or_without_coordinates_that_fit_says_why() -> None:
     blank = np.full((1, 200, 200), 0.01, np.float32)
     (channel,) = measure_photometry(
-        blank, blank.shape, WCS, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH, saturation_adu=FULL,
-        has_pedestal=False,
+        blank, blank.shape, WCS, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH,
+        saturation_adu=FULL, has_pedestal=False,
     ).channels  # fmt: skip
     assert channel.zero_point_mag is None and channel.reason == "no stars were found in the image"
     off = Wcs((100.0, 40.0), WCS.crpix0, WCS.cd)
     (channel,) = measure_photometry(
-        picture("G"), picture("G").shape, off, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE, epoch_year=EPOCH,
-        saturation_adu=FULL, has_pedestal=False,
+        picture("G"), picture("G").shape, off, open_catalogue(), adu_per_unit=FULL, exposure_s=EXPOSURE,
+        epoch_year=EPOCH, saturation_adu=FULL, has_pedestal=False,
     ).channels  # fmt: skip
     assert channel.zero_point_mag is None and "stars of the catalogue" in (channel.reason or "")
 

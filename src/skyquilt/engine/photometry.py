@@ -78,7 +78,8 @@ def measure_photometry(
     Parameters
     ----------
     planes : iterable of float32 (y, x), in the unit of the image
-        Its channels, one after the other, so that only one has to be held; linear, not finite where nothing was exposed.
+        Its channels, one after the other, so that only one has to be held; linear, not finite where nothing was
+        exposed.
     shape : (c, y, x)
     wcs : Wcs
         Of these pixels.

@@ -19,20 +19,21 @@ __all__ = ["frame_threads", "make_plan"]
 
 # (width, height) from large to small; wide enough for whole cache lines, high enough for small halos
 _TILES = ((256, 256), (256, 128), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
+_TILES_A_THREAD = 4  # at least, where the canvas is large enough: the last ones leave threads without work
 _LEAST_CUBE_PIXELS = 1024
 _RESERVE = 15_000_000  # kernels that are still to be loaded, headers, what the allocator keeps for itself
 _KERNELS = 50_000_000  # the compiler's library and the kernels, before the first frame is looked at
 _BYTES_PER_FRAME_PIXEL = 8  # a whole frame, calibrated and looked at by one thread
 _BYTES_PER_PLANE_PIXEL = 40  # masters, what calibrates a frame, and the search for defects
-_SCRATCH_PER_PIXEL = 64  # source box, debayered and interleaved, with its halo
+_SCRATCH_PER_PIXEL = 24  # source box, debayered and interleaved, with its halo
 _SWEEP_FRAMES = 33  # the seeds, and the frame that passes
 _SWEEP_BYTES_PER_VALUE = 120  # running sums, limits and counts in float64
 _BANDS_HELD = 4  # one in use, the next one read, put together and brought to its unit
 _HELD_SHARE = 0.5  # of the budget that products may take to read the canvas once for all of them
 _MEASURED_PIXELS = 2048 * 2048  # the middle of the stack, of which the statistics are made
 _BYTES_PER_MEASURED_PIXEL = 16
-_NS_PER_SAMPLE = 12.0
-_NS_PER_PIXEL_MEASURED = 12.0
+_NS_PER_SAMPLE = 9.0
+_NS_PER_PIXEL_MEASURED = 14.0
 
 
 def frame_threads(budget: int, frame_pixels: int, n_threads: int) -> int:
@@ -89,7 +90,7 @@ def make_plan(
     once ("cube") does not depend on the number of threads, so that neither do the pixels.
     """
     held = resident_memory() + _RESERVE
-    choice = _choose_tile(n_frames, sampling, recipe, canvas.width, budget - held, n_threads)
+    choice = _choose_tile(n_frames, sampling, recipe, canvas, budget - held, n_threads)
     if choice is None:
         least = "cube" if recipe.schedule == "cube" else "sweep"
         needed = held + _tile_memory(least, n_frames, sampling, recipe, _TILES[-1])
@@ -106,7 +107,7 @@ def make_plan(
     writing += values * holds_values
     pixels = canvas.n_pixels
     c = sampling.n_channels
-    n_tiles = -(-canvas.width // tile[0]) * -(-canvas.height // tile[1])
+    n_tiles = _n_tiles(canvas, tile)
     samples = n_frames * pixels * c
     seconds = 1.0 + 1e-9 * (_NS_PER_SAMPLE * samples + _NS_PER_PIXEL_MEASURED * n_frames * frame_pixels) / n_threads
     plan = Plan(
@@ -148,25 +149,40 @@ def _sentences(plan: Plan, sampling: Sampling) -> list[str]:
 
 
 def _choose_tile(
-    n_frames: int, sampling: Sampling, recipe: Recipe, width: int, room: int, n_threads: int
+    n_frames: int, sampling: Sampling, recipe: Recipe, canvas: Box, room: int, n_threads: int
 ) -> tuple[str, tuple[int, int], int] | None:
-    """Return the schedule, the largest tile and the most threads that fit; threads count more than the tile's size."""
+    """
+    Return the schedule, the tile and the most threads that fit; threads count more than the tile's size.
+
+    The tile is the largest of which there are some for every thread and with which the products, written by rows of
+    tiles, fit as well.
+    """
     schedules = ("cube", "sweep") if recipe.schedule == "auto" else (recipe.schedule,)
     for schedule in schedules:
         least = _LEAST_CUBE_PIXELS if schedule == "cube" and recipe.schedule == "auto" else 0
-        tiles = [_without_slivers(tile, width) for tile in _TILES]
+        tiles = [_without_slivers(tile, *canvas.shape) for tile in _TILES]
         sizes = [(tile, _tile_memory(schedule, n_frames, sampling, recipe, tile)) for tile in tiles]
         for n in range(n_threads, 0, -1):
             fitting = [tile for tile, size in sizes if n * size <= room and tile[0] * tile[1] >= least]
+            published = [tile for tile in fitting if max(_product_memory(canvas, tile, sampling, recipe)) <= room]
+            shared = [tile for tile in published if _n_tiles(canvas, tile) >= _TILES_A_THREAD * n]
             if fitting:
-                return schedule, fitting[0], n
+                return schedule, (shared or published[-1:] or fitting)[0], n
     return None
 
 
-def _without_slivers(tile: tuple[int, int], width: int) -> tuple[int, int]:
-    """Return a tile about as wide, in steps of 16 px, of which a whole number fills the width as well as it can."""
+def _n_tiles(canvas: Box, tile: tuple[int, int]) -> int:
+    return -(-canvas.width // tile[0]) * -(-canvas.height // tile[1])
+
+
+def _without_slivers(tile: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+    """
+    Return a tile about as wide, in steps of 16 px, of which a whole number fills the width as well as it can.
+
+    It is no higher than the canvas, in such steps.
+    """
     n = max(1, round(width / tile[0]))
-    return max(16, -(-width // (16 * n)) * 16), tile[1]
+    return max(16, -(-width // (16 * n)) * 16), min(tile[1], -(-height // 16) * 16)
 
 
 def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recipe, tile: tuple[int, int]) -> int:
@@ -178,7 +194,7 @@ def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recip
     work = integrate.tile_bytes(n_held, sampling.n_channels, weight_channels, pixels, settings)
     if schedule == "sweep":
         work += _SWEEP_BYTES_PER_VALUE * pixels * sampling.n_channels
-    waiting = 3 * tile_bytes_on_disk(pixels, sampling.n_channels)
+    waiting = 2 * tile_bytes_on_disk(pixels, sampling.n_channels)
     return work + _SCRATCH_PER_PIXEL * 2 * pixels + waiting
 
 
@@ -188,7 +204,7 @@ def _product_memory(canvas: Box, tile: tuple[int, int], sampling: Sampling, reci
     band_pixels = canvas.width * min(tile[1], canvas.height)
     values, band = _BANDS_HELD * 4 * c * band_pixels, _BANDS_HELD * tile_bytes_on_disk(band_pixels, c)
     looks = _BYTES_PER_MEASURED_PIXEL * min(canvas.n_pixels, _MEASURED_PIXELS)
-    tasks = [values, max(values + looks, band)]
+    tasks = [values, values + looks]
     if recipe.solve != "off":
         tasks.append(values + looks)
     if recipe.maps:
