@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,9 @@ import numpy as np
 import pytest
 
 from skyquilt import stack
-from skyquilt.core import F32, Box, Cfa
-from skyquilt.engine import Recipe, budget, planning
-from skyquilt.engine.planning import make_plan
+from skyquilt.core import F32
+from skyquilt.engine import budget, planning
 from skyquilt.engine.result import StackResult
-from skyquilt.engine.sampling import choose_sampling
-from skyquilt.errors import NotEnoughMemory
 from skyquilt.io.fits import data_hash, frame_source, open_frame
 from skyquilt.testing.sky import Scenario
 
@@ -87,33 +84,3 @@ def read_pixels(path: Path) -> F32:
     pixels = pixels.copy()
     pixels[:, ~mask] = np.nan
     return pixels
-
-
-def budgets_of_three_tiles(scenario: Scenario, schedule: str, n_threads: int) -> dict[int, tuple[int, int]]:
-    """Return three budgets that lead to three different tiles, when the program holds `HELD`."""
-    found: dict[tuple[int, int], int] = {}
-    sampling = choose_sampling(Recipe(), Cfa(scenario.cfa or "RGGB"), 1, is_rotated=True)
-    with steady():
-        for amount in _ladder():
-            try:
-                plan = make_plan(
-                    "small",
-                    scenario.n_frames,
-                    scenario.width * scenario.height,
-                    sampling,
-                    Box(0, 0, scenario.width, scenario.height),
-                    Recipe(schedule=schedule),
-                    budget=amount,
-                    n_threads=n_threads,
-                    calibration_table=[],
-                )
-            except NotEnoughMemory:
-                continue
-            found.setdefault(plan.tile, amount)
-    tiles = sorted(found, key=lambda tile: tile[0] * tile[1])
-    assert len(tiles) >= 3, f"only {tiles}"
-    return {found[tile]: tile for tile in (tiles[0], tiles[len(tiles) // 2], tiles[-1])}
-
-
-def _ladder() -> Iterable[int]:
-    return range(HELD + 65_000_000, HELD + 400_000_000, 500_000)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import numpy as np
 import pytest
-from small_session import SMALL, budgets_of_three_tiles, product_hashes, read_pixels, stack_one
+from small_session import SMALL, product_hashes, read_pixels, stack_one, steady
 
 from skyquilt import stack
 from skyquilt.core import Box
@@ -49,14 +49,19 @@ def test_threads_and_repetition_leave_every_bit_of_every_product(
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_three_memory_budgets_cut_other_tiles_with_the_same_bits(
-    small_session: Path, tmp_path: Path, reference: dict[str, dict[str, str]], schedule: str, steady_memory: None
+@pytest.mark.parametrize(("budget", "tile"), [("320MB", (64, 16)), ("360MB", (128, 64)), ("500MB", (240, 208))])
+def test_three_memory_budgets_and_tilings_give_the_same_bits(
+    small_session: Path,
+    tmp_path: Path,
+    reference: dict[str, dict[str, str]],
+    schedule: str,
+    budget: str,
+    tile: tuple[int, int],
 ) -> None:
-    for budget, tile in budgets_of_three_tiles(SMALL, schedule, 8).items():
-        out = tmp_path / str(budget)
-        result = stack(small_session, out, schedule=schedule, threads=8, memory=budget)
-        assert (result.plans[0].tile, result.plans[0].schedule) == (tile, schedule)
-        assert product_hashes(out) == reference[schedule]
+    with steady(tile):
+        result = stack(small_session, tmp_path, schedule=schedule, threads=8, memory=budget)
+    assert (result.plans[0].tile, result.plans[0].schedule) == (tile, schedule)
+    assert product_hashes(tmp_path) == reference[schedule]
 
 
 def test_a_cache_that_is_thrown_away_or_damaged_changes_nothing(

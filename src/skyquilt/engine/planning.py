@@ -19,7 +19,7 @@ __all__ = ["frame_threads", "make_plan"]
 
 # (width, height) from large to small; wide enough for whole cache lines, high enough for small halos
 _TILES = ((256, 256), (256, 128), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
-_TILES_A_THREAD = 4  # at least, where the canvas is large enough: the last ones leave threads without work
+_TILES_A_THREAD = 2  # at least, where the canvas is large enough: the last ones leave threads without work
 _LEAST_CUBE_PIXELS = 1024
 _RESERVE = 15_000_000  # kernels that are still to be loaded, headers, what the allocator keeps for itself
 _KERNELS = 50_000_000  # the compiler's library and the kernels, before the first frame is looked at
