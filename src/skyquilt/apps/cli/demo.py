@@ -61,6 +61,7 @@ def _make_frames(folder: Path, n_frames: int, listener: Any) -> None:
 
     scenario = Scenario(
         device="seestar",
+        target="M 31",
         n_frames=n_frames,
         width=540,
         height=960,
