@@ -28,6 +28,7 @@ _ROUNDS = 5
 _FIRST_RADIUS = 5.0  # px
 _LEAST_RADIUS = 1.5
 _REACH = 4.5  # of the typical residual
+_MOST_SHRUNK = 0.5  # what the refinement may make of the scale of an idea
 _MARGIN = 1.08  # of the frame's radius: catalogue stars just outside help a distorted edge
 _CELLS = 3
 _LEAST_CELLS = 7  # of the 3 x 3 that matched stars must cover before a distortion is believed
@@ -124,6 +125,8 @@ def confirm(row: F64, plane: Plane, frame: Frame, trials: Trials) -> tuple[Solut
     n = min(len(frame), _REFINED_STARS)
     x, y = frame.stars.x, frame.stars.y
     refine_similarity(x[:n], y[:n], grid.x, grid.y, *grid.cells, _REFINE, row)
+    if not _MOST_SHRUNK < float(np.hypot(row[0], row[1])) < 1.0 / _MOST_SHRUNK:
+        return None, Proof(0, 0, 0.0)  # all stars drawn together onto one
     u, v = _apply(row, x, y)
     inside = _n_inside(local, row, frame)
     mirrored = bool(row[4] > 0)
