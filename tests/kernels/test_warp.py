@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skyquilt.core import F32, F64
+from skyquilt.core import F32, F64, I32, Box, Normalisation, Transform
 from skyquilt.kernels.backend import exact_kernel
 from skyquilt.kernels.warp import find_footprint
 from skyquilt.kernels.warp_prepare import INFLUENCE, has_saturated, mirror_into
-from skyquilt.kernels.warp_simd import window1x2, window1x4, window1x6, window4x2, window4x4, window4x6
+from skyquilt.kernels.warp_simd import (
+    window1x2,
+    window1x4,
+    window1x6,
+    window4x2,
+    window4x4,
+    window4x4_of_four,
+    window4x6,
+)
 from skyquilt.kernels.warp_table import KERNEL_TAPS, KERNELS, N_PHASES, gaussian_table, kernel_table
+from skyquilt.steps.resample import NodeGrid
 
 
 @exact_kernel
@@ -137,3 +146,33 @@ def test_a_pixel_has_all_influence_on_itself_and_less_further_off() -> None:
         assert table.max() == 1
         assert (table[2, 2:] == np.sort(table[2, 2:])[::-1]).all()
         np.testing.assert_array_equal(table, table.T)
+
+
+@exact_kernel
+def run_four(pixels: F32, where: I32, stride: int, table: F32, across: I32, down: I32, four: F32, single: F32) -> None:
+    window4x4_of_four(pixels, where, stride, table, across, down, 1, four, 0)
+    for k in range(4):
+        window4x4(pixels, where[k + 1], stride, table, across[k + 1], down[k + 1], single, 4 * k)
+
+
+def test_four_windows_at_once_are_those_of_one_after_the_other() -> None:
+    rng = np.random.default_rng(6)
+    pixels = rng.normal(1000, 100, (12, 15, 4)).astype(np.float32).ravel()
+    table = kernel_table("least_squares").ravel()
+    where = (4 * (15 * rng.integers(0, 8, 5) + rng.integers(0, 11, 5))).astype(np.int32)
+    across, down = ((4 * rng.integers(0, N_PHASES + 1, 5)).astype(np.int32) for _ in range(2))
+    four, single = np.zeros(16, np.float32), np.zeros(16, np.float32)
+    run_four(pixels, where, 60, table, across, down, four, single)
+    np.testing.assert_array_equal(four, single)
+
+
+def test_the_nodes_of_a_linear_map_are_the_map() -> None:
+    matrix = np.array([[1.01, -0.02, 3.5], [0.03, 0.98, -7.25], [1e-6, -2e-6, 1.0]])
+    surface = np.array([[5.0, 1.0, -2.0, 0.5, 0.25, -0.125], [1.0, 0.0, 0.0, 0.0, 0.0, 3.0]])
+    normalisation = Normalisation(np.ones(2), surface, (100.0, 50.0), 80.0, 1.0)
+    to_frame = Transform.from_matrix(matrix, "homography")
+    grid = NodeGrid(to_frame, 2, normalisation)
+    x, y = np.meshgrid(np.arange(-2.0, 5.0) * 16, np.arange(3.0, 9.0) * 16)
+    np.testing.assert_allclose(grid.cover(Box(-32, 48, 64, 128)), grid.evaluate(x, y), rtol=1e-13)
+    part = grid.cover(Box(0, 64, 48, 100))
+    np.testing.assert_array_equal(part, grid.cover(Box(-32, 48, 64, 128))[1:5, 2:6])
