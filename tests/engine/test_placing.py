@@ -15,6 +15,7 @@ import skyquilt as sq
 from skyquilt.core import Registration, Transform
 from skyquilt.core.sky import separation_deg
 from skyquilt.engine import align
+from skyquilt.errors import UsageError
 from skyquilt.steps import register
 from skyquilt.testing.sky import Truth
 
@@ -101,3 +102,9 @@ def test_a_frame_that_no_star_matches_is_placed_by_its_coordinates(
     x, y = np.array([100.0, 600.0, 350.0]), np.array([100.0, 200.0, 800.0])
     found, true = Transform.from_dict(placed[0].transform)(x, y), frame.transform.inverse()(x, y)
     assert np.abs(np.subtract(found, true)).max() < 0.5
+
+
+def test_a_catalogue_that_is_not_there_is_told_before_any_work(truth: Truth, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        stacked(truth.folder, tmp_path / "out", catalogue=str(tmp_path / "none.csv"))
+    assert not (tmp_path / "out").exists()

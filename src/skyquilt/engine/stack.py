@@ -32,7 +32,7 @@ from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, St
 from skyquilt.engine.run import SCRATCH, Arrangement, GroupRun
 from skyquilt.engine.sampling import FrameLostError, choose_sampling, is_rotated
 from skyquilt.engine.warmup import compile_kernels
-from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UnreadableFrame
+from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UnreadableFrame, UsageError
 from skyquilt.io.discover import discover
 from skyquilt.io.fits import frame_source
 from skyquilt.io.framelist import read_frame_list
@@ -82,6 +82,8 @@ def stack_session(
     recipe = recipe or Recipe()
     options = options or RunOptions()
     parse_framing(recipe.framing)
+    if recipe.catalogue is not None and not Path(recipe.catalogue).is_file():  # told now, not after the integration
+        raise UsageError(f"the catalogue {recipe.catalogue} does not exist", "give --catalogue a CSV or FITS table")
     known = load_transforms(options.load_transforms) if options.load_transforms else {}
     session, groups, strays = find_groups(root, recipe, listener, options.frame_list)
     compile_kernels(listener)
