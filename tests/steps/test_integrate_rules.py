@@ -153,3 +153,18 @@ def test_one_outlier_in_twelve_leaves_no_trace(rule: str, n_frames: int) -> None
     tile = integrate_cube(frames, Box.of_shape(20, 64), plain_terms(n_frames), IntegrateSettings(rule=rule))
     assert abs(float(tile.value.mean()) - 1000) < 4 * 30 / np.sqrt(n_frames * tile.value.size)
     assert (tile.rejected_high >= -(-n_frames // 12)).all()
+
+
+@pytest.mark.parametrize("rule", ["auto", "winsorized", "linear_fit", "esd"])
+@pytest.mark.parametrize("combine", ["mean", "median", "sum"])
+def test_frames_that_do_not_land_change_no_bit(rule: str, combine: str) -> None:
+    frames = noisy_frames(30, seed=3)
+    for k in range(0, 30, 3):
+        frames[k].weights[...] = 0
+    settings = IntegrateSettings(rule=rule, combine=combine)
+    box = Box(2, 1, 33, 8)
+    whole = integrate_cube(frames, box, plain_terms(30), settings)
+    landing = [k for k in range(30) if k % 3]
+    some = integrate_cube(frames, box, plain_terms(30), settings, landing=landing)
+    for name in ("value", "variance", "coverage", "n_used", "rejected_low", "frame_rejected", "frame_samples"):
+        assert np.array_equal(getattr(whole, name), getattr(some, name), equal_nan=True), name

@@ -23,6 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from skyquilt.engine.mosaic import NOT_OF_A_MOSAIC, MosaicRecipe
 from skyquilt.engine.recipe import PRESETS, Recipe
 from skyquilt.errors import BadInput, UsageError
 
@@ -60,14 +61,17 @@ class Layer:
     origin : str
         Where they were written, for `config show --origin` and for errors, e.g. "skyquilt.toml", "--preset best".
     values : dict
-        By field name of `Recipe`; not yet validated.
+        By field name of `Recipe` or `MosaicRecipe`; not yet validated.
     origins : dict
         A more exact place for single values ("--keep", "SKYQUILT_KEEP").
+    is_shared : bool
+        Whether it speaks to stacks and mosaics alike, so that what concerns only the other kind is passed over.
     """
 
     origin: str
     values: Mapping[str, Any]
     origins: Mapping[str, str] = field(default_factory=dict)
+    is_shared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +98,23 @@ def user_config_path(environment: Mapping[str, str] = os.environ) -> Path:
     return folder_of("skyquilt", appauthor=False) / CONFIG_NAME
 
 
-def recipe_groups() -> dict[str, str]:
+def recipe_groups(kind: type[Recipe] = Recipe) -> dict[str, str]:
     """Return the group of every setting, in the order of the recipe."""
     groups = {}
-    for name, info in Recipe.model_fields.items():
+    for name, info in kind.model_fields.items():
         extra = info.json_schema_extra
         groups[name] = str(extra["group"]) if isinstance(extra, dict) and "group" in extra else "other"
     return groups
 
 
-def settle(layers: Iterable[Layer]) -> Settled:
+def settle(layers: Iterable[Layer], kind: type[Recipe] = Recipe) -> Settled:
     """
     Lay the layers on the built-in values, the later the stronger, and validate the result.
+
+    Parameters
+    ----------
+    kind : type
+        `Recipe` or `MosaicRecipe`.
 
     Raises
     ------
@@ -113,21 +122,30 @@ def settle(layers: Iterable[Layer]) -> Settled:
         If a key does not exist or a value cannot be meant; the message names the key, the value and its origin.
     """
     values: dict[str, Any] = {}
-    origins = dict.fromkeys(Recipe.model_fields, "built-in")
+    origins = dict.fromkeys(kind.model_fields, "built-in")
     for layer in layers:
         for key, value in layer.values.items():
             origin = layer.origins.get(key, layer.origin)
-            if key not in Recipe.model_fields:
+            if layer.is_shared and _is_of_the_other_kind(key, kind):
+                continue
+            if key not in kind.model_fields:
                 raise UsageError(
                     f"there is no setting {key} (written in {origin})",
-                    nearest(key, Recipe.model_fields) or "skyquilt config show lists the settings",
+                    nearest(key, kind.model_fields) or "skyquilt config show lists the settings",
                 )
-            values[key] = _as_written(key, value)
+            values[key] = _as_written(kind.model_fields[key].default, value)
             origins[key] = origin
     try:
-        return Settled(Recipe(**values), origins)
+        return Settled(kind(**values), origins)
     except ValidationError as error:
-        raise _usage_error(error, origins) from None
+        raise _usage_error(error, kind, origins) from None
+
+
+def _is_of_the_other_kind(key: str, kind: type[Recipe]) -> bool:
+    """Return whether a setting means something to stacks only, or to mosaics only, and this is the other."""
+    if kind is MosaicRecipe:
+        return key in NOT_OF_A_MOSAIC
+    return key in MosaicRecipe.model_fields and key not in Recipe.model_fields
 
 
 def gather_layers(
@@ -208,7 +226,7 @@ def _toml_layer(path: Path, origin: str) -> Layer:
         raise BadInput(f"{path} is not a settings file: {error}", "see docs/reference/recipe.md") from error
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    groups = recipe_groups()
+    groups = recipe_groups(MosaicRecipe)  # which has those of a stack as well
     values: dict[str, Any] = {}
     for key, value in document.items():
         if not isinstance(value, dict):
@@ -245,11 +263,10 @@ def _environment_layer(environment: Mapping[str, str]) -> Layer:
     return Layer("environment", values, origins)
 
 
-def _as_written(key: str, value: Any) -> Any:
+def _as_written(default: Any, value: Any) -> Any:
     """Bring text from flags and the environment to what the field takes: "none" for no value, commas for lists."""
     if not isinstance(value, str):
         return value
-    default = Recipe.model_fields[key].default
     if default is None and value.strip().lower() == "none":
         return None
     if isinstance(default, tuple):
@@ -257,11 +274,13 @@ def _as_written(key: str, value: Any) -> Any:
     return value
 
 
-def _usage_error(error: ValidationError, origins: Mapping[str, str]) -> UsageError:
+def _usage_error(error: ValidationError, kind: type[Recipe], origins: Mapping[str, str]) -> UsageError:
     """Say in one sentence which value cannot be meant, and where it was written."""
     first = error.errors()[0]
-    key = str(first["loc"][0]) if first["loc"] else "the settings"
-    info = Recipe.model_fields.get(key)
+    if not first["loc"]:  # settings that contradict each other: the sentence names them
+        return UsageError(first["msg"].removeprefix("Value error, "), "skyquilt config show --origin tells where each is from")
+    key = str(first["loc"][0])
+    info = kind.model_fields.get(key)
     wrong = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     value = first["input"]
     return UsageError(

@@ -12,7 +12,17 @@ from pydantic import BaseModel, ConfigDict
 
 from skyquilt.engine.photometry import Photometry
 
-__all__ = ["FrameRecord", "Manifest", "MasterRecord", "OutputRecord", "SkyRecord", "Statistics"]
+__all__ = [
+    "FrameRecord",
+    "Manifest",
+    "MasterRecord",
+    "MosaicRecord",
+    "OutputRecord",
+    "OverlapRecord",
+    "PanelRecord",
+    "SkyRecord",
+    "Statistics",
+]
 
 SCHEMA_ID = "skyquilt.manifest"
 SCHEMA_VERSION = 1
@@ -28,7 +38,8 @@ class FrameRecord(_Record):
 
     `status` is "stacked" or "left_out"; a frame that is left out has `code`, `reason` and the `stage` that decided.
     Units: exposure in seconds, temperature in degrees C, noise and background in ADU, lengths in px, rotation in
-    degrees. `rejected_low` and `rejected_high` are the shares of the frame's samples that the rejection refused.
+    degrees. `rejected_low` and `rejected_high` are the shares of the frame's samples that the rejection refused. A frame of
+    a mosaic has the direction of its middle, its pointing (`panel`) and its coordinates in place of a transform.
     """
 
     file: str
@@ -60,6 +71,10 @@ class FrameRecord(_Record):
     shift_y_px: float | None = None
     rotation_deg: float | None = None
     transform: dict[str, Any] | None = None
+    ra_deg: float | None = None
+    dec_deg: float | None = None
+    panel: str | None = None
+    wcs: dict[str, Any] | None = None
     scale: list[float] | None = None
     surface: list[list[float]] | None = None
     weight: float | None = None
@@ -149,6 +164,67 @@ class SkyRecord(_Record):
     notes: list[str] = []
 
 
+class PanelRecord(_Record):
+    """
+    One pointing of a mosaic: frames that show about the same part of the sky.
+
+    Direction of its middle in degrees (ICRS); `transparency` is the median of its frames', 1 for the frame to which the
+    fluxes are referred.
+    """
+
+    name: str
+    ra_deg: float
+    dec_deg: float
+    n_frames: int
+    exposure_s: float | None
+    transparency: float | None = None
+
+
+class OverlapRecord(_Record):
+    """
+    Two pointings that share sky, and what the solution left between them.
+
+    `flux_ratio` is the ratio of the fluxes of their common stars after scaling, first over second; `sky_step_sigma` the
+    step of the sky between them over the noise of a pixel; `sky_step_before_sigma` that without any correction.
+    """
+
+    first: str
+    second: str
+    area_deg2: float
+    n_stars: int
+    flux_ratio: float | None = None
+    sky_step_sigma: float | None = None
+    sky_step_before_sigma: float | None = None
+
+
+class MosaicRecord(_Record):
+    """
+    What is particular to a mosaic.
+
+    Areas in square degrees, residuals per axis. `tie_rms_px` is that of stars seen by several frames about their common
+    place, `catalogue_rms_arcsec` that against the catalogue; `flux_rms` the relative scatter of common stars about the
+    photometric solution. `holes_deg2` is what the frames enclose but do not cover. `notes` tell of groups of frames that
+    no star or no sky ties to the others.
+    """
+
+    projection: str
+    covered_deg2: float
+    holes_deg2: float
+    n_holes: int
+    coverage_median_s: float | None
+    coverage_max_s: float | None
+    n_ties: int
+    tie_rms_px: float | None
+    catalogue_rms_arcsec: float | None
+    flux_rms: float | None
+    sky_rms_sigma: float | None
+    surface_order: int
+    distortion_order: dict[str, int] = {}
+    panels: list[PanelRecord]
+    overlaps: list[OverlapRecord]
+    notes: list[str] = []
+
+
 class Manifest(_Record):
     """
     The whole run. Everything above `environment` is the reproducible part: no clock, host or absolute path.
@@ -183,6 +259,7 @@ class Manifest(_Record):
     statistics: Statistics | None
     sky: SkyRecord | None = None
     photometry: Photometry | None = None
+    mosaic: MosaicRecord | None = None
     warnings: list[str]
     notes: list[str]
     outputs: list[OutputRecord] = []

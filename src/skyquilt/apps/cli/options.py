@@ -1,8 +1,8 @@
 """
-The options that stand for settings, made from the table of the recipe.
+The options that stand for settings, made from the tables of the recipes.
 
-The table (recipe_table.json) is written by ``python -m skyquilt.apps.cli.reference`` from the schema of `Recipe`, and a
-test holds the two equal: reading it costs a millisecond, importing the schema a tenth of a second, and --help must not
+The tables (recipe_table.json of a stack, mosaic_table.json of a mosaic) are written by ``python -m skyquilt.apps.cli.reference`` from the schemas, and a test
+holds them equal: reading it costs a millisecond, importing the schema a tenth of a second, and --help must not
 wait. Values travel as text; the recipe judges them, so a wrong one gets the same sentence wherever it is written.
 """
 
@@ -19,9 +19,18 @@ import click
 
 from skyquilt.errors import UsageError
 
-__all__ = ["TABLE", "GroupedCommand", "Setting", "chosen_settings", "recipe_options", "settings_table"]
+__all__ = [
+    "TABLES",
+    "GroupedCommand",
+    "Setting",
+    "chosen_settings",
+    "mosaic_options",
+    "recipe_options",
+    "settings_table",
+]
 
-TABLE = Path(__file__).with_name("recipe_table.json")
+TABLES = {"stack": "recipe_table.json", "mosaic": "mosaic_table.json"}
+"""Files beside this module, by the kind of recipe."""
 
 _ALSO = {"max_iterations": "--maxiters", "threads": "--workers"}
 _PREFIX = "set_"
@@ -62,7 +71,9 @@ class GroupedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of the command itself, then those of each group of settings."""
-        headings = {_PREFIX + setting.name: f"Settings: {setting.group}" for setting in settings_table()}
+        headings = {
+            _PREFIX + setting.name: f"Settings: {setting.group}" for kind in TABLES for setting in settings_table(kind)
+        }
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
@@ -74,15 +85,24 @@ class GroupedCommand(click.Command):
 
 
 @cache
-def settings_table() -> tuple[Setting, ...]:
-    """Return the settings of the recipe in its order."""
-    rows = json.loads(TABLE.read_text("utf-8"))
+def settings_table(kind: str = "stack") -> tuple[Setting, ...]:
+    """Return the settings of a kind of recipe in its order."""
+    rows = json.loads(Path(__file__).with_name(TABLES[kind]).read_text("utf-8"))
     return tuple(Setting(**{**row, "choices": tuple(row["choices"])}) for row in rows)
 
 
 def recipe_options(function: Function) -> Function:
-    """Add an option for every setting of the recipe; they arrive as ``set_<name>``, None where not given."""
-    for setting in reversed(settings_table()):
+    """Add an option for every setting of a stack; they arrive as ``set_<name>``, None where not given."""
+    return _with_options(function, "stack")
+
+
+def mosaic_options(function: Function) -> Function:
+    """Add an option for every setting of a mosaic, likewise."""
+    return _with_options(function, "mosaic")
+
+
+def _with_options(function: Function, kind: str) -> Function:
+    for setting in reversed(settings_table(kind)):
         function = _option(setting)(function)
     return function
 
@@ -107,7 +127,7 @@ def _shown(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def chosen_settings(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+def chosen_settings(options: Mapping[str, Any], kind: str = "stack") -> tuple[dict[str, Any], dict[str, str]]:
     """
     Return (values, origins) of the settings that the command line gives, the dwarf3 names translated.
 
@@ -121,7 +141,7 @@ def chosen_settings(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     if options.get("sigma") is not None:
         values |= {"sigma_low": options["sigma"], "sigma_high": options["sigma"]}
         origins |= {"sigma_low": "--sigma", "sigma_high": "--sigma"}
-    for setting in settings_table():
+    for setting in settings_table(kind):
         value = options.get(_PREFIX + setting.name)
         if value is not None and value != ():
             values[setting.name] = value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skyquilt.apps.settings import Settled
     from skyquilt.engine import RunResult
 
-__all__ = ["progress_option", "settled_for", "stack"]
+__all__ = ["date_of_products", "existing_file", "progress_option", "settled_for", "sky_cache", "stack", "tell_stopped"]
 
 progress_option = click.option(
     "--progress",
@@ -76,7 +76,7 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
     from skyquilt.apps.cli.stop import StopRequest
 
     for name in ("frame_list", "load_transforms"):
-        _existing_file(options[name], "--" + name.replace("_", "-"))
+        existing_file(options[name], "--" + name.replace("_", "-"))
     settled = settled_for(folder, options)
     if options["gpu"]:
         console.note("--gpu: this version has no GPU code; the CPU is used, the result is the same")
@@ -90,8 +90,8 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
             use_cache=not options["no_cache"],
             refresh_cache=options["cache_refresh"],
             should_stop=stop,
-            sky_cache=_sky_cache() if settled.recipe.solve == "blind" else None,
-            created=_date_of_products(),
+            sky_cache=sky_cache() if settled.recipe.solve == "blind" else None,
+            created=date_of_products(),
         )
         stopped = None
         try:
@@ -99,40 +99,42 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
         except (Interrupted, KeyboardInterrupt) as error:
             stopped = error
     if stopped is not None:
-        return _stopped(console, stop.exit_code, command_line(arguments))
+        return tell_stopped(console, stop.exit_code, command_line(arguments))
     return _tell(
         console, result, n_warnings=progress.n_warnings, **{key: options[key] for key in ("strict", "dry_run")}
     )
 
 
-def settled_for(folder: Path, options: dict[str, Any]) -> Settled:
+def settled_for(folder: Path, options: dict[str, Any], kind: str = "stack") -> Settled:
     """Return the recipe for a session folder: settings files, preset, environment and the options given."""
     from skyquilt.apps.settings import Layer, gather_layers, settle
+    from skyquilt.engine import Recipe
+    from skyquilt.engine.mosaic import MosaicRecipe
 
-    values, origins = chosen_settings(options)
-    layers = gather_layers(folder=folder, preset=options.get("preset"), flags=Layer("flags", values, origins))
-    return settle(layers)
+    values, origins = chosen_settings(options, kind)
+    layers = gather_layers(folder=folder, preset=options.get("preset"), flags=Layer("flags", values, origins, is_shared=False))
+    return settle(layers, MosaicRecipe if kind == "mosaic" else Recipe)
 
 
-def _existing_file(path: Path | None, flag: str) -> None:
+def existing_file(path: Path | None, flag: str) -> None:
     if path is not None and not path.is_file():
         raise UsageError(f"{flag}: there is no file {path}", "check the path; a missing list is never ignored")
 
 
-def _sky_cache() -> Path:
+def sky_cache() -> Path:
     """Return the folder in which the index of the whole sky is kept."""
     from platformdirs import user_cache_path
 
     return user_cache_path("skyquilt", appauthor=False)
 
 
-def _date_of_products() -> str | None:
+def date_of_products() -> str | None:
     """The date that SOURCE_DATE_EPOCH gives; none otherwise, so that the same run writes the same bytes."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%S") if epoch.isdigit() else None
 
 
-def _stopped(console: Console, code: int, command: str) -> int:
+def tell_stopped(console: Console, code: int, command: str) -> int:
     error = Interrupted("stopped; what was finished is kept", f"to go on, run the same command again: {command}")
     console.error(error.message, error.hint)
     console.document("skyquilt.cli.error", error_document(error, code))

@@ -1,7 +1,8 @@
 """Finding the frames of a session in a folder, as the telescope or a person left them."""
 
 from skyquilt.io.discover.describe import describe
+from skyquilt.io.discover.grouping import safe_name
 from skyquilt.io.discover.session import discover
 from skyquilt.io.discover.sidecars import ShotsInfo, read_sidecar
 
-__all__ = ["ShotsInfo", "describe", "discover", "read_sidecar"]
+__all__ = ["ShotsInfo", "describe", "discover", "read_sidecar", "safe_name"]

@@ -207,6 +207,7 @@ def integrate_cube(
     terms: FrameTerms,
     settings: IntegrateSettings,
     scratch: CubeScratch | None = None,
+    landing: Sequence[int] | None = None,
 ) -> IntegratedTile:
     """
     Return one tile of the result, exact over all samples that land on it.
@@ -221,6 +222,9 @@ def integrate_cube(
         Of the same frames.
     scratch : CubeScratch or None
         Memory to use again; one for each thread.
+    landing : sequence of int or None
+        The frames that may have samples within one pixel of the box, ascending; None: all of them. It changes no bit:
+        those that are left aside would not have been heard.
 
     Notes
     -----
@@ -229,28 +233,30 @@ def integrate_cube(
     (`kernels.reject_structure`), and what lies in it is combined (`kernels.combine.combine_means`). Where no frame has
     a proper sample, the stopgaps (weight 1) are combined without rejection. The same bits for any tiling.
     """
-    active = np.flatnonzero(terms.weight > 0)
+    heard = terms.weight > 0
+    active = np.flatnonzero(heard) if landing is None else np.array([k for k in landing if heard[k]], dtype=np.int64)
     n_frames = len(active)
     rim = 1 if settings.needs_structure else 0
     outer = box.grow(rim)
     if n_frames == 0 or box.is_empty:
         n_channels = sources[0].n_channels if sources else 1
         return empty_tile(box, n_channels, len(terms.weight))
-    kept_terms = terms.take(active)
     first = sources[int(active[0])]
     scratch = CubeScratch() if scratch is None else scratch
     cube = Cube.empty(outer, n_frames, first.n_channels, first.weight_channels, scratch)
     for row, frame in enumerate(active):
         sources[int(frame)].sample(outer, *cube.frame(row))
     cube.weights[-WIDTH:] = 0
-    tile = combine_cube(cube, box, kept_terms, find_cube_intervals(cube, kept_terms, settings), settings)
+    whole = terms.take(np.flatnonzero(heard))
+    intervals = find_cube_intervals(cube, whole, settings)
+    tile = combine_cube(cube, box, terms.take(active), intervals, settings, whole)
     return tile if n_frames == len(terms.weight) else _spread_frames(tile, active, len(terms.weight))
 
 
 def combine_cube(
-    cube: Cube, box: Box, terms: FrameTerms, intervals: Intervals, settings: IntegrateSettings
+    cube: Cube, box: Box, terms: FrameTerms, intervals: Intervals, settings: IntegrateSettings, whole: FrameTerms
 ) -> IntegratedTile:
-    """Return the tile that the accepted samples of a cube give inside of `box`."""
+    """Return the tile that the accepted samples of a cube give inside of `box`; `whole` are the terms of all frames."""
     n_frames, n_channels, _, n_pixels = cube.shape
     padded = intervals.centre.shape[1]
     rows, columns = box.slices(cube.box)
@@ -260,7 +266,7 @@ def combine_cube(
     frame_counts = np.zeros(n_frames * 3, dtype=np.int64)
     limits = (float(settings.low), float(settings.high))
     spreads = median_variances(n_frames)
-    weights = np.ascontiguousarray(terms.weight / terms.weight.max(), dtype=np.float64)
+    weights = np.ascontiguousarray(terms.weight / whole.weight.max(), dtype=np.float64)
     for channel in range(n_channels):
         noise = channel_noise(terms, channel)
         out = (planes[0, channel], planes[1, channel], planes[2, channel], planes[3, channel], planes[4, channel])
@@ -297,7 +303,7 @@ def combine_cube(
     value, variance, used, low, high = (
         plane[:, :n_pixels].reshape(n_channels, *cube.box.shape)[:, rows, columns] for plane in planes
     )
-    value, variance = finish_values(value.copy(), variance.copy(), used, n_frames, settings.combine)
+    value, variance = finish_values(value.copy(), variance.copy(), used, len(whole.weight), settings.combine)
     per_frame = frame_counts.reshape(n_frames, 3)
     return IntegratedTile(
         box,

@@ -18,6 +18,8 @@ def weights(
     normalisations: Sequence[Normalisation | None],
     exposures: Sequence[float | None] | None = None,
     method: str = "point_source",
+    *,
+    relative: bool = True,
 ) -> F64:
     """
     Return the weight of every frame, float64 (n,), of mean 1.
@@ -33,6 +35,8 @@ def weights(
         "point_source" T² / (sigma² F²), which maximises the signal-to-noise of a point source; "noise" T² / sigma²,
         the inverse variance of the normalised pixels; "fwhm" 1 / F²; "stars" their number; "transparency" T²;
         "exposure" seconds; "none" 1.
+    relative : bool
+        False leaves the weights as the formula gives them, so that a further frame does not change those of the others.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def weights(
         weight = _known([float("nan") if s is None else s for s in seconds])
     else:
         weight = np.ones(n)
-    normed: F64 = weight / weight.mean()
+    normed: F64 = weight / weight.mean() if relative else weight
     return normed
 
 

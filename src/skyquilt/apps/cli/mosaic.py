@@ -1,0 +1,132 @@
+"""skyquilt mosaic: from the frames of many pointings to one picture of the sky."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skyquilt.apps.cli.console import Console
+from skyquilt.apps.cli.face import arguments_of, existing_folder, face
+from skyquilt.apps.cli.faults import command_line, error_document
+from skyquilt.apps.cli.options import GroupedCommand, mosaic_options
+from skyquilt.apps.cli.stack import (
+    date_of_products,
+    existing_file,
+    progress_option,
+    settled_for,
+    sky_cache,
+    tell_stopped,
+)
+from skyquilt.errors import Interrupted, NoUsableInput
+
+if TYPE_CHECKING:
+    from skyquilt.engine.mosaic import MosaicRunResult
+
+__all__ = ["mosaic"]
+
+
+@click.command(cls=GroupedCommand, short_help="Sew the frames of many pointings into one picture.")
+@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("processedData"),
+    show_default=True,
+    help="Folder for everything that is written; each mosaic gets a folder of its own in it.",
+)
+@click.option("--preset", metavar="NAME", help="A named set of settings (skyquilt config presets), or a .toml file.")
+@click.option("--sigma", metavar="NUMBER", help="Both limits of the rejection: --sigma-low and --sigma-high.")
+@click.option("--dry-run", is_flag=True, help="Show the plan (map, frames, memory, disk, time) and write nothing.")
+@click.option(
+    "--frame-list",
+    type=click.Path(path_type=Path),
+    help="Only the frames named in this file take part: text, a name a line, or CSV.",
+)
+@click.option("--no-cache", is_flag=True, help="Keep and reuse no measurements.")
+@click.option("--cache-refresh", is_flag=True, help="Throw kept measurements away first.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if there were warnings, spoilt frames or failed islands.")
+@click.option("--gpu", "--use-gpu", "gpu", is_flag=True, help="Accepted; this version computes on the CPU and says so.")
+@progress_option
+@mosaic_options
+@face
+def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: Any) -> int:
+    """
+    Sew every frame below each FOLDER into mosaics.
+
+    Frames of any number of pointings, nights and telescopes, mixed in one folder or spread over many: each finds its
+    place on the sky by its stars. Frames through different filters, and groups of frames that do not overlap, make
+    mosaics of their own. Images that are stacked already take part by the coordinates in their headers.
+    """
+    for folder in folders:
+        existing_folder(folder)
+    from skyquilt import engine
+    from skyquilt.apps.cli.progress import Progress
+    from skyquilt.apps.cli.stop import StopRequest
+    from skyquilt.engine.mosaic import make_mosaics
+
+    existing_file(options["frame_list"], "--frame-list")
+    settled = settled_for(folders[0], options, "mosaic")
+    if options["gpu"]:
+        console.note("--gpu: this version has no GPU code; the CPU is used, the result is the same")
+    arguments = arguments_of(click.get_current_context())
+    with StopRequest(console, command_line(arguments)) as stop, Progress(console, options["progress"]) as progress:
+        run = engine.RunOptions(
+            dry_run=options["dry_run"],
+            frame_list=options["frame_list"],
+            use_cache=not options["no_cache"],
+            refresh_cache=options["cache_refresh"],
+            should_stop=stop,
+            sky_cache=sky_cache() if settled.recipe.solve == "blind" else None,
+            created=date_of_products(),
+        )
+        stopped = None
+        try:
+            result = make_mosaics(folders, out, settled.recipe, listener=progress, options=run)
+        except (Interrupted, KeyboardInterrupt) as error:
+            stopped = error
+    if stopped is not None:
+        return tell_stopped(console, stop.exit_code, command_line(arguments))
+    return _tell(
+        console, result, n_warnings=progress.n_warnings, **{key: options[key] for key in ("strict", "dry_run")}
+    )
+
+
+def _tell(console: Console, result: MosaicRunResult, *, strict: bool, dry_run: bool, n_warnings: int) -> int:
+    """Print what came out and return the exit code."""
+    from skyquilt.apps.cli.mosaic_summary import map_lines, mosaic_document, mosaic_lines
+
+    if dry_run:
+        for plan in result.plans:
+            console.heading(plan.name)
+            for line in [*plan.lines, *map_lines(plan)]:
+                console.result(f"  {line}")
+    for made in result.mosaics:
+        if console.quiet:
+            console.result(str(made.folder))
+            continue
+        console.heading(made.name)
+        for line in mosaic_lines(made):
+            console.result(f"  {line}")
+    for failure in result.failures:
+        console.error(f"{failure.name}: {failure.error.message}", failure.error.hint)
+    code = _exit_code(result, strict=strict, dry_run=dry_run, n_warnings=n_warnings)
+    failures = [{"name": failure.name, **error_document(failure.error)} for failure in result.failures]
+    document = {"exit_code": code, "dry_run": dry_run, **mosaic_document(result), "failures": failures}
+    console.document("skyquilt.cli.mosaic", document)
+    return code
+
+
+def _exit_code(result: MosaicRunResult, *, strict: bool, dry_run: bool, n_warnings: int) -> int:
+    if not (result.plans if dry_run else result.mosaics):
+        if result.failures:
+            return result.failures[0].error.exit_code
+        raise NoUsableInput("no mosaic could be made", "skyquilt frames FOLDER shows what was left out and why")
+    spoilt = any(
+        frame.status == "left_out" and frame.stage != "select"
+        for item in result.mosaics
+        for frame in item.manifest.frames
+    )
+    warned = n_warnings > 0 or any(item.manifest.warnings for item in result.mosaics)
+    return 3 if strict and (warned or spoilt or result.failures) else 0

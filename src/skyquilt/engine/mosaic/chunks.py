@@ -1,0 +1,150 @@
+"""One chunk of the canvas: which frames touch it, and their integration in pieces that fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skyquilt.core import F32, I64, U8, Box, CanvasTile, SampleSource
+from skyquilt.engine.integration import cube_scratch, integrate_settings
+from skyquilt.engine.mosaic.job import MosaicJob, TileFrame, frame_terms_of, read_calibration
+from skyquilt.engine.sampling import sample_variances
+from skyquilt.errors import UnreadableFrame
+from skyquilt.io.fits import frame_source
+from skyquilt.steps import integrate, mosaic, resample
+
+__all__ = ["FrameGoneError", "integrate_chunk", "sampler_for"]
+
+
+class FrameGoneError(Exception):
+    """A frame that could be read before cannot be read any more; carries its number and the reason."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(index, reason)
+        self.index = index
+        self.reason = reason
+
+
+class _Watched:
+    """A sample source that says which frame it was when the file fails."""
+
+    def __init__(self, index: int, source: resample.CanvasSampler) -> None:
+        self._index = index
+        self._source = source
+
+    @property
+    def n_channels(self) -> int:
+        return self._source.n_channels
+
+    @property
+    def weight_channels(self) -> int:
+        return self._source.weight_channels
+
+    def sample(self, box: Box, values: F32, weights: U8) -> None:
+        try:
+            self._source.sample(box, values, weights)
+        except UnreadableFrame as error:
+            raise FrameGoneError(self._index, error.message) from error
+
+
+def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame) -> resample.CanvasSampler:
+    """Return the samples of a frame on the canvas; `folder` holds the arrays that calibrate it."""
+    sampling = job.sampling(frame)
+    return resample.CanvasSampler(
+        frame_source(frame.file),
+        cfa=sampling.cfa,
+        calibration=read_calibration(folder, frame.calibration),
+        to_frame=mosaic.SkyMap(job.grid.wcs, frame.grid),
+        method=sampling.method if sampling.cfa else resample.DEFAULT_METHOD,
+        kernel=sampling.kernel,
+        window_px=sampling.window_px,
+        star_colour=sampling.star_colour,
+        normalisation=frame.normalisation,
+        saturation_adu=frame.saturation_adu,
+        feather_px=job.recipe.feather_px,
+        radial_feather=job.recipe.radial_feather,
+        trails=frame.trail_bands,
+    )
+
+
+def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile, I64]:
+    """
+    Return a chunk, exact over all samples of all frames that land on it, and what each of them gave.
+
+    The frames that touch the chunk are heard everywhere in it, whatever the size of the pieces, so that the pieces
+    change no bit.
+
+    Returns
+    -------
+    tile : CanvasTile
+    counts : int64 (n_touching, 4)
+        Number of the frame in the job; its samples that landed, that were rejected low, high.
+
+    Raises
+    ------
+    FrameGoneError
+        If a frame cannot be read any more.
+    """
+    touching = job.touching(box)
+    shape = (job.n_channels, *box.shape)
+    chunk, counts = _empty(box, shape), np.zeros((len(touching), 4), dtype=np.int64)
+    counts[:, 0] = touching
+    if not touching:
+        return chunk, counts
+    samplers = [_Watched(k, sampler_for(job, folder, job.frames[k])) for k in touching]
+    terms = frame_terms_of([job.frames[k] for k in touching])
+    settings = integrate_settings(job.recipe)
+    smoothing = _smoothing(job, job.frames[touching[0]])
+    number = {frame: k for k, frame in enumerate(touching)}
+    for piece in box.tiles(*job.sub_tile):
+        landing = [number[frame] for frame in job.touching(piece)]
+        if landing:
+            tile = _integrate(job, samplers, piece, terms, settings, landing)
+            _paste(chunk, tile, smoothing)
+            counts[:, 1] += tile.frame_samples
+            counts[:, 2:] += tile.frame_rejected
+    return chunk, counts
+
+
+def _integrate(
+    job: MosaicJob,
+    samplers: Sequence[SampleSource],
+    piece: Box,
+    terms: integrate.FrameTerms,
+    settings: integrate.IntegrateSettings,
+    landing: Sequence[int],
+) -> integrate.IntegratedTile:
+    if job.schedule == "cube":
+        return integrate.integrate_cube(samplers, piece, terms, settings, cube_scratch(), landing)
+    return integrate.integrate_sweep(samplers, piece, terms, settings)
+
+
+def _empty(box: Box, shape: tuple[int, int, int]) -> CanvasTile:
+    return CanvasTile(
+        box,
+        np.full(shape, np.nan, np.float32),
+        np.full(shape, np.nan, np.float32),
+        np.zeros(shape[1:], np.float32),
+        np.zeros(shape, np.uint16),
+        np.zeros(shape, np.uint16),
+    )
+
+
+def _paste(chunk: CanvasTile, tile: integrate.IntegratedTile, smoothing: F32) -> None:
+    """Put an integrated piece into its chunk."""
+    rows, columns = tile.box.slices(chunk.box)
+    chunk.value[:, rows, columns] = tile.value
+    # the noise model speaks of raw pixels, the scatter of many samples of the samples themselves
+    few = tile.n_used < integrate.FEW_SAMPLES
+    chunk.variance[:, rows, columns] = np.where(few, tile.variance * smoothing, tile.variance)
+    chunk.coverage[rows, columns] = tile.coverage
+    chunk.rejected_low[:, rows, columns] = tile.rejected_low
+    chunk.rejected_high[:, rows, columns] = tile.rejected_high
+
+
+def _smoothing(job: MosaicJob, frame: TileFrame) -> F32:
+    """Return the variance of a sample over that of a raw pixel, float32 (n_channels, 1, 1)."""
+    shares = sample_variances(job.sampling(frame), frame.n_planes)
+    return np.asarray(shares, dtype=np.float32)[:, None, None]

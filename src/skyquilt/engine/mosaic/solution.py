@@ -1,0 +1,111 @@
+"""
+Where the frames lie and how bright they are, all fitted together; and what of an earlier run is kept.
+
+A further frame moves every joint solution by a little. Where an earlier run of the same mosaic placed a frame, and the
+new solution agrees with it to a small part of a pixel and of the noise, the earlier values stay: so frames that are
+added later touch their own tiles only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from skyquilt.core import F64, SkyGrid
+from skyquilt.engine.mosaic.job import GridData, TileFrame
+from skyquilt.io.atomic import write_atomically
+
+__all__ = ["Kept", "keep_solution", "kept_solution", "settle_frames"]
+
+_FILE = "solution.json"
+_MOST_SHIFT_PX = 0.03
+_MOST_SCALE = 0.002
+_MOST_SKY_SIGMA = 0.05
+_GRID = 5
+
+
+class Kept(BaseModel):
+    """The solution of an earlier run: canvas, colour of the stars, and the frames as the tiles saw them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    asked: str
+    canvas: GridData
+    star_colour: tuple[float, float]
+    frames: list[TileFrame]
+
+
+def keep_solution(scratch: Path, kept: Kept) -> None:
+    """Write the solution for a later run."""
+    write_atomically(scratch / _FILE, kept.model_dump_json().encode())
+
+
+def kept_solution(scratch: Path, asked: str) -> Kept | None:
+    """Return the solution of an earlier run that was asked for the same, or None."""
+    try:
+        kept = Kept.model_validate_json((scratch / _FILE).read_bytes())
+    except (OSError, ValidationError, ValueError):
+        return None
+    return kept if kept.asked == asked else None
+
+
+def settle_frames(
+    frames: Sequence[TileFrame], kept: Kept | None, canvas: SkyGrid, calibrations: set[str]
+) -> list[TileFrame]:
+    """
+    Return the frames, each as the earlier run had it where the new values agree with those.
+
+    Parameters
+    ----------
+    calibrations : set of str
+        Keys of the calibrations that are still on disk: with another one the earlier pixels could not be made again.
+    """
+    if kept is None:
+        return list(frames)
+    before = {frame.sha256: frame for frame in kept.frames if frame.calibration in calibrations}
+    return [_settled(frame, before.get(frame.sha256), canvas) for frame in frames]
+
+
+def _settled(frame: TileFrame, before: TileFrame | None, canvas: SkyGrid) -> TileFrame:
+    if before is None:
+        return frame
+    same = ("width", "height", "n_planes", "cfa", "base_calibration", "exposure_s", "saturation_adu")
+    if any(getattr(frame, name) != getattr(before, name) for name in same):
+        return frame
+    if not _agree(frame, before, canvas):
+        return frame
+    return before.model_copy(
+        update={"path": frame.path, "hdu": frame.hdu, "size_bytes": frame.size_bytes, "mtime_ns": frame.mtime_ns}
+    )
+
+
+def _agree(one: TileFrame, other: TileFrame, canvas: SkyGrid) -> bool:
+    """Return whether two solutions of a frame differ by less than anyone can see."""
+    x, y = (
+        axis.ravel()
+        for axis in np.meshgrid(np.linspace(0, one.width - 1, _GRID), np.linspace(0, one.height - 1, _GRID))
+    )
+    place, moved = (canvas.wcs.to_pixels(*frame.wcs.wcs().to_sky(x, y)) for frame in (one, other))
+    shift = np.hypot(place[0] - moved[0], place[1] - moved[1])
+    if not float(np.max(shift)) < _MOST_SHIFT_PX:
+        return False
+    ratio = np.array(one.scale) / np.array(other.scale)
+    if np.abs(ratio - 1.0).max() > _MOST_SCALE or abs(one.weight / other.weight - 1.0) > 4 * _MOST_SCALE:
+        return False
+    if one.trails != other.trails:
+        return False
+    step = np.abs(_sky_at(one, other, *place) - _sky_at(other, other, *place))
+    return bool((step.max(axis=1) < _MOST_SKY_SIGMA * np.array(other.sky_sigma)).all())
+
+
+def _sky_at(terms: TileFrame, frame: TileFrame, x: F64, y: F64) -> F64:
+    """Return what the terms of one solution make of the sky of a frame at canvas positions, (n_channels, n)."""
+    u, v = (x - terms.centre[0]) / terms.radius, (y - terms.centre[1]) / terms.radius
+    powers = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v])
+    surface = np.array(terms.surface)
+    raw = (np.array(frame.sky_level) - np.array(frame.surface)[:, 0]) / np.array(frame.scale)
+    level: F64 = surface @ powers[: surface.shape[1]] + (np.array(terms.scale) * raw)[:, None]
+    return level
