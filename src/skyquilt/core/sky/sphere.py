@@ -81,9 +81,7 @@ def deproject(xi_deg: F64 | float, eta_deg: F64 | float, ra0_deg: float, dec0_de
     return ra, dec
 
 
-def project_equal_area(
-    ra_deg: F64 | float, dec_deg: F64 | float, ra0_deg: float, dec0_deg: float
-) -> tuple[F64, F64]:
+def project_equal_area(ra_deg: F64 | float, dec_deg: F64 | float, ra0_deg: float, dec0_deg: float) -> tuple[F64, F64]:
     """
     Return (x, y), the zenithal equal-area coordinates about a centre, in degrees: x east, y north.
 
@@ -100,9 +98,7 @@ def project_equal_area(
     return x, y
 
 
-def deproject_equal_area(
-    x_deg: F64 | float, y_deg: F64 | float, ra0_deg: float, dec0_deg: float
-) -> tuple[F64, F64]:
+def deproject_equal_area(x_deg: F64 | float, y_deg: F64 | float, ra0_deg: float, dec0_deg: float) -> tuple[F64, F64]:
     """
     Return (ra, dec) in degrees, 0 <= ra < 360, of zenithal equal-area coordinates: the inverse of `project_equal_area`.
 

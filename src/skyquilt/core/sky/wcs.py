@@ -1,4 +1,4 @@
-"""Where the pixels of an image lie on the sky: tangent plane with an optional polynomial (TAN, TAN-SIP), or equal area (ZEA)."""
+"""Where the pixels of an image lie on the sky: TAN with an optional polynomial (TAN-SIP), and ZEA."""
 
 from __future__ import annotations
 
@@ -174,9 +174,7 @@ class Wcs:
             u, v = self.sip.apply(u, v)
         cd = self.cd
         if self.projection == "ZEA":
-            return deproject_equal_area(
-                cd[0, 0] * u + cd[0, 1] * v, cd[1, 0] * u + cd[1, 1] * v, *self.crval_deg
-            )
+            return deproject_equal_area(cd[0, 0] * u + cd[0, 1] * v, cd[1, 0] * u + cd[1, 1] * v, *self.crval_deg)
         return deproject(cd[0, 0] * u + cd[0, 1] * v, cd[1, 0] * u + cd[1, 1] * v, *self.crval_deg)
 
     def to_pixels(self, ra_deg: F64 | float, dec_deg: F64 | float) -> tuple[F64, F64]:
