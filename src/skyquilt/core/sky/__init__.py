@@ -5,11 +5,14 @@ from skyquilt.core.sky.deep_sky import DeepSkyObject
 from skyquilt.core.sky.grid import SkyGrid
 from skyquilt.core.sky.sphere import (
     deproject,
+    deproject_equal_area,
     directions,
     move,
     precess_to_icrs,
     project,
+    project_equal_area,
     separation_deg,
+    tangent_frame,
     unit_vectors,
 )
 from skyquilt.core.sky.wcs import HeaderLike, Sip, Wcs
@@ -22,10 +25,13 @@ __all__ = [
     "SkyGrid",
     "Wcs",
     "deproject",
+    "deproject_equal_area",
     "directions",
     "move",
     "precess_to_icrs",
     "project",
+    "project_equal_area",
     "separation_deg",
+    "tangent_frame",
     "unit_vectors",
 ]

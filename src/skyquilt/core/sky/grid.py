@@ -8,7 +8,8 @@ import numpy as np
 
 from skyquilt.core.arrays import F64, Mask
 from skyquilt.core.sky.sphere import separation_deg
-from skyquilt.core.sky.wcs import CardValue, Wcs
+from skyquilt.core.sky.wcs import CardValue, HeaderLike, Wcs
+from skyquilt.errors import BadInput
 
 __all__ = ["SkyGrid"]
 
@@ -27,6 +28,22 @@ class SkyGrid:
     wcs: Wcs
     width: int
     height: int
+
+    @classmethod
+    def from_header(cls, header: HeaderLike) -> SkyGrid:
+        """
+        Return the canvas that a header describes: its coordinates (`Wcs.from_header`), NAXIS1 and NAXIS2.
+
+        Raises
+        ------
+        BadInput
+            If it has no coordinates that are known, or no size.
+        """
+        size = [header.get(keyword) for keyword in ("NAXIS1", "NAXIS2")]
+        width, height = (int(n) if isinstance(n, int | float | str) and str(n).strip().isdigit() else 0 for n in size)
+        if width < 1 or height < 1:
+            raise BadInput("the header has no size (NAXIS1, NAXIS2)", "take the header of an image")
+        return cls(Wcs.from_header(header), width, height)
 
     @property
     def centre_deg(self) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Directions on the sky in plain NumPy: vectors, distances, gnomonic projection, proper motion, precession."""
+"""Directions on the sky in plain NumPy: vectors, distances, zenithal projections, proper motion, precession."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from skyquilt.core.arrays import F64
 
 __all__ = [
     "deproject",
+    "deproject_equal_area",
     "directions",
     "move",
     "precess_to_icrs",
     "project",
+    "project_equal_area",
     "separation_deg",
+    "tangent_frame",
     "unit_vectors",
 ]
 
@@ -76,6 +79,53 @@ def deproject(xi_deg: F64 | float, eta_deg: F64 | float, ra0_deg: float, dec0_de
     ra = _full_circle(ra0_deg + np.degrees(np.arctan2(xi, across)))
     dec = np.degrees(np.arctan2(np.sin(d0) + eta * np.cos(d0), np.hypot(xi, across)))
     return ra, dec
+
+
+def project_equal_area(ra_deg: F64 | float, dec_deg: F64 | float, ra0_deg: float, dec0_deg: float) -> tuple[F64, F64]:
+    """
+    Return (x, y), the zenithal equal-area coordinates about a centre, in degrees: x east, y north.
+
+    At a distance z from the centre the radius is 2 sin(z / 2). NaN within 0.1 degrees of the point opposite to it.
+    Source: Calabretta & Greisen 2002, A&A 395, 1077, section 5.1.7 (ZEA).
+    """
+    a, d = np.radians(np.asarray(ra_deg, np.float64) - ra0_deg), np.radians(np.asarray(dec_deg, np.float64))
+    d0 = np.radians(dec0_deg)
+    sin_d, cos_d, cos_a = np.sin(d), np.cos(d), np.cos(a)
+    depth = 1.0 + (sin_d * np.sin(d0) + cos_d * np.cos(d0) * cos_a)
+    stretch = np.sqrt(2.0 / np.where(depth > _NEAREST_HORIZON, depth, np.nan))
+    x = np.degrees(cos_d * np.sin(a) * stretch)
+    y = np.degrees((sin_d * np.cos(d0) - cos_d * np.sin(d0) * cos_a) * stretch)
+    return x, y
+
+
+def deproject_equal_area(x_deg: F64 | float, y_deg: F64 | float, ra0_deg: float, dec0_deg: float) -> tuple[F64, F64]:
+    """
+    Return (ra, dec) in degrees, 0 <= ra < 360, of zenithal equal-area coordinates: the inverse of `project_equal_area`.
+
+    NaN outside of the circle that the whole sphere fills (a radius of 2 radians).
+    """
+    x, y = np.radians(np.asarray(x_deg, np.float64)), np.radians(np.asarray(y_deg, np.float64))
+    d0 = np.radians(dec0_deg)
+    half = (x * x + y * y) / 2.0
+    shrink = np.sqrt(1.0 - np.where(half <= 2.0, half, np.nan) / 2.0)
+    east, north, depth = x * shrink, y * shrink, 1.0 - half
+    across = depth * np.cos(d0) - north * np.sin(d0)
+    ra = _full_circle(ra0_deg + np.degrees(np.arctan2(east, across)))
+    dec = np.degrees(np.arctan2(depth * np.sin(d0) + north * np.cos(d0), np.hypot(east, across)))
+    return ra, dec
+
+
+def tangent_frame(ra0_deg: float, dec0_deg: float) -> F64:
+    """Return float64 (3, 3): the unit vectors towards east and north at a direction, and of the direction itself."""
+    ra, dec = np.radians(ra0_deg), np.radians(dec0_deg)
+    sin_ra, cos_ra, sin_dec, cos_dec = np.sin(ra), np.cos(ra), np.sin(dec), np.cos(dec)
+    return np.array(
+        [
+            [-sin_ra, cos_ra, 0.0],
+            [-sin_dec * cos_ra, -sin_dec * sin_ra, cos_dec],
+            [cos_dec * cos_ra, cos_dec * sin_ra, sin_dec],
+        ]
+    )
 
 
 def move(ra_deg: F64, dec_deg: F64, pmra_mas: F64, pmdec_mas: F64, years: float) -> tuple[F64, F64]:

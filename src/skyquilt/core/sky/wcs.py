@@ -1,4 +1,4 @@
-"""Where the pixels of an image lie on the sky: tangent plane with an optional polynomial (TAN and TAN-SIP)."""
+"""Where the pixels of an image lie on the sky: TAN with an optional polynomial (TAN-SIP), and ZEA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.polynomial.polynomial import polyder, polyval2d
 
 from skyquilt.core.arrays import F64
-from skyquilt.core.sky.sphere import deproject, project
+from skyquilt.core.sky.sphere import deproject, deproject_equal_area, project, project_equal_area
 from skyquilt.errors import BadInput
 
 __all__ = ["CardValue", "HeaderLike", "Sip", "Wcs"]
@@ -21,6 +21,7 @@ _NEWTON_STEPS = 20
 _CONVERGED_PX = 1e-9
 _UNDONE_PX = 1e-6
 _MOST_ORDER = 9  # of the SIP convention
+_PROJECTIONS = {"TAN": "gnomonic", "ZEA": "equal area"}
 
 
 class HeaderLike(Protocol):
@@ -78,6 +79,13 @@ class Sip:
             is_undone = np.hypot(to_u - u, to_v - v) < _UNDONE_PX
         return np.where(is_undone, p, np.nan), np.where(is_undone, q, np.nan)
 
+    def stretch(self, u: F64, v: F64) -> F64:
+        """Return the area of the distorted picture of a pixel at offsets (u, v), px2; negative where it is mirrored."""
+        uu, uv = polyval2d(u, v, polyder(self.a, axis=0)), polyval2d(u, v, polyder(self.a, axis=1))
+        vu, vv = polyval2d(u, v, polyder(self.b, axis=0)), polyval2d(u, v, polyder(self.b, axis=1))
+        area: F64 = (1.0 + uu) * (1.0 + vv) - uv * vu
+        return area
+
     def scaled(self, factor: float) -> Sip:
         """Return the same distortion counted in pixels `factor` times as fine."""
 
@@ -125,7 +133,7 @@ class Sip:
 @dataclass(frozen=True, slots=True, eq=False)
 class Wcs:
     """
-    World coordinates of an image: gnomonic about a point, with an optional SIP distortion. ICRS.
+    World coordinates of an image: a zenithal projection about a point, with an optional SIP distortion. ICRS.
 
     Attributes
     ----------
@@ -136,12 +144,27 @@ class Wcs:
     cd : float64 (2, 2), degrees/px
         Rows: xi (east) and eta (north); columns: x and y.
     sip : Sip or None
+        Only with TAN.
+    projection : "TAN" or "ZEA"
+        Gnomonic, or zenithal equal area, in which every pixel covers the same area of the sky.
+
+    Raises
+    ------
+    BadInput
+        If the projection is another one, or is ZEA with a distortion.
     """
 
     crval_deg: tuple[float, float]
     crpix0: tuple[float, float]
     cd: F64
     sip: Sip | None = None
+    projection: str = "TAN"
+
+    def __post_init__(self) -> None:
+        if self.projection not in _PROJECTIONS:
+            raise BadInput(f"the projection {self.projection} is not known: only TAN and ZEA are")
+        if self.sip is not None and self.projection != "TAN":
+            raise BadInput(f"a SIP distortion goes with TAN, not with {self.projection}")
 
     def to_sky(self, x: F64 | float, y: F64 | float) -> tuple[F64, F64]:
         """Return (ra, dec) in degrees of pixel positions; float64, shapes kept."""
@@ -150,17 +173,39 @@ class Wcs:
         if self.sip is not None:
             u, v = self.sip.apply(u, v)
         cd = self.cd
+        if self.projection == "ZEA":
+            return deproject_equal_area(cd[0, 0] * u + cd[0, 1] * v, cd[1, 0] * u + cd[1, 1] * v, *self.crval_deg)
         return deproject(cd[0, 0] * u + cd[0, 1] * v, cd[1, 0] * u + cd[1, 1] * v, *self.crval_deg)
 
     def to_pixels(self, ra_deg: F64 | float, dec_deg: F64 | float) -> tuple[F64, F64]:
         """Return (x, y) in px of directions in degrees; NaN where the plane or the distortion has no such point."""
-        xi, eta = project(ra_deg, dec_deg, *self.crval_deg)
+        onto = project if self.projection == "TAN" else project_equal_area
+        xi, eta = onto(ra_deg, dec_deg, *self.crval_deg)
         inverse = np.linalg.inv(self.cd)
         u = inverse[0, 0] * xi + inverse[0, 1] * eta
         v = inverse[1, 0] * xi + inverse[1, 1] * eta
         if self.sip is not None:
             u, v = self.sip.undo(u, v)
         return u + self.crpix0[0], v + self.crpix0[1]
+
+    def pixel_area_arcsec2(self, x: F64 | float, y: F64 | float) -> F64:
+        """
+        Return the solid angle of a pixel that is centred on (x, y), square arcseconds; float64, shape kept.
+
+        To first order, from the derivatives at its centre. NaN outside of the picture of the sky (ZEA).
+        """
+        u = np.asarray(x, np.float64) - self.crpix0[0]
+        v = np.asarray(y, np.float64) - self.crpix0[1]
+        area = np.full(np.broadcast_shapes(u.shape, v.shape), self.scale_arcsec**2)
+        if self.sip is not None:
+            area = area * np.abs(self.sip.stretch(u, v))
+            u, v = self.sip.apply(u, v)
+        xi, eta = np.radians(self.cd[0, 0] * u + self.cd[0, 1] * v), np.radians(self.cd[1, 0] * u + self.cd[1, 1] * v)
+        square = xi * xi + eta * eta
+        if self.projection == "ZEA":
+            return np.where(square <= 4.0, area, np.nan)
+        shrunk: F64 = area / ((1.0 + square) * np.sqrt(1.0 + square))
+        return shrunk
 
     @property
     def scale_arcsec(self) -> float:
@@ -184,13 +229,14 @@ class Wcs:
     def scaled(self, factor: float) -> Wcs:
         """Return the coordinates of the same image on pixels `factor` times as fine, corner kept on corner."""
         crpix0 = ((self.crpix0[0] + 0.5) * factor - 0.5, (self.crpix0[1] + 0.5) * factor - 0.5)
-        return Wcs(self.crval_deg, crpix0, self.cd / factor, None if self.sip is None else self.sip.scaled(factor))
+        sip = None if self.sip is None else self.sip.scaled(factor)
+        return replace(self, crpix0=crpix0, cd=self.cd / factor, sip=sip)
 
     def flipped(self, height: int) -> Wcs:
         """Return the coordinates of the image with its rows in the opposite order."""
         crpix0 = (self.crpix0[0], height - 1 - self.crpix0[1])
         cd = self.cd * np.array([1.0, -1.0])
-        return Wcs(self.crval_deg, crpix0, cd, None if self.sip is None else self.sip.mirrored())
+        return replace(self, crpix0=crpix0, cd=cd, sip=None if self.sip is None else self.sip.mirrored())
 
     def cards(self) -> list[CardValue]:
         """
@@ -198,11 +244,12 @@ class Wcs:
 
         SIP needs the inverse for other programs: give the distortion `Sip.with_inverse` first.
         """
-        suffix = "" if self.sip is None else "-SIP"
+        kind = self.projection if self.sip is None else f"{self.projection}-SIP"
+        words = _PROJECTIONS[self.projection]
         cards: list[CardValue] = [
             ("WCSAXES", 2, "number of world axes"),
-            ("CTYPE1", f"RA---TAN{suffix}", "right ascension, gnomonic"),
-            ("CTYPE2", f"DEC--TAN{suffix}", "declination, gnomonic"),
+            ("CTYPE1", f"RA---{kind}", f"right ascension, {words}"),
+            ("CTYPE2", f"DEC--{kind}", f"declination, {words}"),
             ("CUNIT1", "deg", "unit of CRVAL1 and CD1_j"),
             ("CUNIT2", "deg", "unit of CRVAL2 and CD2_j"),
             ("CRVAL1", float(self.crval_deg[0]), "[deg] right ascension of the reference pixel"),
@@ -235,13 +282,13 @@ class Wcs:
         Raises
         ------
         BadInput
-            If the header has no celestial coordinates, or of a kind that is not TAN or TAN-SIP in ICRS or J2000.
+            If the header has no celestial coordinates, or of a kind that is not TAN, TAN-SIP or ZEA in ICRS or J2000.
         """
         kinds = (_text(header, "CTYPE1"), _text(header, "CTYPE2"))
         if not all(kinds):
             raise BadInput("the header has no world coordinates (no CTYPE1, CTYPE2)", "solve the image first")
-        if kinds not in (("RA---TAN", "DEC--TAN"), ("RA---TAN-SIP", "DEC--TAN-SIP")):
-            raise BadInput(f"the header's coordinates are {kinds[0]}, {kinds[1]}: only TAN and TAN-SIP are known")
+        if kinds not in [(f"RA---{kind}", f"DEC--{kind}") for kind in ("TAN", "TAN-SIP", "ZEA")]:
+            raise BadInput(f"the header's coordinates are {kinds[0]}, {kinds[1]}: only TAN, TAN-SIP and ZEA are known")
         _check_frame(header)
         crval = (_must(header, "CRVAL1"), _must(header, "CRVAL2"))
         if crval[1] >= 90.0 and _number(header, "LONPOLE") is None:  # the default of LONPOLE is 0 there, else 180
@@ -251,7 +298,7 @@ class Wcs:
         if not abs(float(np.linalg.det(cd))) > 0.0:
             raise BadInput("the header's matrix of pixel scales is singular", "solve the image again")
         sip = _read_sip(header) if kinds[0].endswith("-SIP") else None
-        return cls((crval[0] % 360.0, crval[1]), crpix0, cd, sip)
+        return cls((crval[0] % 360.0, crval[1]), crpix0, cd, sip, kinds[0][5:8])
 
 
 def _sip_cards(sip: Sip) -> list[CardValue]:

@@ -26,7 +26,7 @@ def read_wcs(path: Path) -> Wcs:
     Return the coordinates of an image: those of ``name.wcs`` or ``name.fits.wcs`` beside it, else of its header.
 
     A sidecar comes first: someone solved the image, whose header may hold no more than what the telescope believed.
-    Projections other than TAN and TAN-SIP, and frames other than ICRS, are fitted by a TAN-SIP to 0.05 px.
+    Projections other than TAN, TAN-SIP and ZEA, and frames other than ICRS, are fitted by a TAN-SIP to 0.05 px.
 
     Raises
     ------

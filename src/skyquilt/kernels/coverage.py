@@ -1,10 +1,11 @@
-"""The part of a stack that enough frames cover."""
+"""The rectangle that enough frames cover; plain NumPy, for the rooms that crop and that frame."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, Box
+from skyquilt.core.arrays import F32
+from skyquilt.core.box import Box
 
 __all__ = ["coverage_box"]
 
