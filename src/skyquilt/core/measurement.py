@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from skyquilt.core.arrays import F32, F64, I64
 from skyquilt.core.stars import Stars
 from skyquilt.core.transform import Transform
@@ -67,6 +69,17 @@ class Measurement:
     cell_px: int
     width: int
     height: int
+
+    def cell_axes(self) -> tuple[F64, F64]:
+        """Return the centres of the cells along x, (gx,), and along y, (gy,), px; those at the edge are cut."""
+        _, gy, gx = self.background.shape
+        return _centres(gx, self.cell_px, self.width), _centres(gy, self.cell_px, self.height)
+
+
+def _centres(n: int, cell_px: int, size: int) -> F64:
+    start = np.arange(n) * float(cell_px)
+    centres: F64 = (start + np.minimum(start + cell_px, size) - 1.0) / 2.0
+    return centres
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,11 +11,16 @@ from skyquilt.steps.mosaic.astrometry_nouns import (
 )
 from skyquilt.steps.mosaic.astrometry_ties import Points, Ties, match_ties, pick_points
 from skyquilt.steps.mosaic.canvas import CanvasSettings, choose_canvas
+from skyquilt.steps.mosaic.flux_scales import FluxObservations, FluxScales, fit_device_factors, fit_flux_scales
 from skyquilt.steps.mosaic.footprints import Footprints, footprints_of
 from skyquilt.steps.mosaic.frame_index import FrameIndex
 from skyquilt.steps.mosaic.overlaps import Overlaps, find_islands, find_overlaps
+from skyquilt.steps.mosaic.photometry import PhotometricSolution, solve_photometry
 from skyquilt.steps.mosaic.pointings import Pointing, find_pointings
+from skyquilt.steps.mosaic.seams import Seam, seam_figures
 from skyquilt.steps.mosaic.sky_map import SkyMap
+from skyquilt.steps.mosaic.frame_sky import FrameSky, Lattice, frame_sky, make_lattice
+from skyquilt.steps.mosaic.sky_surfaces import SkySurfaces, fit_sky_surfaces
 
 __all__ = [
     "AstroFrame",
@@ -24,20 +29,34 @@ __all__ = [
     "CanvasSettings",
     "Component",
     "DeviceSolution",
+    "FluxObservations",
+    "FluxScales",
     "Footprints",
     "FrameIndex",
+    "FrameSky",
     "FrameSolution",
+    "Lattice",
     "Overlaps",
+    "PhotometricSolution",
     "Pointing",
     "Points",
+    "Seam",
     "SkyMap",
+    "SkySurfaces",
     "Ties",
     "choose_canvas",
     "find_islands",
     "find_overlaps",
     "find_pointings",
+    "fit_device_factors",
+    "fit_flux_scales",
+    "fit_sky_surfaces",
     "footprints_of",
+    "frame_sky",
+    "make_lattice",
     "match_ties",
     "pick_points",
+    "seam_figures",
     "solve_astrometry",
+    "solve_photometry",
 ]

@@ -132,22 +132,13 @@ def _robust_mean(value: F64, variance: F64) -> float:
 
 def cell_centres(measurement: Measurement) -> tuple[F64, F64]:
     """Return the centres (x, y) of the cells of the sky map, (gy, gx) each; those at the edge are cut by the frame."""
-    _, gy, gx = measurement.background.shape
-    x = _centres(gx, measurement.cell_px, measurement.width)
-    y = _centres(gy, measurement.cell_px, measurement.height)
-    return np.broadcast_to(x[None, :], (gy, gx)).copy(), np.broadcast_to(y[:, None], (gy, gx)).copy()
-
-
-def _centres(n: int, cell_px: int, size: int) -> F64:
-    start = np.arange(n) * float(cell_px)
-    centres: F64 = (start + np.minimum(start + cell_px, size) - 1.0) / 2.0
-    return centres
+    x, y = np.meshgrid(*measurement.cell_axes())
+    return x, y
 
 
 def level_at(grid: F32, measurement: Measurement, x: F64, y: F64) -> F64:
     """Return the sky of a map at frame positions, bilinear between cells; NaN off the frame or by an unknown cell."""
-    across = _centres(grid.shape[1], measurement.cell_px, measurement.width)
-    down = _centres(grid.shape[0], measurement.cell_px, measurement.height)
+    across, down = measurement.cell_axes()
     level = np.empty(x.shape)
     sample_map(grid, across, down, float(measurement.width), float(measurement.height), x, y, level)
     return level

@@ -1,0 +1,199 @@
+"""The coarse sky of frames, brought to places on the canvas that frames have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skyquilt.core import F32, F64, I64, Mask, Measurement
+from skyquilt.kernels.background import sample_map
+
+__all__ = ["Lattice", "FrameSky", "make_lattice", "frame_sky", "surface_terms"]
+
+_CUBIC = [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3)]
+_CELLS_FOR_CUBIC = 4  # along each side
+_FEWEST_ALONG = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSky:
+    """
+    The coarse sky of one frame and where its cells lie on the canvas.
+
+    Attributes
+    ----------
+    level : float32 (n_channels, gy, gx), ADU
+        `Measurement.background`; NaN where unknown.
+    noise_adu : float64 (n_channels,), ADU
+        Sky noise of one pixel; the error of a cell is taken as proportional to it.
+    across, down : float64 (gx,) and (gy,), px
+        Centres of the cells in the frame.
+    width, height : int, px of the frame
+    x, y : float64 (gy, gx), px
+        Centres of the cells on the canvas.
+    centre : (float, float), px
+        Middle of the frame on the canvas.
+    radius : float, px
+        Half the longer side of the frame, on the canvas.
+    """
+
+    level: F32
+    noise_adu: F64
+    across: F64
+    down: F64
+    width: int
+    height: int
+    x: F64
+    y: F64
+    centre: tuple[float, float]
+    radius: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lattice:
+    """
+    What all frames show at the points of one lattice on the canvas.
+
+    Attributes
+    ----------
+    step_px : float
+        Between neighbouring points, px of the canvas: the usual side of a cell.
+    frame, point : int64 (n,)
+        Which frame shows which point; sorted by (point, frame).
+    x, y : float64 (n,), px
+        Of the point on the canvas.
+    level : float64 (n, n_channels), ADU of the frame
+        Known in all channels.
+    n_frames, n_points : int
+    """
+
+    step_px: float
+    frame: I64
+    point: I64
+    x: F64
+    y: F64
+    level: F64
+    n_frames: int
+    n_points: int
+
+
+def frame_sky(measurement: Measurement, to_canvas: Callable[[F64, F64], tuple[F64, F64]]) -> FrameSky:
+    """
+    Return the sky of a measured frame with its place on the canvas.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    to_canvas : callable
+        From pixels (x, y) of the frame to pixels of the canvas, float64 arrays of any shape.
+    """
+    across, down = measurement.cell_axes()
+    x, y = to_canvas(*np.meshgrid(across, down))
+    right, bottom = measurement.width - 1.0, measurement.height - 1.0
+    # middle, and the ends of both axes through it
+    px = np.array([right / 2, -0.5, right + 0.5, right / 2, right / 2])
+    py = np.array([bottom / 2, bottom / 2, bottom / 2, -0.5, bottom + 0.5])
+    cx, cy = to_canvas(px, py)
+    sides = (np.hypot(cx[2] - cx[1], cy[2] - cy[1]), np.hypot(cx[4] - cx[3], cy[4] - cy[3]))
+    return FrameSky(
+        measurement.background,
+        measurement.noise_adu,
+        across,
+        down,
+        measurement.width,
+        measurement.height,
+        x,
+        y,
+        (float(cx[0]), float(cy[0])),
+        float(max(sides)) / 2.0,
+    )
+
+
+def surface_terms(u: F64, v: F64, order: int) -> F64:
+    """Return 1, u, v, u², uv, v² up to an order, float64 (n, 1, 3 or 6)."""
+    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v][: (1, 3, 6)[order]], axis=-1)
+
+
+def make_lattice(maps: Sequence[FrameSky]) -> Lattice:
+    """
+    Return what the frames show at common points of the canvas.
+
+    Points are the multiples of the step in canvas pixels, so that they do not depend on which frames there are. A map
+    is sampled bilinearly (`kernels.background.sample_map`) at the place in the frame that a cubic through the centres
+    of its cells gives. A frame of fewer than 2 x 2 cells shows nothing.
+    """
+    n_channels = len(maps[0].level) if maps else 1
+    sides = [_cell_side(one) for one in maps]
+    step = float(np.nanmedian(sides)) if np.isfinite(sides).any() else 1.0
+    frames, columns, rows, levels = [], [], [], []
+    for number, one in enumerate(maps):
+        if min(one.level.shape[1:]) < _FEWEST_ALONG:
+            continue
+        column, row, level = _sample(one, step)
+        frames.append(np.full(len(column), number, dtype=np.int64))
+        columns.append(column)
+        rows.append(row)
+        levels.append(level)
+    if not frames:
+        none = np.zeros(0, dtype=np.int64)
+        return Lattice(step, none, none, np.zeros(0), np.zeros(0), np.zeros((0, n_channels)), len(maps), 0)
+    frame, column, row = np.concatenate(frames), np.concatenate(columns), np.concatenate(rows)
+    level = np.concatenate(levels)
+    least = (int(row.min()), int(column.min())) if len(row) else (0, 0)
+    across = int(column.max()) - least[1] + 1 if len(column) else 1
+    places, point = np.unique((row - least[0]) * across + column - least[1], return_inverse=True)
+    order = np.lexsort((frame, point))
+    return Lattice(
+        step, frame[order], point[order].astype(np.int64), step * column[order].astype(np.float64),
+        step * row[order].astype(np.float64), level[order], len(maps), len(places),
+    )  # fmt: skip
+
+
+def _cell_side(one: FrameSky) -> float:
+    """Return the distance of neighbouring cells on the canvas; NaN for a map of one cell."""
+    steps = np.concatenate(
+        [
+            np.hypot(np.diff(one.x, axis=axis), np.diff(one.y, axis=axis)).ravel()
+            for axis in (0, 1)
+            if one.x.shape[axis] > 1
+        ]
+        or [np.array([np.nan])]
+    )
+    return float(np.median(steps))
+
+
+def _sample(one: FrameSky, step: float) -> tuple[I64, I64, F64]:
+    """Return column, row and level of the points of the lattice where the frame's sky is known in all channels."""
+    reach = 1.5 * float(np.hypot(np.ptp(one.x), np.ptp(one.y))) / min(one.level.shape[1:])
+    column = np.arange(int(np.ceil((one.x.min() - reach) / step)), int(np.floor((one.x.max() + reach) / step)) + 1)
+    row = np.arange(int(np.ceil((one.y.min() - reach) / step)), int(np.floor((one.y.max() + reach) / step)) + 1)
+    columns, rows = np.meshgrid(column, row)
+    fx, fy = _place_in_frame(one, step * columns.astype(np.float64), step * rows.astype(np.float64))
+    level = np.empty((*columns.shape, len(one.level)))
+    found = np.empty(columns.shape)
+    for channel, grid in enumerate(one.level):
+        sample_map(
+            np.ascontiguousarray(grid, np.float32), one.across, one.down, float(one.width), float(one.height), fx, fy,
+            found,
+        )  # fmt: skip
+        level[..., channel] = found
+    known: Mask = np.all(np.isfinite(level), axis=-1)
+    return columns[known].astype(np.int64), rows[known].astype(np.int64), level[known]
+
+
+def _place_in_frame(one: FrameSky, x: F64, y: F64) -> tuple[F64, F64]:
+    """Return frame positions of points of the canvas, by the polynomial that leads the cells' centres back."""
+    is_cubic = min(one.x.shape) >= _CELLS_FOR_CUBIC
+    exponents = _CUBIC if is_cubic else _CUBIC[:3]
+
+    def terms(px: F64, py: F64) -> F64:
+        u, v = (px - one.centre[0]) / one.radius, (py - one.centre[1]) / one.radius
+        return np.stack([u**i * v**j for i, j in exponents], axis=-1)
+
+    fx, fy = np.meshgrid(one.across, one.down)
+    design = terms(one.x.ravel(), one.y.ravel())
+    found = np.linalg.lstsq(design, np.stack([fx.ravel(), fy.ravel()], axis=1), rcond=None)[0]
+    place = terms(x, y) @ found
+    return np.ascontiguousarray(place[..., 0]), np.ascontiguousarray(place[..., 1])
