@@ -27,7 +27,7 @@ ONE_DOOR = {
     "torch": {"kernels/backend.py"},
     "PIL": {"io/drawings/png.py"},
     "pyongc": {"io/deepsky.py"},
-    "zarr": {"io/tiled.py"},
+    "zarr": {"io/tiled/arrays.py"},
     "dask": {"engine/executors/dask.py"},
     "distributed": {"engine/executors/dask.py"},
     "starlette": {"apps/web"},

@@ -15,8 +15,8 @@ import pytest
 from small_session import stack_one
 
 from skyquilt.apps.cli import main
-from skyquilt.core import I64, Box
-from skyquilt.engine.journal import CanvasTile, Journal, tile_bytes_on_disk, unfinished_tile
+from skyquilt.core import I64, Box, CanvasTile
+from skyquilt.engine.journal import Journal, tile_bytes_on_disk, unfinished_tile
 from skyquilt.engine.lock import locked
 from skyquilt.errors import NotEnoughDisk, OutputBlocked
 

@@ -11,7 +11,7 @@ from skyquilt.core.measurement import Figures, Measurement, Normalisation, Regis
 from skyquilt.core.session import LightGroup, Session
 from skyquilt.core.sky import CatalogueStars, DeepSkyObject, Sip, SkyGrid, Wcs
 from skyquilt.core.stars import Stars
-from skyquilt.core.tile import PixelSource, SampleSource, Tile
+from skyquilt.core.tile import CanvasTile, PixelSource, SampleSource, Tile
 from skyquilt.core.trail import Trail
 from skyquilt.core.transform import Distortion, Linear, Transform
 
@@ -25,6 +25,7 @@ __all__ = [
     "U16",
     "Box",
     "Calibration",
+    "CanvasTile",
     "CatalogueStars",
     "Cfa",
     "DeepSkyObject",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from skyquilt.core.arrays import F32, U8, Mask
+from skyquilt.core.arrays import F32, U8, U16, Mask
 from skyquilt.core.box import Box
 
-__all__ = ["PixelSource", "SampleSource", "Tile"]
+__all__ = ["CanvasTile", "PixelSource", "SampleSource", "Tile"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +28,26 @@ class Tile:
     pixels: F32
     mask: Mask
     box: Box
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CanvasTile:
+    """
+    What is kept of one integrated tile.
+
+    Attributes
+    ----------
+    value, variance : float32 (channel, y, x)
+    coverage : float32 (y, x), seconds
+    rejected_low, rejected_high : uint16 (channel, y, x)
+    """
+
+    box: Box
+    value: F32
+    variance: F32
+    coverage: F32
+    rejected_low: U16
+    rejected_high: U16
 
 
 class PixelSource(Protocol):

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt import __version__
-from skyquilt.core import F32, F64, I64, Box, Event, Listener
+from skyquilt.core import F32, F64, I64, Box, CanvasTile, Event, Listener
 from skyquilt.engine.budget import release_memory
 from skyquilt.engine.executors import run_in_order
-from skyquilt.engine.journal import CanvasTile, Journal, unfinished_tile
+from skyquilt.engine.journal import Journal, unfinished_tile
 from skyquilt.engine.light import Light
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.sampling import Sampling, sample_variances, sampler_of

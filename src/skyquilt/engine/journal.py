@@ -14,42 +14,21 @@ import os
 import shutil
 import threading
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skyquilt.core import F32, I64, U16, Box
+from skyquilt.core import F32, I64, Box, CanvasTile
 from skyquilt.errors import OutputBlocked
 from skyquilt.io.atomic import blocked
 
-__all__ = ["CanvasTile", "Journal", "tile_bytes_on_disk", "unfinished_tile"]
+__all__ = ["Journal", "tile_bytes_on_disk", "unfinished_tile"]
 
 _LINES = "journal.jsonl"
 _TILES = "tiles.bin"
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CanvasTile:
-    """
-    What is kept of one integrated tile.
-
-    Attributes
-    ----------
-    value, variance : float32 (channel, y, x)
-    coverage : float32 (y, x), seconds
-    rejected_low, rejected_high : uint16 (channel, y, x)
-    """
-
-    box: Box
-    value: F32
-    variance: F32
-    coverage: F32
-    rejected_low: U16
-    rejected_high: U16
 
 
 def tile_bytes_on_disk(n_pixels: int, n_channels: int) -> int:

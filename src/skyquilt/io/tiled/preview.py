@@ -1,0 +1,115 @@
+"""Pictures of a canvas that is too large to be looked at as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyquilt.core import F32, F64
+from skyquilt.errors import UsageError
+from skyquilt.io.images import write_png, write_tiff
+
+__all__ = ["Stretcher", "WithOverview", "reduce_to", "write_preview"]
+
+
+class WithOverview(Protocol):
+    """A canvas that knows itself at half, a quarter ... of its size (`TiledCanvas`)."""
+
+    @property
+    def n_levels(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    def overview(self, level: int) -> tuple[F32, F32]: ...
+
+
+class Stretcher(Protocol):
+    """What makes linear values, float32 (channel, y, x), visible: uint8 or uint16 (y, x, channel)."""
+
+    def apply(self, pixels: F32, dtype: type) -> NDArray[Any]: ...
+
+
+def reduce_to(canvas: WithOverview, longest_px: int) -> F32:
+    """
+    Return a canvas reduced until its longest side is `longest_px`, float32 (channel, y, x); never enlarged.
+
+    Starts from the smallest level of the overview that is large enough; every pixel is the mean of what it covers,
+    weighted by coverage and by the part of each pixel that lies within.
+
+    Raises
+    ------
+    UsageError
+        If `longest_px` is below 1.
+    """
+    if longest_px < 1:
+        raise UsageError(f"a preview of {longest_px} px cannot be made", "ask for 1 px or more")
+    level = 0
+    _, height, width = canvas.shape
+    target = min(longest_px, max(height, width))
+    while level < canvas.n_levels and -(-max(height, width) // 2 ** (level + 1)) >= target:
+        level += 1
+    value, coverage = canvas.overview(level)
+    factor = target / max(height, width)
+    shape = (max(1, round(height * factor)), max(1, round(width * factor)))
+    if shape == coverage.shape:
+        return value
+    known = np.isfinite(value) & (coverage > 0.0)
+    weight = np.where(known, coverage, np.float32(0.0))
+    total = np.where(known, value, np.float32(0.0)) * weight
+    with np.errstate(invalid="ignore"):
+        ratio = _area_sum(total, shape) / _area_sum(weight, shape)
+    return ratio.astype(np.float32)
+
+
+def _area_sum(image: F32, shape: tuple[int, int]) -> F64:
+    """Return the sum over each cell of a coarser grid laid over the whole image, parts of pixels included."""
+    summed: F64 = image.astype(np.float64)
+    for axis, n in ((1, shape[0]), (2, shape[1])):
+        total = np.cumsum(summed, axis=axis)
+        total = np.concatenate([np.zeros_like(np.take(total, [0], axis=axis)), total], axis=axis)
+        edges = np.linspace(0.0, summed.shape[axis], n + 1)
+        lower = np.minimum(edges.astype(np.intp), summed.shape[axis] - 1)
+        part = (edges - lower).reshape((-1, 1) if axis == 1 else (1, -1))
+        at_edges = np.take(total, lower, axis=axis) * (1.0 - part) + np.take(total, lower + 1, axis=axis) * part
+        summed = np.diff(at_edges, axis=axis)
+    return summed
+
+
+def write_preview(
+    path: Path, canvas: WithOverview, longest_px: int, make_stretch: Callable[[F32], Stretcher]
+) -> tuple[int, int]:
+    """
+    Write a PNG (8 bits) or TIFF (16 bits) of a canvas, reduced to `longest_px`; return its (width, height).
+
+    Parameters
+    ----------
+    path : Path
+        Ends in .png, .tif or .tiff.
+    canvas : WithOverview
+    longest_px : int
+    make_stretch : callable
+        Gets the reduced values, float32 (channel, y, x), and returns the stretch for them, e.g. `auto_stretch`.
+
+    Raises
+    ------
+    UsageError
+        If the name ends otherwise, or the canvas has neither one nor three channels.
+    NotEnoughDisk, OutputBlocked
+        If the system refuses to write.
+    """
+    path = Path(path)
+    kinds = {".png": (np.uint8, write_png), ".tif": (np.uint16, write_tiff), ".tiff": (np.uint16, write_tiff)}
+    if path.suffix.lower() not in kinds:
+        raise UsageError(f"{path.name} is no name of a picture that is written here", "use .png, .tif or .tiff")
+    if canvas.shape[0] not in (1, 3):
+        raise UsageError(f"a picture has 1 or 3 channels, the canvas has {canvas.shape[0]}")
+    dtype, write = kinds[path.suffix.lower()]
+    values = reduce_to(canvas, longest_px)
+    picture = make_stretch(values).apply(values, dtype)
+    write(path, picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    return picture.shape[1], picture.shape[0]
