@@ -278,7 +278,9 @@ def _usage_error(error: ValidationError, kind: type[Recipe], origins: Mapping[st
     """Say in one sentence which value cannot be meant, and where it was written."""
     first = error.errors()[0]
     if not first["loc"]:  # settings that contradict each other: the sentence names them
-        return UsageError(first["msg"].removeprefix("Value error, "), "skyquilt config show --origin tells where each is from")
+        return UsageError(
+            first["msg"].removeprefix("Value error, "), "skyquilt config show --origin tells where each is from"
+        )
     key = str(first["loc"][0])
     info = kind.model_fields.get(key)
     wrong = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

@@ -28,6 +28,7 @@ def master_cards(
     full_scale_adu: float,
     mosaic: Cfa | None,
     created: str | None,
+    row_order: str | None = None,
 ) -> list[Card]:
     """
     Return the cards of a master light.
@@ -43,6 +44,8 @@ def master_cards(
         The pattern, as the canvas begins, of a colour filter array that is still in the pixels.
     created : str or None
         DATE; left out when None, so that the same run writes the same bytes.
+    row_order : str or None
+        ROWORDER; None: that of the frames.
     """
     metas = [light.file.meta for light in lights]
     exposures = [meta.exposure_s for meta in metas if meta.exposure_s]
@@ -66,7 +69,11 @@ def master_cards(
     if mosaic:
         cards.append(("BAYERPAT", mosaic.name, "colour filter array as stored"))
     cards += [
-        ("ROWORDER", _unanimous([meta.row_order for meta in metas]) or "TOP-DOWN", "order of the rows as stored"),
+        (
+            "ROWORDER",
+            row_order or _unanimous([meta.row_order for meta in metas]) or "TOP-DOWN",
+            "order of the rows as stored",
+        ),
         ("PROGRAM", f"skyquilt {__version__}", "made by"),
         ("SWCREATE", f"skyquilt {__version__}", "made by"),
         ("CREATOR", f"skyquilt {__version__}", "made by"),

@@ -38,8 +38,8 @@ class FrameRecord(_Record):
 
     `status` is "stacked" or "left_out"; a frame that is left out has `code`, `reason` and the `stage` that decided.
     Units: exposure in seconds, temperature in degrees C, noise and background in ADU, lengths in px, rotation in
-    degrees. `rejected_low` and `rejected_high` are the shares of the frame's samples that the rejection refused. A frame of
-    a mosaic has the direction of its middle, its pointing (`panel`) and its coordinates in place of a transform.
+    degrees. `rejected_low` and `rejected_high` are the shares of the frame's samples that the rejection refused. A frame
+    of a mosaic has the direction of its middle, its pointing (`panel`) and its coordinates in place of a transform.
     """
 
     file: str
@@ -203,8 +203,8 @@ class MosaicRecord(_Record):
 
     Areas in square degrees, residuals per axis. `tie_rms_px` is that of stars seen by several frames about their common
     place, `catalogue_rms_arcsec` that against the catalogue; `flux_rms` the relative scatter of common stars about the
-    photometric solution. `holes_deg2` is what the frames enclose but do not cover. `notes` tell of groups of frames that
-    no star or no sky ties to the others.
+    photometric solution. `holes_deg2` is what the frames enclose but do not cover. `notes` tell of groups of frames
+    that no star or no sky ties to the others.
     """
 
     projection: str

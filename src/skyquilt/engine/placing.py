@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the solver is loaded when it is needed, beside the integrat
     from skyquilt.engine.solving import SkySolver
     from skyquilt.steps import solve
 
-__all__ = ["Placement", "SkyPlacer", "canvas_grid", "sky_record"]
+__all__ = ["Placement", "SkyPlacer", "canvas_grid", "homography_between", "sky_record"]
 
 _GRID = 7  # points a side at which two frames are compared over the sky
 _NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
@@ -106,7 +106,7 @@ class SkyPlacer:
             return solve.NoSolution(f"the reference could not be placed on the sky: {there.reason}")
         if isinstance(here, solve.NoSolution):
             return here
-        matrix = _homography_between(here.grid, there.wcs)
+        matrix = homography_between(here.grid, there.wcs)
         transform = Transform.from_matrix(matrix, "homography")
         if not _overlap(transform, here.grid, there.grid):
             apart = float(separation_deg(*here.grid.centre_deg, *there.grid.centre_deg))
@@ -115,7 +115,7 @@ class SkyPlacer:
         return Registration(transform, 0, float("nan"), float("nan"), _NO_PAIRS)
 
 
-def _homography_between(grid: SkyGrid, target: Wcs) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def homography_between(grid: SkyGrid, target: Wcs) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Return the 3 x 3 matrix that leads from the pixels of one picture to those of another over the sky."""
     x, y = (
         axis.ravel()

@@ -163,7 +163,7 @@ def write_masters(folder: Path, masters: Sequence[Master], cards: Sequence[Card]
     return paths
 
 
-def write_pictures(folder: Path, preview: Preview, box: Box) -> tuple[Path, Path, bytes]:
+def write_pictures(folder: Path, preview: Preview, box: Box, *, stem: str = "master") -> tuple[Path, Path, bytes]:
     """
     Write the stretched 8-bit PNG and 16-bit TIFF of a box; return their paths and a thumbnail as PNG bytes.
 
@@ -174,7 +174,7 @@ def write_pictures(folder: Path, preview: Preview, box: Box) -> tuple[Path, Path
     while box.n_pixels // step**2 > _LARGEST_PICTURE:
         step += 1
     shape = (-(-box.height // step), -(-box.width // step), *((preview.shape[0],) if preview.shape[0] > 1 else ()))
-    png, tiff = folder / "master_quicklook.png", folder / "master_quicklook.tif"
+    png, tiff = folder / f"{stem}_quicklook.png", folder / f"{stem}_quicklook.tif"
     picture = np.empty(shape, dtype=np.uint8)
     with TiffWriter(tiff, shape, np.uint16) as writer:
         for y0, rows in _stretched(preview, stretch, box, step):

@@ -55,7 +55,9 @@ class Recipe(BaseModel):
     dark: str = recipe_field(
         "auto", "calibration", "auto: match by gain, exposure, temperature; none; or a folder or master."
     )
-    flat: str = recipe_field("auto", "calibration", "auto: match by size, pattern and filter; none; or a folder or master.")
+    flat: str = recipe_field(
+        "auto", "calibration", "auto: match by size, pattern and filter; none; or a folder or master."
+    )
     bias: str = recipe_field("auto", "calibration", "auto: match by gain and size; none; or a folder or master.")
     temperature_tolerance_c: float = recipe_field(
         5.0, "calibration", "How far the sensor temperature of darks may differ, degrees C.", ge=0, le=100
@@ -73,19 +75,23 @@ class Recipe(BaseModel):
         None, "selection", "Leave out frames whose stars are more elongated (0 round, 1 a line).", ge=0, le=1
     )
     min_stars: int | None = recipe_field(None, "selection", "Leave out frames with fewer stars.", ge=0)
-    max_background_adu: float | None = recipe_field(None, "selection", "Leave out frames with a brighter sky, ADU.", gt=0)
+    max_background_adu: float | None = recipe_field(
+        None, "selection", "Leave out frames with a brighter sky, ADU.", gt=0
+    )
     min_transparency: float | None = recipe_field(
         None, "selection", "Leave out frames that got less star light than this share of the reference's.", ge=0
     )
     reference: str = recipe_field("best", "selection", "best, first, most_stars, or the name of a frame.")
 
     # debayer and resampling
-    debayer: Literal["auto", "malvar", "rcd", "bilinear", "superpixel", "cfa", "rgb", "none", "bayer-first"] = recipe_field(
-        "auto",
-        "debayer",
-        "How colour is made: a method applied to each frame (auto takes the one that measured best), cfa to sample the "
-        "colour planes straight from the sensor, bayer-first to stack the mosaic with whole-pixel shifts and debayer "
-        "once, none to keep the mosaic, rgb for bilinear.",
+    debayer: Literal["auto", "malvar", "rcd", "bilinear", "superpixel", "cfa", "rgb", "none", "bayer-first"] = (
+        recipe_field(
+            "auto",
+            "debayer",
+            "How colour is made: a method applied to each frame (auto takes the one that measured best), cfa to sample "
+            "the colour planes straight from the sensor, bayer-first to stack the mosaic with whole-pixel shifts and "
+            "debayer once, none to keep the mosaic, rgb for bilinear.",
+        )
     )
     kernel: Literal["auto", "nearest", "bilinear", "catmull_rom", "least_squares", "lanczos3"] = recipe_field(
         "auto", "debayer", "Interpolation of the one resampling."
@@ -136,8 +142,12 @@ class Recipe(BaseModel):
     sigma_low: float = recipe_field(3.0, "rejection", "Limit below the centre, in sigmas.", gt=0, le=100)
     sigma_high: float = recipe_field(3.0, "rejection", "Limit above the centre, in sigmas.", gt=0, le=100)
     max_iterations: int = recipe_field(10, "rejection", "Most iterations of the rule.", ge=1, le=100)
-    percentile_low: float = recipe_field(0.2, "rejection", "percentile rule: share below the median to reject.", ge=0, le=1)
-    percentile_high: float = recipe_field(0.1, "rejection", "percentile rule: share above the median to reject.", ge=0, le=10)
+    percentile_low: float = recipe_field(
+        0.2, "rejection", "percentile rule: share below the median to reject.", ge=0, le=1
+    )
+    percentile_high: float = recipe_field(
+        0.1, "rejection", "percentile rule: share above the median to reject.", ge=0, le=10
+    )
     combine: Literal["mean", "median", "sum", "min", "max"] = recipe_field(
         "mean", "rejection", "How the survivors are put together."
     )
@@ -166,7 +176,9 @@ class Recipe(BaseModel):
         "resources",
         "Most memory the run may take, such as 512MB or 2GB; default: half of what is free, at most 1GB.",
     )
-    threads: int | None = recipe_field(None, "resources", "Threads; default: the processors of the machine.", ge=1, le=1024)
+    threads: int | None = recipe_field(
+        None, "resources", "Threads; default: the processors of the machine.", ge=1, le=1024
+    )
     schedule: Literal["auto", "cube", "sweep"] = recipe_field(
         "auto", "resources", "cube: all samples of a tile at once; sweep: frame after frame; auto decides by size."
     )

@@ -16,10 +16,18 @@ from skyquilt.engine.run import Arrangement, GroupRun
 from skyquilt.engine.sampling import FrameLostError, sample_variances, sampler_of
 from skyquilt.steps import quality, stars
 
-__all__ = ["describe_stack", "measure_stack", "rejected_shares"]
+__all__ = [
+    "SATURATION_SHARE",
+    "describe_stack",
+    "look_at_plane",
+    "measure_stack",
+    "noise_of_plane",
+    "range_deg",
+    "rejected_shares",
+]
 
 _MEASURED_PX = 2048
-_SATURATION_SHARE = 0.95  # darks are taken off, and resampling rounds the edge of a plateau
+SATURATION_SHARE = 0.95  # darks are taken off, and resampling rounds the edge of a plateau
 _REFERENCE_PX = 1024
 _LEVEL_SAMPLES = 300_000
 
@@ -59,7 +67,7 @@ def describe_stack(run: GroupRun, arrangement: Arrangement, canvas: Canvas, prev
         reference_fwhm_px=_seen_alone(run, arrangement),
         frames_fwhm_px=float(np.nanmedian(widths)) if np.isfinite(widths).any() else None,
         n_stars=seen[1],
-        rotation_range_deg=_range_deg(rotations),
+        rotation_range_deg=range_deg(rotations),
         width=canvas.shape[2],
         height=canvas.shape[1],
         n_channels=preview.shape[0],
@@ -81,7 +89,7 @@ def measure_stack(run: GroupRun, arrangement: Arrangement, grid: SkyGrid, previe
         adu_per_unit=1.0 if run.recipe.unit == "adu" else run.full_scale_adu,
         exposure_s=frames * (reference.file.meta.exposure_s or 1.0),
         epoch_year=hints_of(reference.file.meta).epoch_year,
-        saturation_adu=frames * _saturation_adu(run.kept) / _SATURATION_SHARE,
+        saturation_adu=frames * _saturation_adu(run.kept) / SATURATION_SHARE,
         has_pedestal=reference.calibration.dark is None,
     )
 
@@ -93,12 +101,17 @@ def _noise_of_planes(preview: Preview, scale: float) -> list[tuple[float, float,
     for channel in range(preview.shape[0]):
         plane = preview.cropped(_middle(preview.shape, side), channel)
         plane *= np.float32(scale)
-        stride = max(1, int(np.sqrt(plane.size / _LEVEL_SAMPLES)))
-        finite = plane[::stride, ::stride]
-        finite = finite[np.isfinite(finite)]
-        level = float(np.median(finite)) if finite.size else 0.0
-        figures.append((level, quality.background_noise(plane, 1), 8.0 * quality.background_noise(plane, 8)))
+        figures.append(noise_of_plane(plane))
     return figures
+
+
+def noise_of_plane(plane: F32) -> tuple[float, float, float]:
+    """Return level, noise per pixel and noise of 8x8 means times 8 of a plane, (y, x), in its unit."""
+    stride = max(1, int(np.sqrt(plane.size / _LEVEL_SAMPLES)))
+    finite = plane[::stride, ::stride]
+    finite = finite[np.isfinite(finite)]
+    level = float(np.median(finite)) if finite.size else 0.0
+    return level, quality.background_noise(plane, 1), 8.0 * quality.background_noise(plane, 8)
 
 
 def _gains(arrangement: Arrangement, canvas: Canvas, scale: float) -> list[float]:
@@ -134,7 +147,9 @@ def _seen_alone(run: GroupRun, arrangement: Arrangement) -> float | None:
         sampler.sample(box, values, weights)
     except FrameLostError:
         return None
-    return _look(values[len(values) // 2], arrangement.sampling.cell, _saturation_adu([arrangement.reference]))[0]
+    return look_at_plane(values[len(values) // 2], arrangement.sampling.cell, _saturation_adu([arrangement.reference]))[
+        0
+    ]
 
 
 def _middle(shape: tuple[int, int, int], side: int) -> Box:
@@ -148,7 +163,7 @@ def _saturation_adu(lights: Sequence[Light]) -> float:
     for light in lights:
         assert light.normalisation is not None
         levels.append(light.file.meta.saturation_adu * float(np.min(light.normalisation.scale)))
-    return float(_SATURATION_SHARE * min(levels))
+    return float(SATURATION_SHARE * min(levels))
 
 
 def _measure_stack(
@@ -157,10 +172,10 @@ def _measure_stack(
     """Return FWHM in frame pixels and number of stars in the middle of the stack, from its green (or mono) plane."""
     plane = preview.cropped(_middle(preview.shape, _MEASURED_PX), preview.shape[0] // 2)
     plane *= np.float32(scale)
-    return _look(plane, arrangement.sampling.cell, saturation_adu)
+    return look_at_plane(plane, arrangement.sampling.cell, saturation_adu)
 
 
-def _look(plane: F32, cell: int, saturation_adu: float) -> tuple[float | None, int]:
+def look_at_plane(plane: F32, cell: int, saturation_adu: float) -> tuple[float | None, int]:
     """Return FWHM in frame pixels and number of stars of a plane of the canvas, (y, x), ADU."""
     known = np.isfinite(plane)
     filled = plane if known.all() else np.where(known, plane, np.median(plane[known]) if known.any() else 0.0)
@@ -170,7 +185,7 @@ def _look(plane: F32, cell: int, saturation_adu: float) -> tuple[float | None, i
     return (float(width) if np.isfinite(width) else None), measured.figures.n_stars
 
 
-def _range_deg(rotations: list[float]) -> float:
+def range_deg(rotations: list[float]) -> float:
     """Return the range of angles on the circle, degrees."""
     if len(rotations) < 2:
         return 0.0

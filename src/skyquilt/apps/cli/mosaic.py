@@ -64,10 +64,11 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
     from skyquilt import engine
     from skyquilt.apps.cli.progress import Progress
     from skyquilt.apps.cli.stop import StopRequest
-    from skyquilt.engine.mosaic import make_mosaics
+    from skyquilt.engine.mosaic import MosaicRecipe, make_mosaics
 
     existing_file(options["frame_list"], "--frame-list")
-    settled = settled_for(folders[0], options, "mosaic")
+    recipe = settled_for(folders[0], options, "mosaic").recipe
+    assert isinstance(recipe, MosaicRecipe)
     if options["gpu"]:
         console.note("--gpu: this version has no GPU code; the CPU is used, the result is the same")
     arguments = arguments_of(click.get_current_context())
@@ -78,12 +79,12 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
             use_cache=not options["no_cache"],
             refresh_cache=options["cache_refresh"],
             should_stop=stop,
-            sky_cache=sky_cache() if settled.recipe.solve == "blind" else None,
+            sky_cache=sky_cache() if recipe.solve == "blind" else None,
             created=date_of_products(),
         )
         stopped = None
         try:
-            result = make_mosaics(folders, out, settled.recipe, listener=progress, options=run)
+            result = make_mosaics(folders, out, recipe, listener=progress, options=run)
         except (Interrupted, KeyboardInterrupt) as error:
             stopped = error
     if stopped is not None:

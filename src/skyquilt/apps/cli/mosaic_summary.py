@@ -12,6 +12,7 @@ from skyquilt.engine.report import amount, duration, group_left_out, per_channel
 __all__ = ["map_lines", "mosaic_document", "mosaic_lines"]
 
 _MAP_COLUMNS = 60
+_MOST_PANELS = 40
 _SIGNS = " .:-=+*#%@"
 _SHOWN_OUTPUTS = ("mosaic_quicklook", "mosaic_linear", "report_html")
 
@@ -26,13 +27,13 @@ def map_lines(plan: MosaicPlan) -> list[str]:
     signs = np.minimum(len(_SIGNS) - 1, np.ceil(depth * (len(_SIGNS) - 1) / most)).astype(int)
     lines = ["", *("|" + "".join(_SIGNS[k] for k in row) + "|" for row in signs)]
     lines.append(f"east left; blank to {_SIGNS[-1]}: 0 to {most} frames")
-    for panel in plan.panels[:40]:
-        lines.append(
-            f"{panel['name']}  RA {panel['ra_deg']:8.3f}  Dec {panel['dec_deg']:+8.3f}  {panel['n_frames']} frames, "
-            f"{duration(panel['exposure_s']) if panel['exposure_s'] else 'exposure not known'}"
-        )
-    if len(plan.panels) > 40:
-        lines.append(f"and {len(plan.panels) - 40} more pointings")
+    lines += [
+        f"{panel['name']}  RA {panel['ra_deg']:8.3f}  Dec {panel['dec_deg']:+8.3f}  {panel['n_frames']} frames, "
+        f"{duration(panel['exposure_s']) if panel['exposure_s'] else 'exposure not known'}"
+        for panel in plan.panels[:_MOST_PANELS]
+    ]
+    if len(plan.panels) > _MOST_PANELS:
+        lines.append(f"and {len(plan.panels) - _MOST_PANELS} more pointings")
     return lines
 
 
@@ -56,7 +57,9 @@ def mosaic_lines(made: MosaicResult) -> list[str]:
             f"places     frames agree to {amount(mosaic.tie_rms_px, 2)} px, the catalogue to "
             f"{amount(mosaic.catalogue_rms_arcsec, 2)} arcsec ({mosaic.n_ties} stars in common)"
         )
-        worst = max((abs(one.sky_step_sigma) for one in mosaic.overlaps if one.sky_step_sigma is not None), default=None)
+        worst = max(
+            (abs(one.sky_step_sigma) for one in mosaic.overlaps if one.sky_step_sigma is not None), default=None
+        )
         lines.append(
             f"seams      fluxes agree to {percent(mosaic.flux_rms)}, the sky to {amount(worst, 2)} sigma at the worst"
         )

@@ -20,6 +20,7 @@ from skyquilt.apps.cli.demo import demo
 from skyquilt.apps.cli.doctor import doctor
 from skyquilt.apps.cli.face import ARGUMENTS
 from skyquilt.apps.cli.frames import frames
+from skyquilt.apps.cli.mosaic import mosaic
 from skyquilt.apps.cli.solve import solve
 from skyquilt.apps.cli.stack import stack
 from skyquilt.apps.cli.verify import verify
@@ -65,7 +66,7 @@ def program() -> None:
     """
 
 
-for _command in (stack, frames, solve, annotate, cache, verify, doctor, demo, config):
+for _command in (stack, mosaic, frames, solve, annotate, cache, verify, doctor, demo, config):
     program.add_command(_command)
 
 

@@ -112,11 +112,14 @@ def settled_for(folder: Path, options: dict[str, Any], kind: str = "stack") -> S
     from skyquilt.engine.mosaic import MosaicRecipe
 
     values, origins = chosen_settings(options, kind)
-    layers = gather_layers(folder=folder, preset=options.get("preset"), flags=Layer("flags", values, origins, is_shared=False))
+    layers = gather_layers(
+        folder=folder, preset=options.get("preset"), flags=Layer("flags", values, origins, is_shared=False)
+    )
     return settle(layers, MosaicRecipe if kind == "mosaic" else Recipe)
 
 
 def existing_file(path: Path | None, flag: str) -> None:
+    """Raise `UsageError` if a file was named that is not there."""
     if path is not None and not path.is_file():
         raise UsageError(f"{flag}: there is no file {path}", "check the path; a missing list is never ignored")
 
@@ -135,6 +138,7 @@ def date_of_products() -> str | None:
 
 
 def tell_stopped(console: Console, code: int, command: str) -> int:
+    """Say how a run that was stopped goes on, and return the exit code."""
     error = Interrupted("stopped; what was finished is kept", f"to go on, run the same command again: {command}")
     console.error(error.message, error.hint)
     console.document("skyquilt.cli.error", error_document(error, code))

@@ -16,7 +16,16 @@ from skyquilt.engine.mosaic.chunks import FrameGoneError, integrate_chunk
 from skyquilt.engine.mosaic.job import CHUNK_PX, MosaicJob, read_job
 from skyquilt.io.tiled import TiledCanvas
 
-__all__ = ["ChunkOutcome", "ChunkRunner", "assemble", "canvas_of_worker", "frame_counts", "make_chunk", "on_threads", "open_canvas"]
+__all__ = [
+    "ChunkOutcome",
+    "ChunkRunner",
+    "assemble",
+    "canvas_of_worker",
+    "frame_counts",
+    "make_chunk",
+    "on_threads",
+    "open_canvas",
+]
 
 _CANVAS = "canvas"
 
@@ -80,7 +89,9 @@ def assemble(
     keys = {box: job.tile_key(box) for box in chunks}
     damaged = canvas.verify() if canvas.done() else frozenset()
     if damaged:
-        listener(Event("warning", "integrate", f"{len(damaged)} pieces of the canvas were damaged; they are made again"))
+        listener(
+            Event("warning", "integrate", f"{len(damaged)} pieces of the canvas were damaged; they are made again")
+        )
     done = canvas.done({box: key for box, key in keys.items() if key})
     stale = canvas.done() - done
     missing = [k for k, box in enumerate(chunks) if box not in done and (keys[box] or box in stale)]
@@ -150,7 +161,9 @@ def canvas_of_worker(job_path: Path, writer: str) -> TiledCanvas:
     return TiledCanvas.open(job_path.parent / _CANVAS, read_job(job_path).key, writer=writer)
 
 
-def frame_counts(canvas: TiledCanvas, boxes: Sequence[Box], n_frames: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def frame_counts(
+    canvas: TiledCanvas, boxes: Sequence[Box], n_frames: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Return int64 (n_frames, 3): samples of every frame that landed, that were rejected low, high."""
     total = np.zeros((n_frames, 3), dtype=np.int64)
     done = canvas.done()

@@ -20,8 +20,7 @@ from skyquilt.engine.stack import find_groups
 from skyquilt.errors import NoUsableInput
 from skyquilt.io.discover import safe_name
 
-
-__all__ = ["FieldSet", "MosaicRun", "find_field_sets", "measure_field_set"]
+__all__ = ["FieldSet", "MosaicRun", "Part", "find_field_sets", "measure_field_set"]
 
 _MOST_STARS = 400
 """Stars kept of a frame: enough to tie it to its neighbours, few enough for thousands of frames."""
@@ -174,9 +173,7 @@ def measure_field_set(
             for file, (calibration, digest) in zip(group.lights, calibrations, strict=True)
         ]
         release_memory()
-        measure_lights(
-            lights, meta.cfa, cache, listener, n_threads=n_at_frames, should_stop=options.should_stop
-        )
+        measure_lights(lights, meta.cfa, cache, listener, n_threads=n_at_frames, should_stop=options.should_stop)
         for light in lights:
             _keep_brightest(light)
         release_memory()

@@ -26,7 +26,8 @@ from skyquilt.engine.sampling import Sampling
 from skyquilt.io.atomic import write_atomically
 from skyquilt.steps import integrate, mosaic
 
-__all__ = ["CHUNK_PX",
+__all__ = [
+    "CHUNK_PX",
     "MosaicJob",
     "TileFrame",
     "frame_terms_of",
@@ -71,12 +72,9 @@ class WcsData(_Data):
     def of(cls, wcs: Wcs) -> WcsData:
         sip = None
         if wcs.sip is not None:
-            parts = (wcs.sip.a, wcs.sip.b, wcs.sip.ap, wcs.sip.bp)
-            a, b, ap, bp = (None if part is None else part.tolist() for part in parts)
-            sip = SipData(a=a, b=b, ap=ap, bp=bp)
-        return cls(
-            crval_deg=wcs.crval_deg, crpix0=wcs.crpix0, cd=wcs.cd.tolist(), projection=wcs.projection, sip=sip
-        )
+            ap, bp = (None if part is None else part.tolist() for part in (wcs.sip.ap, wcs.sip.bp))
+            sip = SipData(a=wcs.sip.a.tolist(), b=wcs.sip.b.tolist(), ap=ap, bp=bp)
+        return cls(crval_deg=wcs.crval_deg, crpix0=wcs.crpix0, cd=wcs.cd.tolist(), projection=wcs.projection, sip=sip)
 
     def wcs(self) -> Wcs:
         sip = None
@@ -90,9 +88,9 @@ class TileFrame(_Data):
     """
     One frame as the tiles see it.
 
-    `surface`, `centre` and `radius` are those of a `Normalisation` in canvas pixels; `sky_sigma`, `shot` and `sky_level`
-    those of `integrate.FrameTerms`, one a canvas channel. `sha256` is that of the raw file. `calibration` names the arrays
-    that calibrate it, `base_calibration` those without the defects that the frames of the run told.
+    `surface`, `centre` and `radius` are those of a `Normalisation` in canvas pixels; `sky_sigma`, `shot` and
+    `sky_level` those of `integrate.FrameTerms`, one a canvas channel. `sha256` is that of the raw file. `calibration`
+    names the arrays that calibrate it, `base_calibration` those without the defects that the frames of the run told.
     """
 
     path: str
@@ -118,7 +116,7 @@ class TileFrame(_Data):
     sky_sigma: list[float]
     shot: list[float]
     sky_level: list[float]
-    trails: list[tuple[float, float, float, float, float]] = []
+    trails: list[tuple[float, float, float, float, float, float]] = []
 
     @cached_property
     def digest(self) -> str:
@@ -142,9 +140,7 @@ class TileFrame(_Data):
 
     @property
     def normalisation(self) -> Normalisation:
-        return Normalisation(
-            np.array(self.scale), np.array(self.surface), self.centre, self.radius, self.transparency
-        )
+        return Normalisation(np.array(self.scale), np.array(self.surface), self.centre, self.radius, self.transparency)
 
     @property
     def trail_bands(self) -> tuple[Trail, ...]:
@@ -246,7 +242,8 @@ def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:
     assert measured is not None and terms is not None and light.weight is not None and light.sha256 is not None
     noise = per_channel(measured.noise_adu, n_channels)
     scale = per_channel(terms.scale, n_channels)
-    level = np.nanmedian(measured.background.reshape(len(measured.background), -1), axis=1)
+    planes = measured.background.reshape(len(measured.background), -1).astype(np.float64)
+    level = np.nanmedian(planes, axis=1)
     sky = max(measured.figures.background_adu, 1.0)
     gain = meta.gain_e_per_adu
     # without a known gain all of the sky's noise is taken for photon noise: an upper bound that never clips a star
@@ -275,7 +272,7 @@ def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:
         sky_sigma=(noise * scale).tolist(),
         shot=shot.tolist(),
         sky_level=(per_channel(level, n_channels) * scale + per_channel(terms.surface[:, 0], n_channels)).tolist(),
-        trails=[(t.x0, t.y0, t.x1, t.y1, t.half_width) for t in light.trails],
+        trails=[(t.x0, t.y0, t.x1, t.y1, t.half_width, t.significance) for t in light.trails],
     )
 
 

@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skyquilt.core import F64, I64, CatalogueStars, Event, Listener, Measurement, Registration, Transform, Wcs
+from skyquilt.core import (
+    F64,
+    I64,
+    CatalogueStars,
+    Event,
+    FrameMeta,
+    Listener,
+    Measurement,
+    Registration,
+    SkyGrid,
+    Transform,
+    Wcs,
+)
 from skyquilt.core.sky import project, separation_deg
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.light import Light
@@ -46,6 +58,9 @@ class Place:
     stars: I64
     catalogue: CatalogueStars
     found_by: str
+
+    def grid_of(self, meta: FrameMeta) -> SkyGrid:
+        return SkyGrid(self.wcs, meta.width, meta.height)
 
 
 def place_lights(
@@ -189,9 +204,7 @@ def wcs_through(transform: Transform, neighbour: Wcs, width: int, height: int) -
     -----
     A gnomonic plane about the middle of the frame, its matrix by least squares on 7 x 7 points.
     """
-    x, y = (
-        axis.ravel() for axis in np.meshgrid(np.linspace(0, width - 1, _GRID), np.linspace(0, height - 1, _GRID))
-    )
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width - 1, _GRID), np.linspace(0, height - 1, _GRID)))
     ra, dec = neighbour.to_sky(*transform(x, y))
     middle = (width - 1) / 2, (height - 1) / 2
     centre = neighbour.to_sky(*transform(np.array([middle[0]]), np.array([middle[1]])))
@@ -199,7 +212,7 @@ def wcs_through(transform: Transform, neighbour: Wcs, width: int, height: int) -
     plane: F64 = np.stack(project(ra, dec, *crval), axis=1)
     design = np.stack([x - middle[0], y - middle[1], np.ones_like(x)], axis=1)
     found = np.linalg.lstsq(design, plane, rcond=None)[0]
-    cd = found[:2].T.copy()
+    cd: F64 = np.ascontiguousarray(found[:2].T, dtype=np.float64)
     shift = np.linalg.solve(cd, found[2])
     return Wcs(crval, (middle[0] - float(shift[0]), middle[1] - float(shift[1])), cd)
 

@@ -1,4 +1,4 @@
-"""What a mosaic will take: the pieces of its tiles, predicted memory, scratch, output and time; before any integration."""
+"""What a mosaic will take: the pieces of its tiles, predicted memory, scratch, output and time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skyquilt.core import Box, SkyGrid
+from skyquilt.core import I64, Box, SkyGrid
 from skyquilt.engine.budget import resident_memory
 from skyquilt.engine.integration import integrate_settings
 from skyquilt.engine.mosaic.job import CHUNK_PX
@@ -58,6 +58,8 @@ class MosaicPlan:
     pieces : Pieces
     scratch_bytes, output_bytes : int
     seconds : float
+    index : FrameIndex
+        Tells which frames touch a box of the canvas.
     panels : list of dict
         Name, direction, frames and exposure of every pointing.
     lines : list of str
@@ -74,12 +76,28 @@ class MosaicPlan:
     scratch_bytes: int
     output_bytes: int
     seconds: float
+    index: mosaic.FrameIndex
     panels: list[dict[str, Any]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
+    def coverage_map(self, columns: int, rows: int) -> I64:
+        """Return how many frames cover the middle of each cell of a coarse map, int64 (rows, columns), top first."""
+        depth = np.zeros((rows, columns), dtype=np.int64)
+        for j in range(rows):
+            for i in range(columns):
+                x = int((i + 0.5) * self.grid.width / columns)
+                y = int((j + 0.5) * self.grid.height / rows)
+                depth[j, i] = len(self.index.touching(Box(x, y, x + 1, y + 1)))
+        return depth
+
 
 def choose_pieces(
-    index: mosaic.FootprintIndex, box: Box, n_channels: int, weight_channels: int, recipe: MosaicRecipe, budget: int,
+    index: mosaic.FrameIndex,
+    box: Box,
+    n_channels: int,
+    weight_channels: int,
+    recipe: MosaicRecipe,
+    budget: int,
     n_threads: int,
 ) -> Pieces:
     """
@@ -87,7 +105,7 @@ def choose_pieces(
 
     Parameters
     ----------
-    index : FootprintIndex
+    index : FrameIndex
         Tells how many frames touch a box of the canvas.
     box : Box
         The canvas.
@@ -120,10 +138,12 @@ def choose_pieces(
     )
 
 
-def _deepest(index: mosaic.FootprintIndex, box: Box, size: tuple[int, int]) -> int:
+def _deepest(index: mosaic.FrameIndex, box: Box, size: tuple[int, int]) -> int:
     """Return the most frames that touch one box of that size, from a sample of such boxes of the canvas."""
     step = max(size[0], CHUNK_PX // 2), max(size[1], CHUNK_PX // 2)
-    return max((len(index.touching(Box(b.x0, b.y0, b.x0 + size[0], b.y0 + size[1]))) for b in box.tiles(*step)), default=0)
+    return max(
+        (len(index.touching(Box(b.x0, b.y0, b.x0 + size[0], b.y0 + size[1]))) for b in box.tiles(*step)), default=0
+    )
 
 
 def _at_work(
@@ -142,9 +162,7 @@ def _at_work(
     work = integrate.tile_bytes(held, n_channels, weight_channels, pixels, integrate_settings(recipe))
     if schedule == "sweep":
         work += _SWEEP_BYTES_PER_VALUE * pixels * n_channels
-    return int(
-        work + _SCRATCH_PER_PIXEL * 2 * pixels + _COPIES_OF_A_CHUNK * chunk + _BYTES_PER_FRAME * n_touching
-    )
+    return int(work + _SCRATCH_PER_PIXEL * 2 * pixels + _COPIES_OF_A_CHUNK * chunk + _BYTES_PER_FRAME * n_touching)
 
 
 def strip_rows(width: int, n_channels: int, budget: int) -> int:
@@ -168,6 +186,7 @@ def make_plan(
     panels: list[dict[str, Any]],
     n_channels: int,
     pieces: Pieces,
+    index: mosaic.FrameIndex,
     recipe: MosaicRecipe,
 ) -> MosaicPlan:
     """Return the plan of a mosaic in figures and in sentences."""
@@ -188,9 +207,21 @@ def make_plan(
         f"centre RA {ra:.3f}, Dec {dec:+.3f}",
         f"schedule {pieces.schedule}, pieces of {pieces.sub_tile[0]}x{pieces.sub_tile[1]} px, {pieces.n_threads} "
         f"thread{'s' if pieces.n_threads > 1 else ''}",
-        f"memory {pieces.peak_memory_bytes / 1e6:.0f} MB, scratch {scratch / 1e6:.0f} MB, output {output / 1e6:.0f} MB, "
-        f"about {seconds:.0f} s",
+        f"memory {pieces.peak_memory_bytes / 1e6:.0f} MB, scratch {scratch / 1e6:.0f} MB, "
+        f"output {output / 1e6:.0f} MB, about {seconds:.0f} s",
     ]
     return MosaicPlan(
-        name, grid, len(frames), n_channels, len(panels), samples, pieces, scratch, output, seconds, panels, lines
+        name,
+        grid,
+        len(frames),
+        n_channels,
+        len(panels),
+        samples,
+        pieces,
+        scratch,
+        output,
+        seconds,
+        index,
+        panels,
+        lines,
     )

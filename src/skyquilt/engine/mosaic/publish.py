@@ -22,6 +22,7 @@ from skyquilt.engine.mosaic.island import IslandRun
 from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.products import Preview, make_folder, write_linear, write_pictures
 from skyquilt.engine.report import write_reports
+from skyquilt.engine.solving import SkySolver
 from skyquilt.io.atomic import write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, data_hash
 from skyquilt.steps.integrate import FEW_SAMPLES
@@ -29,7 +30,7 @@ from skyquilt.steps.integrate import FEW_SAMPLES
 __all__ = ["publish_mosaic"]
 
 
-def publish_mosaic(island: IslandRun, canvas: StoredCanvas) -> tuple[Manifest, dict[str, Path]]:
+def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -> tuple[Manifest, dict[str, Path]]:
     """Write every product of an assembled mosaic; return the manifest and where the products lie."""
     run, recipe = island.run, island.run.recipe
     folder = island.folder / "mosaic"
@@ -59,7 +60,7 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas) -> tuple[Manifest, d
         found["statistics"] = describe_mosaic(island, canvas, preview)
 
     def photometry() -> None:
-        found["photometry"] = measure_mosaic(island, preview)
+        found["photometry"] = measure_mosaic(island, canvas, preview, solver)
 
     tasks: tuple[Callable[[], None], ...] = (linear, maps, pictures, statistics, photometry)
     run.listener(Event("phase", "products", total=len(tasks)))
@@ -71,7 +72,7 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas) -> tuple[Manifest, d
         session=", ".join(dict.fromkeys(session.root.name for session, _ in run.fields.groups)),
         group=island.name,
         device=", ".join(dict.fromkeys(session.device for session, _ in run.fields.groups)),
-        target=island.target,
+        target=island.island.target,
         filter=run.fields.filter,
         recipe=recipe.model_dump(mode="json"),
         recipe_sha256=recipe.digest(),
@@ -90,7 +91,7 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas) -> tuple[Manifest, d
         frames=_frames(island),
         other_files=[
             {"file": other.path.name, "code": other.code, "reason": other.reason}
-            for session in dict.fromkeys(session for session, _ in run.fields.groups)
+            for session in {id(session): session for session, _ in run.fields.groups}.values()
             for other in session.left_out
         ],
         statistics=found["statistics"],
@@ -99,7 +100,7 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas) -> tuple[Manifest, d
         mosaic=mosaic_record(island, canvas),
         warnings=[
             *dict.fromkeys(text for part in run.parts for text in part.calibrator.warnings),
-            *(f"{light.file.name}: {note}" for light in island.lights for note in light.notes),
+            *(f"{light.file.name}: {note}" for light in island.island.lights for note in light.notes),
         ],
         notes=list(dict.fromkeys(note for session, _ in run.fields.groups for note in session.notes)),
         outputs=[_output(name, path, island.folder) for name, path in sorted(outputs.items())],
@@ -132,7 +133,7 @@ def _cards(island: IslandRun) -> list[Card]:
         full_scale_adu=island.full_scale_adu,
         mosaic=None,
         created=island.run.options.created,
-        row_order=island.row_order,
+        row_order="TOP-DOWN",
     )
 
 
@@ -170,18 +171,17 @@ def _write_maps(path: Path, canvas: StoredCanvas, cards: list[Card]) -> None:
     with ImageWriter(path, canvas.shape[1:], np.float32, [*unit, *cards], layout) as writer:
         for y0, rows in canvas.coverage_rows():
             writer.write_rows(y0, rows)
-        for name, rows_of in (
-            ("VARIANCE", canvas.variance_rows),
-            ("REJ_LOW", canvas.rejected_low_rows),
-            ("REJ_HIGH", canvas.rejected_high_rows),
-        ):
-            for y0, rows in rows_of():
-                writer.write_rows(y0, rows, extension=name)
+        for y0, variance in canvas.variance_rows():
+            writer.write_rows(y0, variance, extension="VARIANCE")
+        for y0, low in canvas.rejected_low_rows():
+            writer.write_rows(y0, low, extension="REJ_LOW")
+        for y0, high in canvas.rejected_high_rows():
+            writer.write_rows(y0, high, extension="REJ_HIGH")
 
 
 def _frames(island: IslandRun) -> list[FrameRecord]:
     """The frames of the island and all that were left out, in frame order, then the strays."""
-    own = {id(light) for light in island.lights}
+    own = {id(light) for light in island.island.lights}
     lights = [light for light in island.run.lights if id(light) in own or not light.is_in]
     return [
         *(_record(light, island) for light in lights),
@@ -213,7 +213,7 @@ def _sky(island: IslandRun) -> SkyRecord:
         scale_arcsec=island.grid.wcs.scale_arcsec,
         rotation_deg=island.grid.wcs.rotation_deg,
         parity=island.grid.wcs.parity,
-        n_matched=sum(solution.n_catalogue for solution in island.solutions),
+        n_matched=sum(solution.n_catalogue for solution in island.fitted.frames.values()),
         rms_px=island.fitted.rms_px,
         model=island.fitted.model,
         found_by="joint" if island.run.recipe.joint else "frames",
@@ -228,4 +228,3 @@ def _output(name: str, path: Path, folder: Path) -> OutputRecord:
         sha256=file_sha256(path),
         data_sha256=data_hash(path) if path.suffix == ".fits" else None,
     )
-

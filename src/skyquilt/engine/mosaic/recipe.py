@@ -27,7 +27,9 @@ class MosaicRecipe(Recipe):
     """The settings of a mosaic. Unknown keys are errors; every field is used."""
 
     framing: str = recipe_field(
-        "union", "registration", "Canvas: union of all frames, or where a share (20%) of the deepest coverage is reached."
+        "union",
+        "registration",
+        "Canvas: union of all frames, or where a share (20%) of the deepest coverage is reached.",
     )
     feather_px: float = recipe_field(
         48.0, "rejection", "Fade each frame out over this many pixels from its edge.", ge=0, le=2000
@@ -70,7 +72,9 @@ class MosaicRecipe(Recipe):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} means nothing in a mosaic: {reason}")
         if self.debayer in ("none", "bayer-first"):
-            raise ValueError(f"debayer {self.debayer} keeps the pattern of one sensor, which a mosaic turns: choose another")
+            raise ValueError(
+                f"debayer {self.debayer} keeps the pattern of one sensor, which a mosaic turns: choose another"
+            )
         if self.combine == "sum":
             raise ValueError("combine sum has steps where coverage changes: choose mean")
         if self.canvas and (self.centre or self.size or self.scale_arcsec or self.rotation != "north"):

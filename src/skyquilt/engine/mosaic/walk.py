@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from skyquilt.core import Event, Listener, Session, SkyGrid, Wcs, silent
+from skyquilt.core import Event, Listener, Session, silent
 from skyquilt.engine.budget import check_disk
-from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
 from skyquilt.engine.manifest import Manifest
-from skyquilt.engine.mosaic.assembly import assemble
-from skyquilt.engine.mosaic.canvas import canvas_of
-from skyquilt.engine.mosaic.fitting import Fitted, fit_island, fit_places
-from skyquilt.engine.mosaic.gather import FieldSet, MosaicRun, find_field_sets, measure_field_set
-from skyquilt.engine.mosaic.panels import find_islands, select_in_panels
+from skyquilt.engine.mosaic.assembly import assemble, frame_counts, on_threads, open_canvas
+from skyquilt.engine.mosaic.fitting import fit_places
+from skyquilt.engine.mosaic.gather import FieldSet, find_field_sets, measure_field_set
+from skyquilt.engine.mosaic.island import IslandRun, begin_island
+from skyquilt.engine.mosaic.panels import find_islands, select_in_pointings
 from skyquilt.engine.mosaic.places import place_lights
-from skyquilt.engine.mosaic.planning import MosaicPlan, choose_pieces, make_plan
+from skyquilt.engine.mosaic.planning import MosaicPlan, strip_rows
 from skyquilt.engine.mosaic.publish import publish_mosaic
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
+from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.result import GroupFailure, RunOptions
 from skyquilt.engine.run import SCRATCH
 from skyquilt.engine.solving import SkySolver
 from skyquilt.engine.warmup import compile_kernels
-from skyquilt.errors import Interrupted, NotRegistered, SkyquiltError, UsageError
+from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UsageError
 
 __all__ = ["MosaicResult", "MosaicRunResult", "make_mosaics"]
 
@@ -125,19 +125,45 @@ def _make_set(
         places = place_lights(
             run.lights, recipe, solver, listener, n_threads=run.n_threads, should_stop=options.should_stop
         )
-        select_in_panels(run, places)
+        select_in_pointings(run, places)
         if not run.kept:
             raise NotRegistered(
-                f"{fields.name}: none of the {len(run.lights)} frames could be placed on the sky", "see the reasons above"
+                f"{fields.name}: none of the {len(run.lights)} frames could be placed on the sky",
+                "see the reasons above",
             )
         fitted = fit_places(run, places)
-        islands = find_islands(run, fitted)
-        for island in islands:
+        for island in find_islands(run, fitted, out):
             try:
-                plan, result = _make_island(run, island, fitted, solver)
-                plans.append(plan)
-                mosaics += [result] if result else []
+                with nullcontext() if options.dry_run or island.folder == folder else locked(island.folder / SCRATCH):
+                    begun = begin_island(run, island, fitted)
+                    plans.append(begun.plan)
+                    if not options.dry_run:
+                        mosaics.append(_make_mosaic(begun, solver))
             except Interrupted:
                 raise
             except SkyquiltError as error:
                 _fail(failures, island.name, error, listener)
+
+
+def _make_mosaic(island: IslandRun, solver: SkySolver) -> MosaicResult:
+    """Assemble and write; frames that are lost meanwhile are left out, and the chunks that they touch made again."""
+    run = island.run
+    check_disk(island.folder, island.plan.scratch_bytes + island.plan.output_bytes)
+    run_chunks = on_threads(island.plan.pieces.n_threads)
+    while True:
+        job_path = island.write_job()
+        store = open_canvas(island.job, island.scratch)
+        gone = assemble(job_path, store, run_chunks, run.listener, run.options.should_stop)
+        if not gone:
+            break
+        island.without({outcome.gone: outcome.reason for outcome in gone})
+        if not island.job.frames:
+            raise NoUsableInput(f"{island.name}: none of its frames can be read any more", "see the reasons above")
+    store.settle()
+    counts = frame_counts(store, island.job.chunks(), len(island.job.frames))
+    for light, (landed, low, high) in zip(island.kept, counts, strict=True):
+        light.samples = int(landed), int(low), int(high)
+    scale = 1.0 if run.recipe.unit == "adu" else 1.0 / island.full_scale_adu
+    n_rows = strip_rows(island.grid.width, island.job.n_channels, run.budget)
+    manifest, outputs = publish_mosaic(island, StoredCanvas(store, scale, n_rows), solver)
+    return MosaicResult(island.name, island.folder, manifest, outputs)

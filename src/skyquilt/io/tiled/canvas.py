@@ -302,6 +302,10 @@ class TiledCanvas:
         parts = ("value", "variance", "coverage", "rejected_low", "rejected_high")
         return CanvasTile(box, *(self._assemble(name, box, trusted) for name in parts))
 
+    def plane(self, name: str, box: Box) -> NDArray[Any]:
+        """Return a box of one of the arrays, "value" ... "rejected_high"; NaN or 0 where there is no finished tile."""
+        return self._assemble(name, box, self._states.trusted())
+
     def _assemble(self, name: str, box: Box, trusted: Mapping[Box, Mapping[str, tuple[int, int]]]) -> NDArray[Any]:
         """Return a box of one array."""
         from skyquilt.io.tiled.arrays import PLANES

@@ -14,12 +14,12 @@ from skyquilt.steps.mosaic.canvas import CanvasSettings, choose_canvas
 from skyquilt.steps.mosaic.flux_scales import FluxObservations, FluxScales, fit_device_factors, fit_flux_scales
 from skyquilt.steps.mosaic.footprints import Footprints, footprints_of
 from skyquilt.steps.mosaic.frame_index import FrameIndex
+from skyquilt.steps.mosaic.frame_sky import FrameSky, Lattice, frame_sky, make_lattice
 from skyquilt.steps.mosaic.overlaps import Overlaps, find_islands, find_overlaps
 from skyquilt.steps.mosaic.photometry import PhotometricSolution, solve_photometry
 from skyquilt.steps.mosaic.pointings import Pointing, find_pointings
 from skyquilt.steps.mosaic.seams import Seam, seam_figures
 from skyquilt.steps.mosaic.sky_map import SkyMap
-from skyquilt.steps.mosaic.frame_sky import FrameSky, Lattice, frame_sky, make_lattice
 from skyquilt.steps.mosaic.sky_surfaces import SkySurfaces, fit_sky_surfaces
 
 __all__ = [

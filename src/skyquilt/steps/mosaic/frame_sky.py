@@ -10,7 +10,7 @@ import numpy as np
 from skyquilt.core import F32, F64, I64, Mask, Measurement
 from skyquilt.kernels.background import sample_map
 
-__all__ = ["Lattice", "FrameSky", "make_lattice", "frame_sky", "surface_terms"]
+__all__ = ["FrameSky", "Lattice", "frame_sky", "make_lattice", "surface_terms"]
 
 _CUBIC = [(0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3)]
 _CELLS_FOR_CUBIC = 4  # along each side

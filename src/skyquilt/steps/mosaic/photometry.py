@@ -9,9 +9,9 @@ import numpy as np
 
 from skyquilt.core import F64, I64, Normalisation
 from skyquilt.steps.mosaic.flux_scales import FluxObservations, FluxScales, fit_flux_scales
-from skyquilt.steps.mosaic.seams import Seam, seam_figures
+from skyquilt.steps.mosaic.frame_sky import FrameSky, Lattice, make_lattice, surface_terms
 from skyquilt.steps.mosaic.near_places import group_near
-from skyquilt.steps.mosaic.frame_sky import Lattice, FrameSky, make_lattice, surface_terms
+from skyquilt.steps.mosaic.seams import Seam, seam_figures
 from skyquilt.steps.mosaic.sky_surfaces import SkySurfaces, fit_sky_surfaces
 
 __all__ = ["PhotometricSolution", "solve_photometry"]
@@ -55,6 +55,7 @@ def solve_photometry(
     catalogue_mag: F64 | None = None,
     channel_factor: F64 | None = None,
     surface_order: int = 2,
+    pointing: I64 | None = None,
 ) -> PhotometricSolution:
     """
     Return the joint photometric solution.
@@ -74,6 +75,8 @@ def solve_photometry(
         (`fit_device_factors`). None: 1, so that colours stay.
     surface_order : int
         As in `fit_sky_surfaces`.
+    pointing : int64 (n_frames,) or None
+        Which frames look at about the same place, for the figures of the seams; None: by their middles.
 
     Raises
     ------
@@ -92,7 +95,8 @@ def solve_photometry(
         maps, scale, relative_exposure=flux.relative_exposure, surface_order=surface_order, lattice=lattice
     )
     place = np.array([(*one.centre, one.radius) for one in maps]).reshape(n_frames, 3)
-    pointing = group_near(place[:, 0], place[:, 1], place[:, 2])
+    if pointing is None:
+        pointing = group_near(place[:, 0], place[:, 1], place[:, 2])
     noise = np.ones(n_channels)
     if n_frames:
         noise = np.median(np.stack([one.noise_adu for one in maps]) * scale, axis=0)

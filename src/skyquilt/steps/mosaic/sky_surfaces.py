@@ -18,8 +18,8 @@ from skyquilt.steps.mosaic.agreement import (
     solve_agreement,
     tukey,
 )
+from skyquilt.steps.mosaic.frame_sky import FrameSky, Lattice, make_lattice, surface_terms
 from skyquilt.steps.mosaic.near_places import group_near
-from skyquilt.steps.mosaic.frame_sky import Lattice, FrameSky, make_lattice, surface_terms
 
 __all__ = ["SkySurfaces", "fit_sky_surfaces"]
 

@@ -1,0 +1,181 @@
+"""The mosaic in figures: level, noise, sharpness, depth, and how well its frames agree."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skyquilt.core import F64, Box, Mask
+from skyquilt.engine.manifest import MosaicRecord, OverlapRecord, PanelRecord, Statistics
+from skyquilt.engine.mosaic.island import IslandRun
+from skyquilt.engine.mosaic.stored import StoredCanvas
+from skyquilt.engine.photometry import Photometry, measure_photometry
+from skyquilt.engine.products import Preview
+from skyquilt.engine.solving import SkySolver, hints_of
+from skyquilt.engine.statistics import SATURATION_SHARE, look_at_plane, noise_of_plane, range_deg
+
+__all__ = ["describe_mosaic", "measure_mosaic", "mosaic_record"]
+
+_MEASURED_PX = 2048
+
+
+def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -> Statistics:
+    """Return the statistics of a finished mosaic; noise and stars are measured where it is deepest."""
+    run, kept = island.run, island.kept
+    scale = 1.0 if run.recipe.unit == "adu" else island.full_scale_adu
+    box = deepest_box(canvas)
+    planes = [preview.cropped(box, channel) * np.float32(scale) for channel in range(preview.shape[0])]
+    noise = [noise_of_plane(plane) for plane in planes]
+    fwhm, n_stars = look_at_plane(planes[len(planes) // 2], island.job.cell, saturation_of(island))
+    landed, low, high = (sum(light.samples[k] for light in kept) for k in range(3))
+    rejected = (low / landed, high / landed) if landed else (0.0, 0.0)
+    exposures = [light.file.meta.exposure_s or 0.0 for light in kept]
+    widths = [light.measurement.figures.fwhm_px for light in kept if light.measurement]
+    return Statistics(
+        n_found=len(run.lights) + len(run.fields.strays),
+        n_stacked=len(kept),
+        n_left_out=len(run.lights) + len(run.fields.strays) - len(kept),
+        exposure_s=float(sum(exposures)) or None,
+        effective_exposure_s=float(sum(exposures)) * (1.0 - sum(rejected)) or None,
+        rejected_low=rejected[0],
+        rejected_high=rejected[1],
+        background=[level for level, _, _ in noise],
+        noise=[pixel for _, pixel, _ in noise],
+        noise_8x8=[block for _, _, block in noise],
+        snr_gain=_gains(island, [pixel for _, pixel, _ in noise]),
+        fwhm_px=fwhm,
+        frames_fwhm_px=float(np.nanmedian(widths)) if np.isfinite(widths).any() else None,
+        n_stars=n_stars,
+        rotation_range_deg=range_deg([island.fitted.wcs[id(light)].rotation_deg for light in kept]),
+        width=canvas.shape[2],
+        height=canvas.shape[1],
+        n_channels=canvas.shape[0],
+    )
+
+
+def _gains(island: IslandRun, noise: list[float]) -> list[float]:
+    """Return the noise of a usual frame, brought to the mosaic's level, over that of the mosaic, per channel."""
+    frames = np.median(np.array([frame.sky_sigma for frame in island.job.frames]), axis=0)
+    return [float(one / own) if own > 0 else 0.0 for one, own in zip(frames, noise, strict=True)]
+
+
+def saturation_of(island: IslandRun) -> float:
+    """Return the level of the mosaic from which on a pixel may have been saturated in every frame."""
+    levels = [frame.saturation_adu * min(frame.scale) for frame in island.job.frames]
+    return SATURATION_SHARE * min(levels, default=np.inf)
+
+
+def deepest_box(canvas: StoredCanvas) -> Box:
+    """Return the box of the canvas of up to 2048 px a side that has the most exposure."""
+    _, coverage, factor = canvas.overview()
+    height, width = coverage.shape
+    side = max(1, min(_MEASURED_PX // factor, height, width))
+    total = np.zeros((height + 1, width + 1))
+    total[1:, 1:] = coverage.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    y, x = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    x0, y0 = int(x) * factor, int(y) * factor
+    return Box(x0, y0, x0 + side * factor, y0 + side * factor).intersect(canvas.box)
+
+
+def measure_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview, solver: SkySolver) -> Photometry:
+    """Return zero points, depth and sky of the deepest part of a mosaic."""
+    box = deepest_box(canvas)
+    reference = island.reference
+    return measure_photometry(
+        (preview.cropped(box, channel) for channel in range(preview.shape[0])),
+        (preview.shape[0], *box.shape),
+        island.grid.wcs.shifted(box.x0, box.y0),
+        solver.catalogue,
+        adu_per_unit=1.0 if island.run.recipe.unit == "adu" else island.full_scale_adu,
+        exposure_s=reference.file.meta.exposure_s or 1.0,
+        epoch_year=hints_of(reference.file.meta).epoch_year,
+        saturation_adu=saturation_of(island) / SATURATION_SHARE,
+        has_pedestal=reference.calibration.dark is None,
+    )
+
+
+def mosaic_record(island: IslandRun, canvas: StoredCanvas) -> MosaicRecord:
+    """Return what the manifest says of what is particular to a mosaic."""
+    _, coverage, factor = canvas.overview()
+    covered = coverage > 0
+    holes, n_holes = enclosed_holes(covered)
+    cell_deg2 = (island.grid.wcs.scale_arcsec * factor / 3600.0) ** 2
+    photometry = island.photometry
+    seconds = coverage[covered]
+    noise = np.median(np.array([frame.sky_sigma for frame in island.job.frames]), axis=0)
+    own = [island.fitted.frames[id(light)] for light in island.kept if id(light) in island.fitted.frames]
+    return MosaicRecord(
+        projection=island.grid.wcs.projection,
+        covered_deg2=float(covered.sum()) * cell_deg2,
+        holes_deg2=float(holes.sum()) * cell_deg2,
+        n_holes=n_holes,
+        coverage_median_s=float(np.median(seconds)) if seconds.size else None,
+        coverage_max_s=float(seconds.max()) if seconds.size else None,
+        n_ties=sum(frame.n_ties for frame in own),
+        tie_rms_px=island.fitted.rms_px,
+        catalogue_rms_arcsec=island.fitted.catalogue_rms_arcsec,
+        flux_rms=_finite(photometry.flux.rms),
+        sky_rms_sigma=_finite(float(np.max(photometry.sky.rms_after / noise))),
+        surface_order=int(photometry.sky.order.max(initial=0)),
+        distortion_order=island.fitted.distortion_order,
+        panels=_panels(island),
+        overlaps=_overlaps(island, noise),
+        notes=[
+            *island.fitted.notes,
+            *(f"{island.island.lights[k].file.name}: {reason}" for k, reason in photometry.unfit),
+        ],
+    )
+
+
+def enclosed_holes(covered: Mask) -> tuple[Mask, int]:
+    """Return what is not covered and cannot be reached from the edge of the picture, and in how many pieces."""
+    from scipy.ndimage import binary_fill_holes, label
+
+    holes: Mask = binary_fill_holes(covered) & ~covered
+    return holes, int(label(holes)[1])
+
+
+def _panels(island: IslandRun) -> list[PanelRecord]:
+    records = []
+    for pointing in island.island.pointings:
+        lights = [island.island.lights[k] for k in pointing.frames if island.island.lights[k].is_in]
+        clear = [light.normalisation.transparency for light in lights if light.normalisation]
+        records.append(
+            PanelRecord(
+                name=pointing.name,
+                ra_deg=pointing.centre_deg[0],
+                dec_deg=pointing.centre_deg[1],
+                n_frames=len(lights),
+                exposure_s=float(sum(light.file.meta.exposure_s or 0.0 for light in lights)) or None,
+                transparency=float(np.median(clear)) if clear else None,
+            )
+        )
+    return records
+
+
+def _overlaps(island: IslandRun, noise: F64) -> list[OverlapRecord]:
+    """Return what the solution left between pointings."""
+    names = [pointing.name for pointing in island.island.pointings]
+    deg2 = (island.grid.wcs.scale_arcsec / 3600.0) ** 2
+    return [
+        OverlapRecord(
+            first=names[seam.first],
+            second=names[seam.second],
+            area_deg2=seam.area_px * deg2,
+            n_stars=seam.n_stars,
+            flux_ratio=_finite(seam.flux_ratio_after),
+            sky_step_sigma=_largest(seam.sky_step_after_sigma),
+            sky_step_before_sigma=_largest(seam.sky_step_before_adu / noise),
+        )
+        for seam in island.photometry.overlaps
+    ]
+
+
+def _largest(steps: F64) -> float | None:
+    """Return the step of the channel in which it is largest."""
+    known = steps[np.isfinite(steps)]
+    return float(known[np.argmax(np.abs(known))]) if known.size else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
