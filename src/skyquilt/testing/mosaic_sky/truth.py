@@ -140,17 +140,17 @@ class MosaicFrame:
         """The true coordinates."""
         return self.grid.wcs
 
-    def sky_shape(self, x: F64, y: F64) -> F64:
+    def sky_shape(self, x: F64 | float, y: F64 | float) -> F64:
         """Return the light of the sky over that at the middle of the frame, at pixels that broadcast."""
-        u, v = x - 0.5 * (self.grid.width - 1), y - 0.5 * (self.grid.height - 1)
+        u, v = np.asarray(x - 0.5 * (self.grid.width - 1)), np.asarray(y - 0.5 * (self.grid.height - 1))
         bend = 4.0 * self.curvature / ((self.grid.width - 1) ** 2 + (self.grid.height - 1) ** 2)
         shape: F64 = (self.slope[0] * u + bend * u**2) + (1.0 + self.slope[1] * v + bend * v**2)
         return shape
 
-    def sky(self, x: F64, y: F64) -> F64:
+    def sky(self, x: F64 | float, y: F64 | float) -> F64:
         """Return the level of the sky in the file, float64 (n_channels, ...), ADU: pedestal and dark signal too."""
         shape = self.sky_shape(x, y)
-        return self.floor_adu + self.sky_light_adu.reshape(-1, *(1,) * shape.ndim) * shape
+        return self.floor_adu + self.sky_light_adu.reshape(-1, *(1,) * np.ndim(shape)) * shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
