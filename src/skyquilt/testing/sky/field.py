@@ -14,7 +14,18 @@ from skyquilt.testing.sky.scenario import Scenario
 from skyquilt.testing.sky.streams import FAINT, GLOW, random_stream
 from skyquilt.testing.sky.targets import TARGETS
 
-__all__ = ["CatalogueStars", "Plane", "load_star_field", "make_blobs", "make_stars", "panel_view"]
+__all__ = [
+    "CELL_PX",
+    "CatalogueStars",
+    "Plane",
+    "axes_at",
+    "brightest_random",
+    "load_star_field",
+    "make_blobs",
+    "make_stars",
+    "panel_view",
+    "random_stars",
+]
 
 CELL_PX = 512
 _FAINTEST, _TYCHO_ENDS, _BRIGHTEST = 16.5, 11.5, 6.0
@@ -80,13 +91,13 @@ def panel_view(plane: Plane, east_deg: float, north_deg: float) -> Transform:
     if east_deg == 0.0 and north_deg == 0.0:
         return Transform.identity()
     ra, dec = deproject(np.radians(east_deg), np.radians(north_deg), plane.ra_deg, plane.dec_deg)
-    turn = _axes(float(ra), float(dec)) @ _axes(plane.ra_deg, plane.dec_deg).T
+    turn = axes_at(float(ra), float(dec)) @ axes_at(plane.ra_deg, plane.dec_deg).T
     to_angles = Transform.from_matrix(plane.matrix)
     view = to_angles.then(Transform.from_matrix(turn)).then(to_angles.inverse())
     return Transform(view.stages, "homography")
 
 
-def _axes(ra_deg: float, dec_deg: float) -> F64:
+def axes_at(ra_deg: float, dec_deg: float) -> F64:
     """Return the unit vectors east, north and outward at a point of the sky, as rows."""
     a, d = np.radians(ra_deg), np.radians(dec_deg)
     return np.array(
@@ -165,10 +176,10 @@ def make_stars(scenario: Scenario, plane: Plane, year: float, cells: set[tuple[i
         the others.
     """
     real = load_star_field(scenario.target if scenario.tycho else "", year)
-    brightest = _TYCHO_ENDS if scenario.tycho else _BRIGHTEST
+    brightest = brightest_random(scenario)
     density = scenario.n_faint_stars / (scenario.width * scenario.height)
     x, y, v, colour = (
-        np.concatenate(c) for c in zip(*_faint_stars(scenario.seed, cells, density, brightest), strict=True)
+        np.concatenate(c) for c in zip(*random_stars(scenario.seed, cells, density, brightest), strict=True)
     )
     ra, dec = plane.north_up.to_sky(x, y)
     stars = CatalogueStars(
@@ -182,10 +193,26 @@ def make_stars(scenario: Scenario, plane: Plane, year: float, cells: set[tuple[i
     return CatalogueStars(*(getattr(stars, name)[order] for name in CatalogueStars.__slots__))
 
 
-def _faint_stars(
+def brightest_random(scenario: Scenario) -> float:
+    """Return the V magnitude where random stars begin: below those of Tycho-2, or in their place."""
+    return _TYCHO_ENDS if scenario.tycho else _BRIGHTEST
+
+
+def random_stars(
     seed: int, cells: set[tuple[int, int]], density: float, brightest: float
 ) -> list[tuple[F64, F64, F64, F64]]:
-    """Return (x, y, V, BT - VT) of the random stars of each cell; counts grow by 0.3 dex a magnitude."""
+    """
+    Return (x, y, V, BT - VT) of the random stars of each cell, after an empty entry.
+
+    Counts grow by 0.3 dex a magnitude.
+
+    Parameters
+    ----------
+    cells : set of (column, row)
+        Squares of 512 px of a plane; x and y are px of it.
+    density : float, 1/px²
+    brightest : float, mag
+    """
     chosen = [(np.zeros(0),) * 4]
     low, high = 10.0 ** (_COUNT_SLOPE * brightest), 10.0 ** (_COUNT_SLOPE * _FAINTEST)
     for column, row in sorted(cells):

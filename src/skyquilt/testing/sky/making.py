@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skyquilt.core import Linear, Transform
+from skyquilt.core import F64, Linear, Transform
 from skyquilt.testing.sky.coordinates import julian_year
 from skyquilt.testing.sky.devices import light_paths
 from skyquilt.testing.sky.field import Plane, make_blobs, make_stars
@@ -16,7 +16,7 @@ from skyquilt.testing.sky.schedule import Conditions, plan_frames, radial_distor
 from skyquilt.testing.sky.sensor import make_sensor
 from skyquilt.testing.sky.truth import FrameTruth, StarTruth, Truth
 
-__all__ = ["make_truth"]
+__all__ = ["make_truth", "sky_noise"]
 
 
 def make_truth(scenario: Scenario, folder: Path = Path()) -> Truth:
@@ -57,9 +57,7 @@ def _frame_truth(
     ideal = _merged(view.inverse().then(conditions.view))
     from_plane = _merged(ideal.then(distortion)) if distortion.stages else ideal
     dark = scenario.dark_current_adu_s * scenario.exposure_s
-    adu_per_electron = 1.0 / scenario.gain_e_per_adu
     light = conditions.sky_light_adu
-    noise = np.sqrt((light + dark) * adu_per_electron + (scenario.read_noise_e * adu_per_electron) ** 2 + 1.0 / 12.0)
     return FrameTruth(
         index=conditions.index,
         path=path,
@@ -72,13 +70,24 @@ def _frame_truth(
         streak=conditions.streak,
         sky_light_adu=light,
         sky_adu=light + dark + scenario.pedestal_adu,
-        sky_sigma_adu=noise if scenario.noise else np.full(scenario.n_channels, np.sqrt(1.0 / 12.0)),
+        sky_sigma_adu=sky_noise(scenario, light),
         slope=conditions.slope,
         trails=conditions.trails,
         cosmics=conditions.cosmics,
         start=conditions.start,
         panel=conditions.panel,
     )
+
+
+def sky_noise(scenario: Scenario, light: F64) -> F64:
+    """Return the ideal noise of one pixel of a sky of that light, ADU: shot noise, read noise and rounding."""
+    rounding = 1.0 / 12.0
+    if not scenario.noise:
+        return np.full(light.shape, np.sqrt(rounding))
+    adu_per_electron = 1.0 / scenario.gain_e_per_adu
+    charge = light + scenario.dark_current_adu_s * scenario.exposure_s
+    noise: F64 = np.sqrt(charge * adu_per_electron + (scenario.read_noise_e * adu_per_electron) ** 2 + rounding)
+    return noise
 
 
 def _merged(transform: Transform) -> Transform:

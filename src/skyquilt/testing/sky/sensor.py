@@ -74,10 +74,19 @@ def _make_flat(scenario: Scenario, random: np.random.Generator) -> F32:
     return flat.astype(np.float32)
 
 
-def save_signal(scenario: Scenario, signal: F32, random: np.random.Generator) -> U16:
-    """Return the uint16 frame of an expected signal (ADU with the pedestal): noise, saturation and rounding added."""
-    empty = np.zeros((0, 0), dtype=np.float32)
-    normals = random.standard_normal(signal.shape, dtype=np.float32) if scenario.noise else empty
+def save_signal(scenario: Scenario, signal: F32, noise: np.random.Generator | F32) -> U16:
+    """
+    Return the uint16 frame of an expected signal (ADU with the pedestal): noise, saturation and rounding added.
+
+    `noise` is a stream, or unit normal deviates of the signal's shape.
+    """
+    normals: F32
+    if not scenario.noise:
+        normals = np.zeros((0, 0), dtype=np.float32)
+    elif isinstance(noise, np.random.Generator):
+        normals = noise.standard_normal(signal.shape, dtype=np.float32)
+    else:
+        normals = noise
     adu_per_electron = 1.0 / scenario.gain_e_per_adu
     full = scenario.saturation_adu if scenario.saturate else 65535.0
     read_noise = scenario.read_noise_e * adu_per_electron

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from skyquilt.core import CFA_NAMES, U16, FrameKind
+from skyquilt.core import CFA_NAMES, F32, U16, FrameKind
 from skyquilt.testing.sky.devices import (
     calibration_cards,
     calibration_path,
@@ -22,10 +23,10 @@ from skyquilt.testing.sky.exposure import raw_frame
 from skyquilt.testing.sky.fits import Card, fits_bytes, structure_cards
 from skyquilt.testing.sky.making import make_truth
 from skyquilt.testing.sky.scenario import Scenario
-from skyquilt.testing.sky.sensor import FLAT_EXPOSURE_S, calibration_frame
-from skyquilt.testing.sky.truth import Truth
+from skyquilt.testing.sky.sensor import FLAT_EXPOSURE_S, Sensor, calibration_frame
+from skyquilt.testing.sky.truth import FrameTruth, Truth
 
-__all__ = ["make_frames", "make_session"]
+__all__ = ["light_bytes", "make_frames", "make_session", "write_calibration", "write_file"]
 
 _POINTER = (
     "version https://git-lfs.github.com/spec/v1\n"
@@ -66,11 +67,12 @@ def make_session(folder: Path | str, scenario: Scenario, *, told: Callable[[int,
     truth.lights_folder.mkdir(parents=True, exist_ok=True)
     before = b""
     for frame in truth.frames:
-        before = _light_bytes(truth, frame.index, before)
-        _write(frame.path, before, frame.start)
+        raw = raw_frame(truth, frame.index)
+        before = light_bytes(frame.fault, raw, partial(_cards, truth, frame), before)
+        write_file(frame.path, before, frame.start)
         if told:
             told(frame.index + 1, len(truth.frames))
-    _write_calibration(truth)
+    write_calibration(scenario, truth.sensor, truth.folder, truth.frames[0].start)
     if scenario.device in ("dwarf3", "dwarf2"):
         (truth.lights_folder / "shotsInfo.json").write_text(shots_info(scenario), encoding="utf-8")
     if scenario.device_stack:
@@ -78,31 +80,44 @@ def make_session(folder: Path | str, scenario: Scenario, *, told: Callable[[int,
     return truth
 
 
-def _write(path: Path, content: bytes, start: datetime) -> None:
+def write_file(path: Path, content: bytes, start: datetime) -> None:
     """Write a file that was last changed when its exposure began."""
     path.write_bytes(content)
     seconds = start.replace(tzinfo=UTC).timestamp()
     os.utime(path, (seconds, seconds))
 
 
-def _light_bytes(truth: Truth, index: int, before: bytes) -> bytes:
-    """Return the file of a light; `before` is that of the frame before, for duplicates."""
-    scenario, frame = truth.scenario, truth.frames[index]
-    if frame.fault == "empty":
+def _cards(truth: Truth, frame: FrameTruth, pixels: U16 | F32) -> list[Card]:
+    """Return the header of a light with those pixels."""
+    return light_cards(truth.scenario, structure_cards(pixels), frame.start, frame.index)
+
+
+def light_bytes(fault: str, raw: U16, cards: Callable[[U16 | F32], list[Card]], before: bytes) -> bytes:
+    """
+    Return the file of a light, with the fault of a file or of a header if it is one.
+
+    Parameters
+    ----------
+    fault : str
+        A word of `FAULTS`, or "".
+    raw : uint16 (y, x)
+    cards : callable
+        Gives the whole header of the pixels that are written.
+    before : bytes
+        The file of the frame before, for duplicates.
+    """
+    if fault == "empty":
         return b"SIMPL"
-    if frame.fault == "lfs_pointer":
+    if fault == "lfs_pointer":
         return _POINTER.encode("ascii")
-    if frame.fault == "duplicate" and before:
+    if fault == "duplicate" and before:
         return before
-    raw = raw_frame(truth, index)
-    cards = light_cards(scenario, structure_cards(raw), frame.start, index)
-    if frame.fault == "nan":
+    if fault == "nan":
         pixels = raw.astype(np.float32)
         pixels[len(pixels) // 4 : len(pixels) // 2] = np.nan
-        cards = light_cards(scenario, structure_cards(pixels), frame.start, index)
-        return fits_bytes([card for card in cards if card.keyword not in ("BZERO", "BSCALE")], pixels)
-    content = fits_bytes(_faulty_cards(cards, frame.fault), raw)
-    return content[: int(0.4 * len(content))] if frame.fault == "truncated" else content
+        return fits_bytes([card for card in cards(pixels) if card.keyword not in ("BZERO", "BSCALE")], pixels)
+    content = fits_bytes(_faulty_cards(cards(raw), fault), raw)
+    return content[: int(0.4 * len(content))] if fault == "truncated" else content
 
 
 def _faulty_cards(cards: list[Card], fault: str) -> list[Card]:
@@ -124,9 +139,8 @@ def _with_other_pattern(card: Card) -> Card:
     return Card(card.keyword, other, card.comment)
 
 
-def _write_calibration(truth: Truth) -> None:
+def write_calibration(scenario: Scenario, sensor: Sensor, folder: Path, start: datetime) -> None:
     """Write the calibration frames that the scenario asks for, as raw frames or as the masters of a DWARF."""
-    scenario = truth.scenario
     plan = (
         (FrameKind.BIAS, "bias", scenario.n_bias, 0.0),
         (FrameKind.DARK, "dark", scenario.n_dark, scenario.exposure_s),
@@ -134,29 +148,31 @@ def _write_calibration(truth: Truth) -> None:
         (FrameKind.FLAT_DARK, "flat_dark", scenario.n_flat_dark, FLAT_EXPOSURE_S),
     )
     for kind, word, n_frames, exposure_s in plan:
-        frames = (calibration_frame(scenario, truth.sensor, word, k) for k in range(n_frames))
+        frames = (calibration_frame(scenario, sensor, word, k) for k in range(n_frames))
         if n_frames and scenario.device.startswith("dwarf") and kind in (FrameKind.FLAT, FrameKind.BIAS):
-            _write_master(truth, kind, frames, n_frames)
+            _write_master(scenario, kind, frames, n_frames, folder, start)
             continue
         for index, frame in enumerate(frames):
-            path = calibration_path(scenario, truth.folder, kind, index)
+            path = calibration_path(scenario, folder, kind, index)
             path.parent.mkdir(parents=True, exist_ok=True)
             cards = calibration_cards(scenario, structure_cards(frame), kind, index, exposure_s)
-            _write(path, fits_bytes(cards, frame), truth.frames[0].start - timedelta(hours=2.0))
+            write_file(path, fits_bytes(cards, frame), start - timedelta(hours=2.0))
 
 
-def _write_master(truth: Truth, kind: FrameKind, frames: Iterable[U16], n_frames: int) -> None:
+def _write_master(
+    scenario: Scenario, kind: FrameKind, frames: Iterable[U16], n_frames: int, folder: Path, start: datetime
+) -> None:
     """Write the mean of calibration frames the way a factory master comes: no word on what it is but its name."""
-    total = np.zeros((truth.scenario.height, truth.scenario.width))
+    total = np.zeros((scenario.height, scenario.width))
     for frame in frames:
         total += frame
     master = np.rint(total / n_frames).astype(np.uint16)
     cards = [*structure_cards(master), Card("BZERO", 32768), Card("BSCALE", 1)]
-    if truth.scenario.cfa:
-        cards.append(Card("BAYERPAT", truth.scenario.cfa))
-    path = master_path(truth.scenario, truth.folder, kind)
+    if scenario.cfa:
+        cards.append(Card("BAYERPAT", scenario.cfa))
+    path = master_path(scenario, folder, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, fits_bytes(cards, master), truth.frames[0].start - timedelta(days=90))
+    write_file(path, fits_bytes(cards, master), start - timedelta(days=90))
 
 
 def _write_device_stack(truth: Truth) -> None:
@@ -171,4 +187,4 @@ def _write_device_stack(truth: Truth) -> None:
     cards.append(Card("STACKCNT", n, "Stack frames"))
     path = device_stack_path(scenario, truth.lights_folder, frame.start + timedelta(seconds=scenario.exposure_s + 8.0))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, fits_bytes(cards, pixels), frame.start + timedelta(seconds=scenario.exposure_s + 8.0))
+    write_file(path, fits_bytes(cards, pixels), frame.start + timedelta(seconds=scenario.exposure_s + 8.0))

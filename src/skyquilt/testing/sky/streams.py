@@ -11,6 +11,7 @@ __all__ = [
     "GLOW",
     "MOUNT",
     "NOISE",
+    "PANELS",
     "SENSOR",
     "STRANGE",
     "TRAILS",
@@ -18,7 +19,7 @@ __all__ = [
     "random_stream",
 ]
 
-FAINT, GLOW, MOUNT, WEATHER, NOISE, SENSOR, TRAILS, COSMICS, CALIBRATION, STRANGE = range(10)
+FAINT, GLOW, MOUNT, WEATHER, NOISE, SENSOR, TRAILS, COSMICS, CALIBRATION, STRANGE, PANELS = range(11)
 _ABOVE_ZERO = 1 << 20  # seeds take no negative numbers, cells of the sky may be negative
 
 
