@@ -13,13 +13,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyquilt.apps.api import solve, stack
+    from skyquilt.apps.api import mosaic, solve, stack
     from skyquilt.engine import Manifest, Recipe, RunOptions, RunResult, Solved, SolveRequest, StackResult
+    from skyquilt.engine.mosaic import MosaicRecipe, MosaicResult, MosaicRunResult
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Manifest",
+    "MosaicRecipe",
+    "MosaicResult",
+    "MosaicRunResult",
     "Recipe",
     "RunOptions",
     "RunResult",
@@ -27,14 +31,19 @@ __all__ = [
     "Solved",
     "StackResult",
     "__version__",
+    "mosaic",
     "solve",
     "stack",
 ]
 
 _HOME = {
+    "mosaic": "skyquilt.apps.api",
     "solve": "skyquilt.apps.api",
     "stack": "skyquilt.apps.api",
     "Manifest": "skyquilt.engine",
+    "MosaicRecipe": "skyquilt.engine.mosaic",
+    "MosaicResult": "skyquilt.engine.mosaic",
+    "MosaicRunResult": "skyquilt.engine.mosaic",
     "Recipe": "skyquilt.engine",
     "RunOptions": "skyquilt.engine",
     "RunResult": "skyquilt.engine",

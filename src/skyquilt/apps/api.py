@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,8 +15,11 @@ from skyquilt.errors import UsageError
 
 if TYPE_CHECKING:
     from skyquilt.engine import Solved
+    from skyquilt.engine.mosaic import MosaicRecipe, MosaicRunResult
 
-__all__ = ["make_recipe", "solve", "stack"]
+__all__ = ["make_recipe", "mosaic", "solve", "stack"]
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
 def make_recipe(**settings: Any) -> Recipe:
@@ -27,12 +31,19 @@ def make_recipe(**settings: Any) -> Recipe:
     UsageError
         Naming the first setting that does not exist or cannot be meant.
     """
+    return _made(Recipe, settings)
+
+
+def _made(kind: type[AnyRecipe], settings: dict[str, Any]) -> AnyRecipe:
     try:
-        return Recipe(**settings)
+        return kind(**settings)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{name}: {first['msg']}", "see docs/reference/recipe.md for the settings") from error
+        told = first["msg"].removeprefix("Value error, ")
+        raise UsageError(
+            f"{name}: {told}" if name else told, "see docs/reference/recipe.md for the settings"
+        ) from error
 
 
 def stack(
@@ -80,6 +91,58 @@ def stack(
         options = replace(options, sky_cache=_user_cache())
     result = stack_session(Path(folder), Path(out), recipe, listener=listener, options=options)
     if result.failures and not result.stacks and not options.dry_run:
+        raise result.failures[0].error
+    return result
+
+
+def mosaic(
+    folders: str | Path | Sequence[str | Path],
+    out: str | Path = "processedData",
+    *,
+    recipe: MosaicRecipe | None = None,
+    listener: Listener = silent,
+    options: RunOptions | None = None,
+    **settings: Any,
+) -> MosaicRunResult:
+    """
+    Sew every light frame found below some folders into mosaics.
+
+    Parameters
+    ----------
+    folders : str, Path or a sequence of them
+        As the telescopes left them; pointings may be mixed or spread in any way.
+    out : str or Path
+        Products go to ``out / <name>``.
+    recipe : MosaicRecipe or None
+        All settings at once; or give some of them by name.
+    listener : callable
+        Is told every `skyquilt.core.Event` of the run.
+    options : RunOptions or None
+    **settings
+        Fields of `MosaicRecipe`, e.g. ``scale_arcsec=2.0, projection="zea", memory="2GB"``.
+
+    Returns
+    -------
+    MosaicRunResult
+        ``result.mosaics[0].outputs["mosaic_linear"]`` is the path of the first mosaic,
+        ``result.mosaics[0].manifest`` tells what was done to every frame.
+
+    Raises
+    ------
+    UsageError, NoUsableInput, NotRegistered, ...
+        The error of the first mosaic if none could be made.
+    """
+    from skyquilt.engine.mosaic import MosaicRecipe, make_mosaics
+
+    if recipe is not None and settings:
+        raise UsageError("give either a recipe or single settings, not both", "use recipe.model_copy(update=...)")
+    recipe = recipe or _made(MosaicRecipe, settings)
+    options = options or RunOptions()
+    if recipe.solve == "blind" and options.sky_cache is None:
+        options = replace(options, sky_cache=_user_cache())
+    roots = [folders] if isinstance(folders, str | Path) else list(folders)
+    result = make_mosaics([Path(root) for root in roots], Path(out), recipe, listener=listener, options=options)
+    if result.failures and not result.mosaics and not options.dry_run:
         raise result.failures[0].error
     return result
 

@@ -2,9 +2,9 @@
 The options that stand for settings, made from the tables of the recipes.
 
 The tables (recipe_table.json of a stack, mosaic_table.json of a mosaic) are written by
-``python -m skyquilt.apps.cli.reference`` from the schemas, and a test holds them equal: reading one costs a millisecond,
-importing the schema a tenth of a second, and --help must not wait. Values travel as text; the recipe judges them, so a
-wrong one gets the same sentence wherever it is written.
+``python -m skyquilt.apps.cli.reference`` from the schemas, and a test holds them equal. Reading one costs a
+millisecond, importing the schema a tenth of a second, and --help must not wait. Values travel as text; the recipe
+judges them, so a wrong one gets the same sentence wherever it is written.
 """
 
 from __future__ import annotations

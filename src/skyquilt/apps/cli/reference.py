@@ -69,7 +69,8 @@ environment, `none` takes the value of an optional setting away.
 
 _OF_MOSAICS = """Frames of a mosaic lie by their coordinates on the sky: `join`, `reference`, `align_mode` and
 `model` do not concern them, nor do `debayer = "none"` and `"bayer-first"`, `combine = "sum"`, and the framings
-`reference` and `intersection`. In a settings file that serves both, what concerns only the other kind is passed over."""
+`reference` and `intersection`. In a settings file that serves both, what concerns only the other kind is passed
+over."""
 _EXIT_CODES = """Every command ends with one of these numbers; a number never changes its meaning. An error is one
 sentence on standard error, with a hint of what to do next; with `--json` it is a document on standard output too."""
 _SEVERAL_TARGETS = """When several targets are stacked in one run, each stands for itself: if one of them succeeds the
