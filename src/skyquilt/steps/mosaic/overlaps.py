@@ -74,7 +74,9 @@ def find_overlaps(footprints: Footprints, least_share: float = 0.01, *, most_pai
     if is_complete:
         pairs = tree.query_pairs(reach, output_type="ndarray").astype(np.int64)
     else:
-        pairs = _pairs_with_some(tree, sorted_prints, reach, -(-2 * n_near // most_pairs))  # either of a pair may be the one
+        pairs = _pairs_with_some(
+            tree, sorted_prints, reach, -(-2 * n_near // most_pairs)
+        )  # either of a pair may be the one
     first, second = pairs[:, 0], pairs[:, 1]
     chord = np.linalg.norm(sorted_prints.centre[first] - sorted_prints.centre[second], axis=1)
     radius = np.minimum(sorted_prints.radius[first] + sorted_prints.radius[second], np.pi)
