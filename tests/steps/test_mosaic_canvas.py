@@ -167,14 +167,25 @@ def covered(canvas: SkyGrid, frames: list[SkyGrid]) -> np.ndarray:
     return np.sum([frame.holds(*frame.wcs.to_pixels(*place)) for frame in frames], axis=0)
 
 
+def largest_rectangle(mask: np.ndarray) -> int:
+    """The most cells of a rectangle without a false one: under each row, the bars that stand on it."""
+    bars, best = np.zeros(mask.shape[1], int), 0
+    for row in mask:
+        bars = np.where(row, bars + 1, 0)
+        for height in np.unique(bars[bars > 0]):
+            steps = np.flatnonzero(np.diff(np.concatenate([[False], bars >= height, [False]]).astype(int)))
+            best = max(best, int(height) * int(np.max(steps[1::2] - steps[::2])))
+    return best
+
+
 @pytest.mark.parametrize("place", [(0.0, 90.0), (359.9, 41.0)])
-def test_a_cropped_canvas_is_covered_and_leaves_out_little_that_is(place: tuple[float, float]) -> None:
+def test_a_cropped_canvas_is_covered_and_about_as_large_as_any_that_is(place: tuple[float, float]) -> None:
     frames = panels(place, repeats=4, turn_deg=0)
     canvas = choose_canvas(frames, CanvasSettings(least_frames=4))
     inside = covered(canvas, frames)
     assert np.mean(inside >= 4) > 0.985
     count = covered(choose_canvas(frames), frames)
-    assert np.sum(inside >= 4) > 0.85 * np.sum(count >= 4)
+    assert inside.size > 0.93 * largest_rectangle(count >= 4)
     usual = np.median(count[count > 0])
     by_share = choose_canvas(frames, CanvasSettings(least_coverage=4 / float(usual)))
     assert same(by_share, canvas)
