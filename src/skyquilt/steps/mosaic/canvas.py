@@ -128,7 +128,7 @@ def choose_canvas(frames: Sequence[SkyGrid], settings: CanvasSettings | None = N
 
     Notes
     -----
-    The reference point is rounded to 1e-6 degrees and the scale to 1e-4 arcsec, so that cards are short and the same
+    The reference point is rounded to 1e-6 degrees and the scale to five digits, so that cards are short and the same
     for about the same frames. Whole pixels: every corner of every frame's pixel lies on the canvas.
     """
     settings = settings or CanvasSettings()
@@ -150,11 +150,11 @@ def choose_canvas(frames: Sequence[SkyGrid], settings: CanvasSettings | None = N
 
 def _choose_scale(footprints: Footprints, settings: CanvasSettings) -> float:
     """Return the scale, arcsec/px."""
-    scales = np.sort(footprints.scale_arcsec)
+    scales = footprints.scale_arcsec
     if settings.scale == "median":
-        return round(float(np.median(scales)), 4)
+        return float(f"{np.median(scales):.5g}")
     if settings.scale == "finest":
-        return round(float(np.percentile(scales, _FINEST_SHARE, method="lower")), 4)
+        return float(f"{np.percentile(scales, _FINEST_SHARE, method='lower'):.5g}")
     return float(settings.scale)
 
 
