@@ -9,7 +9,18 @@ from astropy.io.fits import Header as AstropyHeader
 from astropy.wcs import WCS as ASTROPY_WCS
 
 from skyquilt.core import CatalogueStars, Sip, SkyGrid, Wcs
-from skyquilt.core.sky import deproject, directions, move, precess_to_icrs, project, separation_deg, unit_vectors
+from skyquilt.core.sky import (
+    deproject,
+    deproject_equal_area,
+    directions,
+    move,
+    precess_to_icrs,
+    project,
+    project_equal_area,
+    separation_deg,
+    tangent_frame,
+    unit_vectors,
+)
 from skyquilt.errors import BadInput
 from skyquilt.io.fits import Header
 from skyquilt.io.fits.cards import format_cards
@@ -224,3 +235,89 @@ def test_catalogue_stars_are_ordered_by_vt_or_bt() -> None:
     assert stars.mag.tolist() == [5.0, 6.5, 7.0]
     assert len(stars.brightest(2)) == 2 and len(CatalogueStars.empty()) == 0
     assert stars.take(stars.mag > 6).ra_deg.tolist() == [1.0, 2.0]
+
+
+def wide_at(ra: float, dec: float) -> Wcs:
+    """A canvas in equal area, turned, of one minute of arc a pixel."""
+    c, s = np.cos(np.radians(20.0)), np.sin(np.radians(20.0))
+    return Wcs((ra, dec), (5999.5, 6100.25), np.array([[-c, s], [s, c]]) / 60.0, None, "ZEA")
+
+
+def sky_within(reach_deg: float, ra: float, dec: float) -> tuple[np.ndarray, np.ndarray]:
+    """Directions spread over a cap, its rim and its centre among them."""
+    rng = np.random.default_rng(5)
+    z = np.concatenate(
+        [[0.0, 1e-9, 1e-4], np.radians(rng.uniform(0, reach_deg, 3000)), np.full(50, reach_deg / 57.2958)]
+    )
+    angle = rng.uniform(0, 2 * np.pi, len(z))
+    local = np.stack([np.sin(z) * np.sin(angle), np.sin(z) * np.cos(angle), np.cos(z)], axis=1)
+    return directions(local @ tangent_frame(ra, dec))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_equal_area_agrees_with_astropy_over_most_of_the_sky(place: tuple[float, float]) -> None:
+    wcs = wide_at(*place)
+    ra, dec = sky_within(120.0, *place)
+    x, y = wcs.to_pixels(ra, dec)
+    theirs = astropy_of(wcs).all_world2pix(ra, dec, 0)
+    assert np.abs(np.stack([x, y]) - theirs).max() < 1e-9
+    back = np.stack(wcs.to_pixels(*astropy_of(wcs).all_pix2world(x, y, 0)))
+    assert np.abs(back - [x, y]).max() < 1e-9
+    again = np.stack(wcs.to_pixels(*wcs.to_sky(x, y)))
+    assert np.abs(again - [x, y]).max() < 1e-9
+    assert separation_deg(*wcs.to_sky(x, y), ra, dec).max() < 1e-12
+
+
+def test_equal_area_ends_at_the_opposite_point_and_at_the_rim_of_the_sphere() -> None:
+    x, y = project_equal_area(190.0, -20.0, 10.0, 20.0)
+    assert np.isnan(x) and np.isnan(y)
+    assert np.isfinite(np.stack(project_equal_area(190.5, -20.0, 10.0, 20.0))).all()
+    assert np.isnan(np.stack(deproject_equal_area(np.degrees(2.001), 0.0, 10.0, 20.0))).all()
+    ra, dec = deproject_equal_area(0.0, np.degrees(2.0), 10.0, 20.0)
+    assert separation_deg(ra, dec, 190.0, -20.0) < 1e-5
+
+
+def test_equal_area_cards_read_back_and_a_distortion_does_not_go_with_it() -> None:
+    wcs = wide_at(10.0, 41.0)
+    read = Wcs.from_header(Header(list(format_cards(wcs.cards()))))
+    assert read.projection == "ZEA" and read.crval_deg == wcs.crval_deg and np.array_equal(read.cd, wcs.cd)
+    kept = wcs.shifted(3.0, 4.0).scaled(2.0).flipped(100)
+    assert kept.projection == "ZEA"
+    x, y = np.array([7000.0, 9000.0]), np.array([8000.0, 12000.0])
+    assert np.abs(np.stack(kept.flipped(100).to_sky(2.0 * x - 5.5, 2.0 * y - 7.5)) - wcs.to_sky(x, y)).max() < 1e-9
+    with pytest.raises(BadInput, match="goes with TAN"):
+        Wcs((0.0, 0.0), (0.0, 0.0), wcs.cd, distorted(), "ZEA")
+    with pytest.raises(BadInput, match="not known"):
+        Wcs((0.0, 0.0), (0.0, 0.0), wcs.cd, None, "SIN")
+
+
+@pytest.mark.parametrize(
+    ("wcs", "reach"),
+    [(wcs_at(10.0, 41.0, sip=distorted()), 1.0), (wcs_at(0.0, 89.9), 20.0), (wide_at(10.0, 41.0), 4.0)],
+)
+def test_the_area_of_a_pixel_is_that_between_its_edges(wcs: Wcs, reach: float) -> None:
+    x, y = (reach * (at - at.mean()) + at0 for at, at0 in zip(pixels(), wcs.crpix0, strict=True))
+    one, other = unit_vectors(*wcs.to_sky(x - 0.5, y)), unit_vectors(*wcs.to_sky(x + 0.5, y))
+    low, high = unit_vectors(*wcs.to_sky(x, y - 0.5)), unit_vectors(*wcs.to_sky(x, y + 0.5))
+    area = np.linalg.norm(np.cross(other - one, high - low), axis=1) * np.degrees(3600.0) ** 2
+    assert np.abs(wcs.pixel_area_arcsec2(x, y) / area - 1.0).max() < 1e-7
+    if wcs.projection == "ZEA":
+        assert np.abs(wcs.pixel_area_arcsec2(x, y) / 3600.0 - 1.0).max() < 1e-12
+        assert np.isnan(wcs.pixel_area_arcsec2(-2000.0, -2000.0))
+
+
+def test_a_canvas_comes_from_a_header_with_a_size() -> None:
+    cards: dict[str, object] = {keyword: value for keyword, value, _ in wide_at(10.0, 41.0).cards()}
+    grid = SkyGrid.from_header(cards | {"NAXIS1": 300, "NAXIS2": 200})
+    assert (grid.width, grid.height, grid.wcs.projection) == (300, 200, "ZEA")
+    with pytest.raises(BadInput, match="no size"):
+        SkyGrid.from_header(cards | {"NAXIS1": 0, "NAXIS2": 200})
+    with pytest.raises(BadInput, match="no size"):
+        SkyGrid.from_header(cards)
+
+
+def test_a_tangent_frame_points_east_north_and_out() -> None:
+    east, north, out = tangent_frame(30.0, 60.0)
+    assert np.abs(out - unit_vectors(30.0, 60.0)).max() < 1e-15
+    assert np.abs(np.cross(out, east) - north).max() < 1e-15
+    assert north[2] == pytest.approx(0.5) and east[2] == 0.0

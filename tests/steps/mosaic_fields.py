@@ -51,7 +51,12 @@ def beside(place: tuple[float, float], east_deg: float, north_deg: float) -> tup
 
 
 def panels(
-    place: tuple[float, float], n: int = 3, step_deg: float = 0.55, repeats: int = 2, seed: int = 1, turn_deg: float = 10
+    place: tuple[float, float],
+    n: int = 3,
+    step_deg: float = 0.55,
+    repeats: int = 2,
+    seed: int = 1,
+    turn_deg: float = 10,
 ) -> list[SkyGrid]:
     """n x n pointings about a place, each some times with a little dither; every other frame is distorted."""
     rng = np.random.default_rng(seed)

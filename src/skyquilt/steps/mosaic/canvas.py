@@ -24,7 +24,7 @@ _TAN_REACH_DEG = 5.0  # where a pixel of the tangent plane covers 1.1 % less sky
 _FARTHEST_DEG = 80.0  # from the middle of the canvas
 _MOST_SIDE_PX = 200_000
 _FINEST_SHARE = 10.0  # per cent of the frames may be finer than "finest": a wrong solution has no say
-_CELL_PX = 16
+_CELL_PX = 4
 _MOST_CELLS = 1024
 _SMALLEST_GAIN = 1e-4  # of the area: what a turned canvas must save to be preferred to one turned less
 _POLE_DEG = 1e-6
@@ -124,11 +124,11 @@ def choose_canvas(frames: Sequence[SkyGrid], settings: CanvasSettings | None = N
     NoUsableInput
         If there are no frames, or none touches a canvas whose place was given.
     UsageError
-        If one canvas cannot hold the frames, would be larger than is sensible, or no part is covered as asked.
+        If one canvas cannot hold the frames, would be larger than is sensible, or no rectangle is covered as asked.
 
     Notes
     -----
-    The reference point is rounded to 1e-6 degrees and the scale to 1e-4 arcsec, so that cards are short and the same
+    The reference point is rounded to 1e-6 degrees and the scale to five digits, so that cards are short and the same
     for about the same frames. Whole pixels: every corner of every frame's pixel lies on the canvas.
     """
     settings = settings or CanvasSettings()
@@ -150,11 +150,11 @@ def choose_canvas(frames: Sequence[SkyGrid], settings: CanvasSettings | None = N
 
 def _choose_scale(footprints: Footprints, settings: CanvasSettings) -> float:
     """Return the scale, arcsec/px."""
-    scales = np.sort(footprints.scale_arcsec)
+    scales = footprints.scale_arcsec
     if settings.scale == "median":
-        return round(float(np.median(scales)), 4)
+        return float(f"{np.median(scales):.5g}")
     if settings.scale == "finest":
-        return round(float(np.percentile(scales, _FINEST_SHARE, method="lower")), 4)
+        return float(f"{np.percentile(scales, _FINEST_SHARE, method='lower'):.5g}")
     return float(settings.scale)
 
 
@@ -185,8 +185,6 @@ def _lay(
     plane = Wcs(centre, (0.0, 0.0), _matrix(scale, 0.0), None, projection)
     x, y, _ = outlines_on(plane, footprints)
     is_sized = settings.width is not None and settings.height is not None
-    if not is_sized and not np.isfinite(x + y).all():
-        raise UsageError(f"some frames lie beyond the horizon of a canvas in {projection}", "take the projection ZEA")
     is_centred = settings.centre_deg is not None
     rotation = settings.rotation
     if isinstance(rotation, str):
@@ -257,10 +255,10 @@ def _extent(at: F64, slack: F64, size: int | None, is_centred: bool) -> tuple[in
 
 
 def _crop(x: F64, y: F64, box: Box, settings: CanvasSettings) -> Box:
-    """Return the part of a box that enough frames cover, counted on cells of at least 16 px."""
+    """Return the part of a box that enough frames cover at all corners of cells of at least 4 px."""
     cell = max(_CELL_PX, -(-max(box.width, box.height) // _MOST_CELLS))
-    count = np.zeros((-(-box.height // cell), -(-box.width // cell)), np.int32)
-    count_polygons((x - box.x0 + 0.5) / cell - 0.5, (y - box.y0 + 0.5) / cell - 0.5, count)
+    count = np.zeros((-(-box.height // cell) + 1, -(-box.width // cell) + 1), np.int32)
+    count_polygons((x - box.x0 + 0.5) / cell, (y - box.y0 + 0.5) / cell, count)
     if settings.least_frames is not None:
         least: float = settings.least_frames
         words = f"{settings.least_frames} frames"
@@ -268,10 +266,12 @@ def _crop(x: F64, y: F64, box: Box, settings: CanvasSettings) -> Box:
         assert settings.least_coverage is not None
         least = settings.least_coverage * float(np.median(count[count > 0])) if count.any() else 1.0
         words = f"{settings.least_coverage:.0%} of the usual number of frames"
-    enough: F32 = (count >= max(least - 1e-6, 1.0)).astype(np.float32)
+    is_enough = count >= max(least - 1e-6, 1.0)
+    is_enough = is_enough[:-1, :-1] & is_enough[:-1, 1:] & is_enough[1:, :-1] & is_enough[1:, 1:]
+    enough: F32 = is_enough.astype(np.float32)
     cells = coverage_box(enough, 0.5) if enough.any() else Box(0, 0, 0, 0)
     if cells.is_empty:
-        raise UsageError(f"no part of the sky is covered by {words}", "choose a lower coverage")
+        raise UsageError(f"no rectangle of the sky is covered by {words}", "choose a lower coverage")
     return Box(
         box.x0 + cells.x0 * cell,
         box.y0 + cells.y0 * cell,

@@ -10,7 +10,7 @@ from skyquilt.core import F64
 
 __all__ = ["enclosing_cap"]
 
-_SLACK = 1e-12  # of the cosine's chord: points count as held
+_SLACK = 1e-9  # of the radius squared: points count as held
 _MOST_ROUNDS = 200
 
 
@@ -38,7 +38,7 @@ def enclosing_cap(vectors: F64) -> tuple[F64, float]:
     for _ in range(_MOST_ROUNDS):
         away = np.sum((vectors - middle) ** 2, axis=1)
         farthest = int(np.argmax(away))
-        if away[farthest] <= radius2 + _SLACK:
+        if away[farthest] <= radius2 * (1.0 + _SLACK):
             break
         carrying, middle, radius2 = _ball(np.concatenate([carrying, vectors[farthest : farthest + 1]]))
     length = float(np.linalg.norm(middle))

@@ -11,6 +11,7 @@ from skyquilt.steps.mosaic.footprints import Footprints
 __all__ = ["FrameIndex", "outlines_on"]
 
 _HALO_PX = 4.0
+_ROOM = 1.02  # the canvas's circle is that of points along its edge
 
 
 def outlines_on(canvas: Wcs, footprints: Footprints) -> tuple[F64, F64, F64]:
@@ -46,20 +47,21 @@ class FrameIndex:
     Notes
     -----
     Conservative: a frame that has a pixel in the box is always named; one that is named lies within the halo and the
-    slack of `outlines_on`. A frame part of whose outline does not show on the canvas's plane is named everywhere where
-    its circle on the sky meets the canvas's.
+    slack of `outlines_on`. Frames whose circle on the sky does not meet the canvas's are never named; others are named
+    everywhere where part of their outline does not show on the canvas's plane.
     Cost: about 0.1 ms a box with 2,000 frames of which 50 lie near.
     """
 
     def __init__(self, canvas: SkyGrid, footprints: Footprints, halo_px: float = _HALO_PX) -> None:
         x, y, slack = outlines_on(canvas.wcs, footprints)
+        meets = _meets(canvas, footprints)
         is_whole: Mask = np.all(np.isfinite(x + y), axis=1)
         self._x, self._y = np.where(is_whole[:, None], x, 0.0), np.where(is_whole[:, None], y, 0.0)
         self._halo = halo_px + np.where(is_whole, slack, 0.0)
         self._bounds = np.stack([self._x.min(1), self._x.max(1), self._y.min(1), self._y.max(1)])
         self._bounds += np.array([[-1.0], [1.0], [-1.0], [1.0]]) * self._halo
-        self._always = np.flatnonzero(~is_whole & _meets(canvas, footprints))
-        self._bounds[:, ~is_whole] = np.nan
+        self._always = np.flatnonzero(~is_whole & meets)
+        self._bounds[:, ~(is_whole & meets)] = np.nan  # near no box
 
     def touching(self, box: Box) -> I64:
         """Return which frames touch a box of canvas pixels, int64, ascending; none for an empty box."""
@@ -77,7 +79,9 @@ def _meets(canvas: SkyGrid, footprints: Footprints) -> Mask:
     """Return which frames' circles meet that of the canvas."""
     middle = unit_vectors(*canvas.centre_deg)
     angle = 2.0 * np.arcsin(np.minimum(np.linalg.norm(footprints.centre - middle, axis=1) / 2.0, 1.0))
-    meets: Mask = ~(angle > footprints.radius + np.radians(canvas.radius_deg))  # a canvas without a radius meets all
+    meets: Mask = ~(
+        angle > footprints.radius + np.radians(_ROOM * canvas.radius_deg)
+    )  # a canvas without a radius meets all
     return meets
 
 
