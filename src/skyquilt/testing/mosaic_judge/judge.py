@@ -200,7 +200,9 @@ class MosaicJudge:
         rest: F64 = self.value[channel].astype(np.float64) - scale * self.light(channel)
         rest[self.coverage <= 0] = np.nan
         noise = np.nanmedian(block_sigma(rest))
-        bright = binary_dilation(self.star_light(channel) > _MASKED_SIGMAS * noise, np.ones((3, 3)), iterations=2)
+        bright = binary_dilation(
+            scale * self.star_light(channel) > _MASKED_SIGMAS * noise, np.ones((3, 3)), iterations=2
+        )
         rest[bright] = np.nan
         return rest
 
@@ -319,10 +321,10 @@ class MosaicJudge:
         rest[exposures < least_frames] = np.nan
         means, counts = block_means(rest, 4)
         frames, _ = block_means(exposures.astype(np.float64), 4)
-        means[counts < 16] = np.nan
+        means[counts < 6] = np.nan
         if not np.isfinite(means).any():
             return Outlier(np.nan, np.nan, np.nan, np.nan)
-        scaled = means * np.sqrt(frames)
+        scaled = means * np.sqrt(frames * counts)
         row, column = np.unravel_index(int(np.nanargmax(scaled)), scaled.shape)
         sigmas = float(scaled[row, column] / (SIGMA_PER_MAD * np.nanmedian(np.abs(scaled))))
         return Outlier(4.0 * int(column) + 1.5, 4.0 * int(row) + 1.5, float(means[row, column]), sigmas)
@@ -351,8 +353,8 @@ class MosaicJudge:
             A kernel needs some pixels around it: within so many px of a frame's outermost pixel centres, inwards,
             either answer is right; outwards 0.6 px. Light that saturates (more than 20,000 ADU) is left out too.
         """
-        surely = self.truth.seconds(self.grid, margin_px=border_px, edge_px=-1.0, frames=self.frames)
-        perhaps = self.truth.seconds(self.grid, margin_px=-0.6, edge_px=-1.0, frames=self.frames)
+        surely = self.truth.seconds(self.grid, margin_px=border_px, frames=self.frames)
+        perhaps = self.truth.seconds(self.grid, margin_px=-0.6, frames=self.frames)
         brightest = np.max([self.star_light(c) for c in range(len(self.value))], axis=0)
         known: Mask = (surely == perhaps) & (brightest < _FULL_ADU)
         return np.where(known, self.coverage - surely, np.nan)
