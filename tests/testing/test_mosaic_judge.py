@@ -177,6 +177,21 @@ def drawn_line(shape: tuple[int, int], line: Trail, height: float) -> F32:
     return (height * ((np.abs(across) < 2.5) & (along > 0) & (along < length))).astype(np.float32)
 
 
+@pytest.mark.parametrize("per", ["frame", "canvas"])
+def test_a_finer_canvas_is_judged_alike(truth, per):
+    grid = truth.canvas(scale_arcsec=0.6 * CAMERA.scale_arcsec)
+    noise = np.random.default_rng(6).normal(SKY_ADU, 4.0, (grid.height, grid.width))
+    value = (truth.render(grid, per=per) + noise).astype(np.float32)[None]
+    found = judge_mosaic(value, grid, truth.seconds(grid).astype(np.float32), truth, per=per).figures()
+    assert found.flux.n >= 40 and found.flux.value == pytest.approx(1.0, abs=0.002)
+    assert found.emission.value == pytest.approx(1.0, abs=0.005)
+    assert found.astrometry_px < 0.02 and found.seam_largest < 0.3
+    total = {"frame": 1.0, "canvas": 0.36}[per]
+    x, y = grid.wcs.to_pixels(*truth.panels_deg[0])
+    light = truth.render(grid, per=per, stars=False)[round(float(y)), round(float(x))]
+    assert light == pytest.approx(total * float(truth.emission(*truth.panels_deg[0])[0]), rel=0.02)
+
+
 def test_coverage_that_lacks_an_exposure_is_found(judge, truth, grid, perfect):
     lost = footprint(judge, 3)
     short = judge_mosaic(perfect, grid, judge.coverage - CAMERA.exposure_s * lost, truth)

@@ -325,8 +325,8 @@ class MosaicTruth:
 
         Notes
         -----
-        Definition:: a pixel counts in a frame if its `places` have margin - 1e-6 <= x <= width - 1 - margin + 1e-6, and y
-        alike. Between undistorted planes a frame has straight edges: whole runs of a row are counted at once.
+        Definition:: a pixel counts in a frame if its `places` have margin - 1e-6 <= x <= width - 1 - margin + 1e-6,
+        and y alike. Between undistorted planes a frame has straight edges: whole runs of a row are counted at once.
         """
         steps = np.zeros((grid.height, grid.width + 1))
         for frame in self._chosen(frames):
@@ -371,7 +371,7 @@ def _rays(wcs: Wcs) -> F64:
 
 
 def _row_spans(frame: MosaicFrame, grid: SkyGrid, box: Box, margin_px: float) -> tuple[I64, I64]:
-    """Return the first and the last pixel that a frame covers of each row of a box; last < first where there is none."""
+    """Return the first and the last pixel of a frame in each row of a box; last < first where there is none."""
     u, v, ahead = np.linalg.inv(_rays(frame.wcs)) @ _rays(grid.wcs)
     right, bottom = frame.grid.width - 1.0 - margin_px, frame.grid.height - 1.0 - margin_px
     edges = (u - margin_px * ahead, right * ahead - u, v - margin_px * ahead, bottom * ahead - v, ahead)
