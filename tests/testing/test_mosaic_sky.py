@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.spatial import KDTree
 
+from skyquilt.core import Box, SkyGrid
 from skyquilt.core.sky import precess_to_icrs, separation_deg
 from skyquilt.io.discover import discover
 from skyquilt.testing.laws import hash_folder
@@ -22,6 +23,7 @@ from skyquilt.testing.mosaic_sky import (
     raw_mosaic_frame,
     render_mosaic_frame,
 )
+from skyquilt.testing.mosaic_sky.camera_axes import CameraAxes
 from skyquilt.testing.sky import Scenario
 
 SMALL = Scenario(
@@ -91,6 +93,20 @@ def test_neighbouring_pointings_share_the_stated_part_of_a_frame(place):
     assert (float(x), float(y)) == (pytest.approx(99.5, abs=4.0), pytest.approx(0.7 * 160, abs=2.5))
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_the_short_way_from_canvas_to_frame_is_the_way_over_the_sky(place):
+    truth = make_mosaic_truth(MosaicScenario(PLACES[place], rows=2, columns=3, subs=1))
+    grid = truth.canvas()
+    box = Box(10, 20, 90, 110)
+    y, x = np.mgrid[20:110, 10:90].astype(float)
+    for frame in truth.frames[::2]:
+        over_the_sky = frame.wcs.to_pixels(*grid.wcs.to_sky(x, y))
+        np.testing.assert_allclose(truth.places(frame, grid, box), over_the_sky, atol=1e-6)
+    ra, dec = truth.frames[0].grid.centre_deg
+    behind = SkyGrid(CameraAxes.at(ra + 180.0, -dec, 0.0).wcs((99.5, 79.5), 2.0), 200, 160)
+    assert np.isnan(truth.places(truth.frames[0], behind, box)).all()
+
+
 def test_centres_given_by_hand_are_where_the_frames_look():
     centres = ((10.0, 41.0), (10.8, 41.3), (11.1, 40.6))
     camera = replace(PLAIN, ra_deg=10.6, dec_deg=41.0, dither_px=0.0, drift_px=0.0, jitter_px=0.0)
@@ -124,7 +140,7 @@ def test_the_nebula_has_the_stated_brightness_in_every_pixel(sigma_deg, cfa):
     peak = (300.0,) if cfa is None else (300.0, 200.0, 100.0)
     clouds = (Cloud(83.0, 22.0, sigma_deg, peak), Cloud(83.03, 21.97, 2.0 * sigma_deg, peak))
     camera = replace(PLAIN, cfa=cfa, nebula=True, n_faint_stars=0, distortion_px=1.0, rotation_deg=(0.0, 30.0))
-    truth = make_mosaic_truth(MosaicScenario(camera, rows=1, columns=2, subs=2, clouds=clouds))
+    truth = make_mosaic_truth(MosaicScenario(camera, rows=1, columns=2, subs=2, nebula_clouds=clouds))
     for frame in truth.frames:
         y, x = np.mgrid[:160, :200].astype(float)
         light = render_mosaic_frame(truth, frame.index).astype(np.float64)
@@ -342,6 +358,20 @@ def test_the_canvas_holds_every_frame_and_counts_its_exposures():
     assert float(dec) == pytest.approx(90.0)
 
 
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("margin_px", [-0.5, 0.0, 1.6])
+def test_exposures_counted_by_runs_are_those_counted_pixel_by_pixel(place, margin_px):
+    truth = make_mosaic_truth(MosaicScenario(PLACES[place], rows=2, columns=2, subs=2))
+    whole = truth.canvas(scale_arcsec=1.3 * PLACES[place].scale_arcsec)
+    for grid in (whole, replace(whole, width=150, height=90)):
+        expected = np.zeros((grid.height, grid.width))
+        for frame in truth.frames:
+            x, y = truth.places(frame, grid, Box.of_shape(grid.height, grid.width))
+            expected += frame.grid.holds(x, y, margin_px + 0.5 - 1e-6) * PLAIN.exposure_s
+        np.testing.assert_array_equal(truth.seconds(grid, margin_px=margin_px), expected)
+        assert expected.max() >= 2 * PLAIN.exposure_s
+
+
 def test_light_on_a_wide_canvas_is_counted_per_pixel_of_a_frame_or_of_the_canvas():
     camera = replace(PLACES["twenty degrees wide"], nebula=True, n_faint_stars=12)
     truth = make_mosaic_truth(MosaicScenario(camera, rows=3, columns=4, subs=1))
@@ -377,4 +407,4 @@ def test_impossible_mosaics_are_refused_with_a_sentence():
     with pytest.raises(ValueError, match="n_frames follows"):
         MosaicScenario(Scenario(n_frames=7))
     with pytest.raises(ValueError, match="3 peaks, one a channel"):
-        make_mosaic_truth(MosaicScenario(clouds=(Cloud(0.0, 0.0, 1.0, (5.0,)),)))
+        make_mosaic_truth(MosaicScenario(nebula_clouds=(Cloud(0.0, 0.0, 1.0, (5.0,)),)))

@@ -49,12 +49,14 @@ class Astrometry:
 
     @property
     def rms_px(self) -> float:
-        """Root of the mean square of the distances."""
-        return float(np.sqrt(np.mean(self.dx**2 + self.dy**2)))
+        """Root of the mean square of the distances; NaN without a star."""
+        return float(np.sqrt(np.mean(self.dx**2 + self.dy**2))) if len(self.dx) else float("nan")
 
     @property
     def median_px(self) -> tuple[float, float]:
         """Median (dx, dy): the shift that all have in common."""
+        if not len(self.dx):
+            return float("nan"), float("nan")
         return float(np.median(self.dx)), float(np.median(self.dy))
 
 
@@ -99,7 +101,7 @@ class Outlier:
     adu : float
         Mean of the block above its surroundings.
     sigmas : float
-        The same over the scatter of such means at that coverage.
+        The same over the scatter of such means of as many frames and pixels.
     """
 
     x: float

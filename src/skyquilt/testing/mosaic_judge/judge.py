@@ -82,28 +82,30 @@ class MosaicJudge:
             )
         return self._drawn[what, channel]
 
-    def stars(
-        self, *, apart_px: float = 20.0, radius_px: float = 8.0, peak_adu: tuple[float, float] = (1500.0, 30000.0)
-    ) -> ShownStars:
+    @property
+    def aperture_px(self) -> float:
+        """Radius of the apertures that fluxes are measured in: 2.2 FWHM of the frames, px of the mosaic."""
+        return 2.2 * self.truth.frames_fwhm_px() * self._frame_over_canvas()
+
+    def stars(self, *, peak_adu: tuple[float, float] = (1500.0, 30000.0)) -> ShownStars:
         """
         Return the stars that stand alone on covered pixels, brightest first, 500 at most.
 
+        No star of a fiftieth of the flux or more is within 2.5 apertures; the aperture and its ring are covered.
+
         Parameters
         ----------
-        apart_px : float
-            No star of a fiftieth of the flux or more is nearer.
-        radius_px : float
-            Of the aperture, which with its ring lies on covered pixels.
         peak_adu : (float, float)
             Between which the peak of its brightest channel lies at transparency 1 in a frame.
         """
         from scipy.ndimage import minimum_filter
         from scipy.spatial import KDTree
 
+        apart_px = 2.5 * self.aperture_px
         shown = self.truth.stars_on(self.grid, apart_px)
         strength = shown.flux.max(axis=1)
         peak = strength * 0.8825 / self.truth.frames_fwhm_px() ** 2  # of a Gaussian; a Moffat profile's is lower
-        reach = int(np.ceil(2.2 * radius_px)) + 2
+        reach = int(np.ceil(2.2 * self.aperture_px)) + 2
         is_whole = minimum_filter(self.coverage > 0, size=2 * reach + 1, mode="constant", cval=0)
         places = np.stack([shown.x, shown.y], axis=1)
         tree = KDTree(places)
@@ -118,10 +120,10 @@ class MosaicJudge:
                 break
         return shown.take(np.array(chosen, dtype=np.int64))
 
-    def flux_ratios(self, stars: ShownStars, channel: int, radius_px: float = 8.0) -> F64:
+    def flux_ratios(self, stars: ShownStars, channel: int) -> F64:
         """Return aperture flux over the true one in the same aperture, float64 (n,)."""
-        found = measure_star_fluxes(self.value[channel], stars.x, stars.y, radius_px)
-        true = measure_star_fluxes(self.light(channel), stars.x, stars.y, radius_px)
+        found = measure_star_fluxes(self.value[channel], stars.x, stars.y, self.aperture_px)
+        true = measure_star_fluxes(self.light(channel), stars.x, stars.y, self.aperture_px)
         return np.asarray(found / true)
 
     def flux(self, channel: int, stars: ShownStars | None = None) -> Ratio:
@@ -200,7 +202,9 @@ class MosaicJudge:
         rest: F64 = self.value[channel].astype(np.float64) - scale * self.light(channel)
         rest[self.coverage <= 0] = np.nan
         noise = np.nanmedian(block_sigma(rest))
-        bright = binary_dilation(self.star_light(channel) > _MASKED_SIGMAS * noise, np.ones((3, 3)), iterations=2)
+        bright = binary_dilation(
+            scale * self.star_light(channel) > _MASKED_SIGMAS * noise, np.ones((3, 3)), iterations=2
+        )
         rest[bright] = np.nan
         return rest
 
@@ -319,10 +323,10 @@ class MosaicJudge:
         rest[exposures < least_frames] = np.nan
         means, counts = block_means(rest, 4)
         frames, _ = block_means(exposures.astype(np.float64), 4)
-        means[counts < 16] = np.nan
+        means[counts < 6] = np.nan
         if not np.isfinite(means).any():
             return Outlier(np.nan, np.nan, np.nan, np.nan)
-        scaled = means * np.sqrt(frames)
+        scaled = means * np.sqrt(frames * counts)
         row, column = np.unravel_index(int(np.nanargmax(scaled)), scaled.shape)
         sigmas = float(scaled[row, column] / (SIGMA_PER_MAD * np.nanmedian(np.abs(scaled))))
         return Outlier(4.0 * int(column) + 1.5, 4.0 * int(row) + 1.5, float(means[row, column]), sigmas)
@@ -351,8 +355,8 @@ class MosaicJudge:
             A kernel needs some pixels around it: within so many px of a frame's outermost pixel centres, inwards,
             either answer is right; outwards 0.6 px. Light that saturates (more than 20,000 ADU) is left out too.
         """
-        surely = self.truth.seconds(self.grid, margin_px=border_px, edge_px=-1.0, frames=self.frames)
-        perhaps = self.truth.seconds(self.grid, margin_px=-0.6, edge_px=-1.0, frames=self.frames)
+        surely = self.truth.seconds(self.grid, margin_px=border_px, frames=self.frames)
+        perhaps = self.truth.seconds(self.grid, margin_px=-0.6, frames=self.frames)
         brightest = np.max([self.star_light(c) for c in range(len(self.value))], axis=0)
         known: Mask = (surely == perhaps) & (brightest < _FULL_ADU)
         return np.where(known, self.coverage - surely, np.nan)

@@ -215,12 +215,12 @@ def _make_nebula(scenario: MosaicScenario, axes: CameraAxes, panels: F64) -> Neb
     camera = scenario.camera
     if not camera.nebula:
         return Nebula.of((), camera.n_channels)
-    if scenario.clouds is not None:
-        return Nebula.of(scenario.clouds, camera.n_channels)
+    if scenario.nebula_clouds is not None:
+        return Nebula.of(scenario.nebula_clouds, camera.n_channels)
     random = random_stream(camera.seed, GLOW)
     side = max(camera.width, camera.height) * camera.scale_arcsec / 3600.0
     middles = []
-    for _ in range(scenario.n_clouds):
+    for _ in range(scenario.n_nebula_clouds):
         near = axes.carried_to(panels[int(random.integers(len(panels)))])
         x, y = np.radians(random.uniform(-0.5, 0.5, 2) * side)
         middles.append(np.stack(directions(near.beside(float(x), float(y)))))

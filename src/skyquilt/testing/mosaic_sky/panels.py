@@ -39,7 +39,9 @@ class StackedPanel:
     sky_adu : float64 (n_channels,), ADU
         At the middle.
     slope : (float, float), 1/px
-        Relative rise of the sky along x and y.
+        Relative rise of the sky's light along x and y.
+    curvature : float
+        Relative rise of the sky's light to the corners, beside the slope.
     """
 
     path: Path | None
@@ -49,6 +51,7 @@ class StackedPanel:
     scale: float
     sky_adu: F64
     slope: tuple[float, float]
+    curvature: float
 
 
 def make_panels(
@@ -97,7 +100,7 @@ def make_panels(
         pixels = (pixels + sigma[:, None, None] * deviates).astype(np.float32)
         path = None if folder is None else folder / f"panel_{panel + 1}.fits"
         level = frames[0].floor_adu + frames[0].sky_light_adu[list(channels)]
-        panels.append(StackedPanel(path, panel, grid, pixels, scale, level, frames[0].slope))
+        panels.append(StackedPanel(path, panel, grid, pixels, scale, level, frames[0].slope, frames[0].curvature))
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, _panel_bytes(truth, panels[-1], len(frames)), frames[0].start)

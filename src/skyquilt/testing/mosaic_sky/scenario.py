@@ -62,9 +62,9 @@ class MosaicScenario:
         How far the direction of the sky's gradient turns in the frame over the session.
     sky_curvature : float
         Relative rise of the sky light from the middle of a frame to its corners, as the square of the distance.
-    clouds : tuple of Cloud or None
-        The extended light; None draws `n_clouds` random ones over the mosaic, each as wide (1 sigma) as 0.25 to 0.7 of
-        a frame's longer side.
+    nebula_clouds : tuple of Cloud or None
+        The extended light; None draws `n_nebula_clouds` random ones over the mosaic, each as wide (1 sigma) as 0.25 to
+        0.7 of a frame's longer side.
     quick_noise : bool
         Cut the noise of every frame out of one large piece at a random place: for sessions of thousands of frames.
         Two frames then share their noise, displaced, which no registered pixel sees.
@@ -87,8 +87,8 @@ class MosaicScenario:
     panel_fwhm_scatter: float = 0.05
     gradient_turn_deg: float = 120.0
     sky_curvature: float = 0.0
-    clouds: tuple[Cloud, ...] | None = None
-    n_clouds: int = 12
+    nebula_clouds: tuple[Cloud, ...] | None = None
+    n_nebula_clouds: int = 12
     quick_noise: bool = False
 
     def __post_init__(self) -> None:

@@ -16,12 +16,14 @@ from skyquilt.testing.mosaic_sky.nebula import Nebula
 from skyquilt.testing.mosaic_sky.scenario import MosaicScenario
 from skyquilt.testing.sky import Sensor
 from skyquilt.testing.sky.drawing import draw_stars
+from skyquilt.testing.sky.field import axes_at
 
 __all__ = ["MosaicFrame", "MosaicStars", "MosaicTruth", "ShownStars", "pixel_area"]
 
 _ONE_COLOUR = np.zeros((2, 2), dtype=np.int64)
 _BORDER_PX = 100.0
 _SCALE_STEP = 0.005
+_EDGE_PX = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,13 +293,26 @@ class MosaicTruth:
         ).intersect(whole)
 
     def places(self, frame: MosaicFrame, grid: SkyGrid, box: Box) -> tuple[F64, F64]:
-        """Return where the pixels of a box of `grid` lie in a frame: (x, y), float64 (y, x)."""
-        y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1].astype(np.float64)
-        return frame.wcs.to_pixels(*grid.wcs.to_sky(x, y))
+        """
+        Return where the pixels of a box of `grid` lie in a frame: (x, y), float64 (y, x); NaN where they are behind it.
 
-    def seconds(
-        self, grid: SkyGrid, *, margin_px: float = 0.0, edge_px: float = 1e-6, frames: Sequence[int] | None = None
-    ) -> F64:
+        Notes
+        -----
+        Equals ``frame.wcs.to_pixels(*grid.wcs.to_sky(x, y))`` to 1e-8 px: between two gnomonic planes lies a matrix.
+        """
+        y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1].astype(np.float64)
+        x, y = _undistorted(grid.wcs, x, y)
+        matrix = np.linalg.inv(_rays(frame.wcs)) @ _rays(grid.wcs)
+        u, v, ahead = (row[0] * x + row[1] * y + row[2] for row in matrix)
+        ahead = np.where(ahead > 0.0, ahead, np.nan)
+        u, v = u / ahead, v / ahead
+        if frame.wcs.sip is None:
+            return u, v
+        x0, y0 = frame.wcs.crpix0
+        u, v = frame.wcs.sip.undo(u - x0, v - y0)
+        return u + x0, v + y0
+
+    def seconds(self, grid: SkyGrid, *, margin_px: float = 0.0, frames: Sequence[int] | None = None) -> F64:
         """
         Return the exposure that lies over each pixel of an image, float64 (y, x), seconds.
 
@@ -305,20 +320,29 @@ class MosaicTruth:
         ----------
         margin_px : float
             How far from the outermost pixel centres of a frame, inwards, a place must lie to count.
-        edge_px : float
-            Places so near to those centres count too: on a pixel centre a kernel needs no neighbours.
         frames : sequence of int
             Which frames count; the good ones by default.
+
+        Notes
+        -----
+        Definition:: a pixel counts in a frame if its `places` have margin - 1e-6 <= x <= width - 1 - margin + 1e-6,
+        and y alike. Between undistorted planes a frame has straight edges: whole runs of a row are counted at once.
         """
-        total = np.zeros((grid.height, grid.width))
+        steps = np.zeros((grid.height, grid.width + 1))
         for frame in self._chosen(frames):
             box = self.window(frame, grid, max(0.0, -margin_px) + 1.0)
-            covered = np.ones(box.shape, dtype=bool)
-            for place, size in zip(self.places(frame, grid, box), (frame.grid.width, frame.grid.height), strict=True):
-                from_edge = np.minimum(place, size - 1 - place)
-                covered &= (from_edge >= margin_px) | (np.abs(from_edge) <= edge_px)
-            total[box.slices(Box.of_shape(grid.height, grid.width))] += self.scenario.camera.exposure_s * covered
-        return total
+            part = steps[box.slices(Box(0, 0, grid.width + 1, grid.height))[0]]
+            if frame.wcs.sip is None and grid.wcs.sip is None:
+                first, last = _row_spans(frame, grid, box, margin_px - _EDGE_PX)
+                rows = np.flatnonzero(last >= first)
+                part[rows, first[rows]] += 1.0
+                part[rows, last[rows] + 1] -= 1.0
+                continue
+            x, y = self.places(frame, grid, box)
+            inside = frame.grid.holds(x, y, margin_px + 0.5 - _EDGE_PX)
+            part[:, box.x0 : box.x1] += inside
+            part[:, box.x0 + 1 : box.x1 + 1] -= inside
+        return self.scenario.camera.exposure_s * np.rint(np.cumsum(steps, axis=1)[:, :-1])
 
     def nearest_panel(self, ra_deg: F64, dec_deg: F64) -> I64:
         """Return the pointing whose middle is nearest to each place, int64 (n,)."""
@@ -327,6 +351,42 @@ class MosaicTruth:
 
     def _chosen(self, frames: Sequence[int] | None) -> tuple[MosaicFrame, ...]:
         return self.good_frames if frames is None else tuple(self.frames[index] for index in frames)
+
+
+def _undistorted(wcs: Wcs, x: F64, y: F64) -> tuple[F64, F64]:
+    """Return pixels of an image as an ideal lens would have placed them."""
+    if wcs.sip is None:
+        return x, y
+    u, v = wcs.sip.apply(x - wcs.crpix0[0], y - wcs.crpix0[1])
+    return u + wcs.crpix0[0], v + wcs.crpix0[1]
+
+
+def _rays(wcs: Wcs) -> F64:
+    """Return the matrix (3, 3) that takes undistorted (x, y, 1) to a vector in the direction of that pixel."""
+    plane = np.eye(3)
+    plane[:2, :2] = np.radians(wcs.cd)
+    plane[:2, 2] = -plane[:2, :2] @ np.array(wcs.crpix0)
+    rays: F64 = axes_at(*wcs.crval_deg).T @ plane
+    return rays
+
+
+def _row_spans(frame: MosaicFrame, grid: SkyGrid, box: Box, margin_px: float) -> tuple[I64, I64]:
+    """Return the first and the last pixel of a frame in each row of a box; last < first where there is none."""
+    u, v, ahead = np.linalg.inv(_rays(frame.wcs)) @ _rays(grid.wcs)
+    right, bottom = frame.grid.width - 1.0 - margin_px, frame.grid.height - 1.0 - margin_px
+    edges = (u - margin_px * ahead, right * ahead - u, v - margin_px * ahead, bottom * ahead - v, ahead)
+    y = np.arange(box.y0, box.y1, dtype=np.float64)
+    low, high = np.full(len(y), float(box.x0)), np.full(len(y), float(box.x1 - 1))
+    for edge in edges:  # inside is where edge[0] x + edge[1] y + edge[2] >= 0
+        rest = edge[1] * y + edge[2]
+        if edge[0] > 0.0:
+            low = np.maximum(low, -rest / edge[0])
+        elif edge[0] < 0.0:
+            high = np.minimum(high, -rest / edge[0])
+        else:
+            high = np.where(rest >= 0.0, high, -1.0)
+    first, last = np.ceil(low), np.minimum(np.floor(high), box.x1 - 1.0)
+    return np.clip(first, box.x0, box.x1).astype(np.int64), np.clip(last, box.x0 - 1.0, box.x1 - 1.0).astype(np.int64)
 
 
 def pixel_area(wcs: Wcs, x: F64, y: F64) -> F64:
