@@ -15,6 +15,12 @@ __all__ = ["Equations", "Normal", "Step", "eliminate_stars", "solve_frames"]
 _CHUNK = 100_000  # observations: bounds what is held beside the equations
 _LEAST_WEIGHT = 1e-12
 _SIP_PRIOR_PX = 10.0
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+# `columns` = (1, u, v) times these
+_LINEAR = np.stack(
+    [columns(np.array([u]), np.array([v]), 6)[0] - (u + v > 0.0) * columns(np.zeros(1), np.zeros(1), 6)[0]
+     for u, v in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))]
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +58,7 @@ class Equations:
         sum weight |residual + jacobian z - G p - K q|² + sum star_weight |star_residual + z|²
         + sum prior_weight (p - prior)² + sum ((sip + q) / 10 px)²
 
-    G : `columns` at the bent offsets; K : the distortion's terms, less what a frame's own unknowns take over of them
-    (`Devices.linear_part`), so that p and q hardly mix.
+    G : `columns` at the bent offsets; K : the terms of the distortion, once for x and once for y.
     """
 
     frame: I64
@@ -70,19 +75,6 @@ class Equations:
     prior: F64
     prior_weight: F64
     sip: F64
-
-    def design(self, devices: Devices, index: I64 | slice) -> tuple[F64, F64]:
-        """Return G (m, 2, k) and K (m, 2, 2 t) of some observations."""
-        device = devices.of_frame[self.frame[index]]
-        frames = columns(self.bent_u[index], self.bent_v[index], devices.n_columns)
-        terms = distortion_terms(self.u[index], self.v[index], devices.powers)
-        t = terms.shape[1]
-        distortion = np.zeros((len(terms), 2, 2 * t))
-        distortion[:, 0, :t], distortion[:, 1, t:] = terms, terms
-        for d in range(len(devices)):
-            mine = device == d
-            distortion[mine] -= np.matmul(frames[mine], devices.linear_part[d])
-        return frames, distortion
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,41 +174,139 @@ class Normal:
 
 
 def eliminate_stars(equations: Equations, devices: Devices, n_frames: int) -> Normal:
-    """Return the normal equations of frames and distortions."""
-    from scipy.sparse import csr_array
+    """
+    Return the normal equations of frames and distortions.
 
-    n_stars, k, m = len(equations.star_weight), devices.n_columns, 2 * devices.n_terms
+    Notes
+    -----
+    Definition: with the rows of all observations under each other, A = X' W X + priors - C' C, where X = (G, K) and
+    C = L^-1 J' W X, L the Cholesky factor of the stars' own block J' W J + star weights; b alike. K is taken less what
+    a frame's own unknowns can do of it, K - G T (T : `Devices.linear_part`), so that the unknowns hardly mix; the
+    step of a frame then is p - T q.
+
+    Every sum over the observations of a frame is one over products of 1, u, v, weights and terms: `columns` is linear
+    in (1, u, v). These are summed by one sparse product, without a matrix for each observation.
+    """
     factor, star_right = _star_blocks(equations)
-    start = np.searchsorted(equations.star, np.arange(n_stars + 1))
-    data = np.empty((len(equations.frame), 2, k))
-    by_device = np.zeros((n_stars, 2, len(devices), m))
-    for first in range(0, len(data), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        to_frames, to_sip = equations.design(devices, part)
-        star, device = equations.star[part], devices.of_frame[equations.frame[part]]
-        spread = np.matmul(factor[star], equations.jacobian[part].transpose(0, 2, 1))
-        spread *= equations.weight[part][:, None, None]
-        data[part] = np.matmul(spread, to_frames)
-        if m:
-            coupled = np.matmul(spread, to_sip)
-            for d in range(len(devices)):
-                mine = device == d
-                if mine.any():
-                    _add_runs(by_device[:, :, d], star[mine], coupled[mine])
-    through = _rows_of_blocks(csr_array, data, equations.frame, start, n_frames)
-    own, cross, sips, right, sip_right, taken = _frame_blocks(equations, devices, data, n_frames)
-    sip_through = by_device.reshape(2 * n_stars, len(devices) * m)
+    sums = _Sums.of(equations, devices, factor, n_frames)
+    own, taken, linear = sums.own, sums.taken, devices.linear_part
+    n_devices, m = len(devices), 2 * devices.n_terms
+    own_part = linear[devices.of_frame]
+    columns_of_sips = np.zeros((n_frames, devices.n_columns, n_devices, m))
+    columns_of_sips[np.arange(n_frames), :, devices.of_frame] = own_part
+    flat_columns = columns_of_sips.reshape(n_frames * devices.n_columns, n_devices * m)
+    sip_through = sums.sip_through - sums.through @ flat_columns
+    cross = sums.cross - np.matmul(own, own_part)
+    sips, sip_right = sums.sips.copy(), sums.sip_right.copy()
+    for d in range(n_devices):
+        mine = devices.of_frame == d
+        mixed = linear[d].T @ sums.cross[mine].sum(axis=0)
+        sips[d] += linear[d].T @ own[mine].sum(axis=0) @ linear[d] - mixed - mixed.T
+        sip_right[d] -= linear[d].T @ sums.right[mine].sum(axis=0)
+    own, right = own.copy(), sums.right + equations.prior_weight * equations.prior
+    corner = np.arange(devices.n_columns)
+    own[:, corner, corner] += equations.prior_weight
+    corner = np.arange(m)
+    sips[:, corner, corner] += 1.0 / _SIP_PRIOR_PX**2
+    sip_right -= equations.sip / _SIP_PRIOR_PX**2
     flat = star_right.ravel()
-    right = np.concatenate([right.ravel() - through.T @ flat, sip_right.ravel() - sip_through.T @ flat])
-    blocks = np.zeros((len(devices), m, len(devices), m))
-    for d in range(len(devices)):
+    whole_right = np.concatenate([right.ravel() - sums.through.T @ flat, sip_right.ravel() - sip_through.T @ flat])
+    blocks = np.zeros((n_devices, m, n_devices, m))
+    for d in range(n_devices):
         blocks[d, :, d] = sips[d]
-    whole: F64 = blocks.reshape(len(devices) * m, len(devices) * m) - sip_through.T @ sip_through
+    whole: F64 = blocks.reshape(n_devices * m, n_devices * m) - sip_through.T @ sip_through
     frame_inverse: F64 = np.linalg.inv(own - taken).astype(np.float64)
     sip_inverse: F64 = np.linalg.inv(whole).astype(np.float64)
     return Normal(
-        own, cross, sips, through, sip_through, right, factor, star_right, frame_inverse, sip_inverse, devices.of_frame
-    )
+        own, cross, sips, sums.through, sip_through, whole_right, factor, star_right, frame_inverse, sip_inverse,
+        devices.of_frame,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sums:
+    """
+    Sums over observations, with K as it is and without priors.
+
+    own : G'WG of each frame; cross : G'WK; sips : K'WK of each device; right, sip_right : G'Wr, K'Wr; through,
+    sip_through : C; taken : C'C of each frame with itself.
+    """
+
+    own: F64
+    cross: F64
+    sips: F64
+    right: F64
+    sip_right: F64
+    through: Any
+    sip_through: F64
+    taken: F64
+
+    @classmethod
+    def of(cls, equations: Equations, devices: Devices, factor: F64, n_frames: int) -> _Sums:
+        from scipy.sparse import csr_array
+
+        n, n_stars, k, t = len(equations.frame), len(equations.star_weight), devices.n_columns, devices.n_terms
+        data = np.empty((n, 2, k))
+        n_devices = len(devices)
+        by_device = np.zeros((n_stars, n_devices, 2, 2, t))
+        sips, sip_right = np.zeros((n_devices, 2 * t, 2 * t)), np.zeros((n_devices, 2, t))
+        sums = np.zeros((n_frames, 6 + 18 + 6 + 3 * t))
+        for first in range(0, n, _CHUNK):
+            part = slice(first, first + _CHUNK)
+            frame, star, w = equations.frame[part], equations.star[part], equations.weight[part]
+            u, v, residual = equations.bent_u[part], equations.bent_v[part], equations.residual[part]
+            terms = distortion_terms(equations.u[part], equations.v[part], devices.powers)
+            spread = np.matmul(factor[star], equations.jacobian[part].transpose(0, 2, 1)) * w[:, None, None]
+            for a in range(2):
+                data[part, a] = _as_columns(spread[:, a, 0], spread[:, a, 1], u, v, k)
+            heavy = terms * w[:, None]
+            linear = np.stack([np.ones_like(u), u, v])
+            products = np.stack([linear[a] * linear[b] for a, b in _PAIRS])
+            square = [np.einsum("na,na->n", spread[:, :, a], spread[:, :, b]) for a, b in ((0, 0), (0, 1), (1, 1))]
+            lines = [w * products, *(one * products for one in square)]
+            lines += [linear * (w * residual[:, 0]), linear * (w * residual[:, 1])]
+            lines += [one * heavy.T for one in linear]
+            gather = csr_array((np.ones(len(frame)), (frame, np.arange(len(frame)))), shape=(n_frames, len(frame)))
+            sums += gather @ np.concatenate(lines).T
+            device = devices.of_frame[frame]
+            for d in range(n_devices):
+                mine = device == d
+                if t and mine.any():
+                    moment = heavy[mine].T @ terms[mine]
+                    sips[d, :t, :t] += moment
+                    sips[d, t:, t:] += moment
+                    sip_right[d] += residual[mine].T @ heavy[mine]
+                    _add_runs(by_device[:, d], star[mine], spread[mine][:, :, :, None] * terms[mine][:, None, None, :])
+        start = np.searchsorted(equations.star, np.arange(n_stars + 1))
+        through = _rows_of_blocks(csr_array, data, equations.frame, start, n_frames)
+        square_sums = sums[:, 6:24].reshape(n_frames, 3, 6)
+        isotropic = np.zeros((n_frames, 3, 6))
+        isotropic[:, 0], isotropic[:, 2] = sums[:, :6], sums[:, :6]
+        right = np.einsum("lak,fal->fk", _LINEAR[:, :, :k], sums[:, 24:30].reshape(n_frames, 2, 3))
+        cross = np.einsum("lak,flt->fkat", _LINEAR[:, :, :k], sums[:, 30:].reshape(n_frames, 3, t))
+        return cls(
+            _from_moments(isotropic, k), cross.reshape(n_frames, k, 2 * t), sips, right,
+            sip_right.reshape(n_devices, 2 * t), through,
+            by_device.transpose(0, 2, 1, 3, 4).reshape(2 * n_stars, n_devices * 2 * t), _from_moments(square_sums, k),
+        )  # fmt: skip
+
+
+def _from_moments(moments: F64, k: int) -> F64:
+    """Return the sums of G' N G (f, k, k) from those of the entries 00, 01, 11 of N times products of 1, u, v."""
+    whole = np.zeros((len(moments), 2, 2, 3, 3))
+    for entry, (a, b) in enumerate(((0, 0), (0, 1), (1, 1))):
+        for product, (p, q) in enumerate(_PAIRS):
+            for x, y in {(a, b), (b, a)}:
+                for i, j in {(p, q), (q, p)}:
+                    whole[:, x, y, i, j] = moments[:, entry, product]
+    basis = _LINEAR[:, :, :k]
+    blocks: F64 = np.einsum("pak,fabpq,qbl->fkl", basis, whole, basis, optimize=True)
+    return blocks
+
+
+def _as_columns(x: F64, y: F64, u: F64, v: F64, k: int) -> F64:
+    """Return (x, y) times `columns`, float64 (n, k)."""
+    return np.stack([x, y, x * u + y * v, y * u - x * v, x * u - y * v, x * v + y * u][:k], axis=1)
 
 
 def _star_blocks(equations: Equations) -> tuple[F64, F64]:
@@ -262,39 +352,6 @@ def _rows_of_blocks(sparse: Any, data: F64, frame: I64, start: I64, n_frames: in
             at = place + line * stride + column
             values[at], indices[at] = data[:, line, column], frame * k + column
     return sparse((values, indices, pointer.astype(kind)), shape=(2 * len(count), n_frames * k))
-
-
-def _frame_blocks(
-    equations: Equations, devices: Devices, data: F64, n_frames: int
-) -> tuple[F64, F64, F64, F64, F64, F64]:
-    """Return G'WG, G'WK, K'WK, G'Wr, K'Wr with the priors, and the sum of C'C of each frame."""
-    k, m = devices.n_columns, 2 * devices.n_terms
-    own, taken = np.zeros((n_frames, k, k)), np.zeros((n_frames, k, k))
-    cross, right = np.zeros((n_frames, k, m)), np.zeros((n_frames, k))
-    sips, sip_right = np.zeros((len(devices), m, m)), np.zeros((len(devices), m))
-    by_frame = np.argsort(equations.frame, kind="stable")
-    for first in range(0, len(by_frame), _CHUNK):
-        index = by_frame[first : first + _CHUNK]
-        frame, w = equations.frame[index], equations.weight[index][:, None, None]
-        to_frames, to_sip = equations.design(devices, index)
-        weighed, residual = to_frames * w, equations.residual[index]
-        _add_runs(own, frame, np.matmul(weighed.transpose(0, 2, 1), to_frames))
-        _add_runs(right, frame, np.einsum("nak,na->nk", weighed, residual))
-        _add_runs(cross, frame, np.matmul(weighed.transpose(0, 2, 1), to_sip))
-        _add_runs(taken, frame, np.matmul(data[index].transpose(0, 2, 1), data[index]))
-        device = devices.of_frame[frame]
-        for d in range(len(devices)):
-            mine = device == d
-            rows, heavy = to_sip[mine].reshape(-1, m), (to_sip[mine] * w[mine]).reshape(-1, m)
-            sips[d] += heavy.T @ rows
-            sip_right[d] += heavy.T @ residual[mine].reshape(-1)
-    corner = np.arange(k)
-    own[:, corner, corner] += equations.prior_weight
-    right += equations.prior_weight * equations.prior
-    corner = np.arange(m)
-    sips[:, corner, corner] += 1.0 / _SIP_PRIOR_PX**2
-    sip_right -= equations.sip / _SIP_PRIOR_PX**2
-    return own, cross, sips, right, sip_right, taken
 
 
 def solve_frames(

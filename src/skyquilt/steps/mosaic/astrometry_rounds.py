@@ -30,7 +30,6 @@ _LATER_LEAST_PX = 1.0
 _FIRST_ROUNDS, _MOST_ROUNDS = 4, 12
 _FIRST_TOLERANCE_PX, _TOLERANCE_PX = 1e-3, 1e-5
 _SETTLED_PX = 1e-3
-_SETTLED_WEIGHT = 0.02
 _ROUNDS_BEFORE_ORDER = 2
 _FEW_TIED = 0.25  # of a frame's stars
 _LEAST_TIED = 6
@@ -178,7 +177,7 @@ def settle(problem: Problem, frames: Sequence[AstroFrame], maps: Maps) -> tuple[
     tied = Tied.of(problem, match_ties(problem.points, _given_directions(problem, frames), reach * problem.unit))
     state = _started(tied, maps, 0)
     for _ in range(_FIRST_ROUNDS):
-        state, _, _ = _round(tied, state, _FIRST_TOLERANCE_PX)
+        state, _ = _round(tied, state, _FIRST_TOLERANCE_PX)
     state = _found_again(tied, state)
     typical = float(np.max(state.trust.floor_px, initial=0.0))
     reach = min(reach, max(_LATER_LEAST_PX, _LATER_REACH * typical))
@@ -189,8 +188,8 @@ def settle(problem: Problem, frames: Sequence[AstroFrame], maps: Maps) -> tuple[
     for turn in range(_MOST_ROUNDS):
         if turn == _ROUNDS_BEFORE_ORDER:
             state, fixed = _with_order(tied, state)
-        state, moved, reweighed = _round(tied, state, _TOLERANCE_PX, fixed)
-        if turn > _ROUNDS_BEFORE_ORDER and moved < _SETTLED_PX and reweighed < _SETTLED_WEIGHT:
+        state, moved = _round(tied, state, _TOLERANCE_PX, fixed)
+        if turn > _ROUNDS_BEFORE_ORDER and moved < _SETTLED_PX:
             break
     return tied, state
 
@@ -260,8 +259,8 @@ def _no_terms(devices: Devices) -> Mask:
     return np.zeros((len(devices), 2 * devices.n_terms), bool)
 
 
-def _round(tied: Tied, state: State, tolerance_px: float, fixed: Mask | None = None) -> tuple[State, float, float]:
-    """Return the state after one linear solution, how far a frame moved (px), and how much a weight changed."""
+def _round(tied: Tied, state: State, tolerance_px: float, fixed: Mask | None = None) -> tuple[State, float]:
+    """Return the state after one linear solution, and how far a frame moved, px."""
     devices = tied.problem.devices
     equations = linear_equations(tied, state.maps, state.stars, state.weights)
     normal = eliminate_stars(equations, devices, tied.problem.n_frames)
@@ -270,12 +269,7 @@ def _round(tied: Tied, state: State, tolerance_px: float, fixed: Mask | None = N
     step = solve_frames(normal, equations, devices, tolerance_px=tolerance_px, fixed=fixed, fixed_to=nothing)
     maps, stars = _moved(tied, state, step)
     weights, trust = _weighed(tied, maps, stars, state.weights)
-    change = float(np.abs(weights.robust - state.weights.robust).max(initial=0.0))
-    return (
-        State(maps, stars, weights, trust, state.n_rounds + 1),
-        float(np.abs(step.frames).max(initial=0.0)),
-        change,
-    )
+    return State(maps, stars, weights, trust, state.n_rounds + 1), float(np.abs(step.frames).max(initial=0.0))
 
 
 def _moved(tied: Tied, state: State, step: Step) -> tuple[Maps, F64]:
