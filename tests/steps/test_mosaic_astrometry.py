@@ -195,6 +195,44 @@ def test_a_frame_that_came_some_pixels_off_is_found_again(known: bool, off_px: f
     assert disagreement_px(moved, solution) <= OVERLAP_PX
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_six_frames_of_one_place_that_came_off_are_brought_back(together: bool) -> None:
+    """Together: one was placed wrongly and five were registered to it. The catalogue knows none of them."""
+    mosaic = nine_pointings(150.0, 30.0)
+    moved = mosaic
+    for k in range(24, 30):
+        frame = mosaic.frames[k]
+        there = deproject(40.0 / 3600.0, -20.0 / 3600.0, *frame.wcs.crval_deg)
+        off = replace(frame.wcs, crval_deg=(float(there[0]), float(there[1])))
+        moved = with_frame(
+            moved,
+            k,
+            wcs=off if together else shifted_wcs(frame.wcs, 15.0, -8.0),
+            catalogue_index=frame.catalogue_index[:0],
+            catalogue=CatalogueStars.empty(),
+        )
+    solution = solve_astrometry(moved.frames)
+    assert len(solution.components) == 1 and not solution.left_out
+    assert disagreement_px(moved, solution) <= OVERLAP_PX
+    assert rms(misses_px(moved, solution).values()) <= ABSOLUTE_PX
+
+
+def test_a_frame_that_came_turned_is_found_again() -> None:
+    mosaic = nine_pointings(150.0, 30.0)
+    frame = mosaic.frames[20]
+    turn = np.array([[1.0, -0.004], [0.004, 1.0]])  # 4 px at the edge
+    turned = with_frame(
+        mosaic,
+        20,
+        wcs=replace(frame.wcs, cd=frame.wcs.cd @ turn),
+        catalogue_index=frame.catalogue_index[:0],
+        catalogue=CatalogueStars.empty(),
+    )
+    solution = solve_astrometry(turned.frames)
+    assert not solution.left_out
+    assert rms([misses_px(turned, solution)[frame.key]]) <= ABSOLUTE_PX
+
+
 def test_a_frame_that_is_somewhere_else_is_named() -> None:
     mosaic = nine_pointings(150.0, 30.0)
     frame = mosaic.frames[20]
