@@ -26,8 +26,9 @@ from skyquilt.core.sky import deproject, separation_deg, unit_vectors
 from skyquilt.errors import BadInput, NoUsableInput, UsageError
 from skyquilt.steps.mosaic import AstroSettings, AstroSolution, solve_astrometry
 from skyquilt.steps.mosaic.astrometry_maps import Devices, columns, given_maps, tangent_basis
-from skyquilt.steps.mosaic.astrometry_normal import Equations, eliminate_stars, solve_frames
+from skyquilt.steps.mosaic.astrometry_normal import eliminate_stars, solve_frames
 from skyquilt.steps.mosaic.astrometry_rounds import Problem, State, Tied, linear_equations, settle
+from skyquilt.steps.mosaic.astrometry_sums import Equations
 from skyquilt.steps.mosaic.astrometry_ties import Points, group_points, match_ties, pick_points
 from skyquilt.steps.mosaic.astrometry_weights import Weights, weigh
 

@@ -11,8 +11,9 @@ from skyquilt.core import F64, I64, Mask
 from skyquilt.core.sky import unit_vectors
 from skyquilt.steps.mosaic.astrometry_lost import find_frame
 from skyquilt.steps.mosaic.astrometry_maps import Devices, Maps, tangent_basis
-from skyquilt.steps.mosaic.astrometry_normal import Equations, Step, eliminate_stars, solve_frames
+from skyquilt.steps.mosaic.astrometry_normal import Step, eliminate_stars, solve_frames
 from skyquilt.steps.mosaic.astrometry_nouns import AstroFrame, AstroSettings
+from skyquilt.steps.mosaic.astrometry_sums import Equations
 from skyquilt.steps.mosaic.astrometry_ties import Points, Ties, match_ties
 from skyquilt.steps.mosaic.astrometry_weights import Trust, Weights, first_weights, weigh
 
