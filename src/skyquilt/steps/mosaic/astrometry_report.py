@@ -164,7 +164,7 @@ def _frames(
     typical = float(np.median(rms[n_tied > 0])) if (n_tied > 0).any() else 0.0
     limit = max(_BAD_FACTOR * typical, _BAD_PX)
     centre = np.einsum("fb,fab->fa", tied.problem.given[:, tied.problem.given.shape[1] // 2], state.maps.triads[:, :2])
-    moved = np.hypot(centre[:, 0], centre[:, 1]) / tied.problem.unit
+    moved = np.hypot(centre[:, 0], centre[:, 1]) / np.sqrt(np.abs(np.linalg.det(state.maps.matrix)))
     return [
         FrameSolution(
             key=frames[k].key,
