@@ -55,11 +55,18 @@ def distortion(size_px: float = 1.0, shape: tuple[int, int] = (1920, 1080)) -> S
     r = np.hypot(*shape) / 2.0
     a, b = np.zeros((4, 4)), np.zeros((4, 4))
     a[3, 0] = a[1, 2] = b[2, 1] = b[0, 3] = size_px / r**3
-    a[2, 0], a[1, 1], b[0, 2], b[2, 0] = 0.4 * size_px / r**2, -0.3 * size_px / r**2, 0.3 * size_px / r**2, 0.2 / r**2
+    a[2, 0], a[1, 1], b[0, 2], b[2, 0] = (
+        0.4 * size_px / r**2,
+        -0.3 * size_px / r**2,
+        0.3 * size_px / r**2,
+        0.2 * size_px / r**2,
+    )
     return Sip(a, b)
 
 
-def grid_of_pointings(ra: float, dec: float, nx: int, ny: int, step_x: float, step_y: float) -> list[tuple[float, float]]:
+def grid_of_pointings(
+    ra: float, dec: float, nx: int, ny: int, step_x: float, step_y: float
+) -> list[tuple[float, float]]:
     """Return directions on the tangent plane of a place, `step` degrees apart."""
     x, y = np.meshgrid((np.arange(nx) - (nx - 1) / 2) * step_x, (np.arange(ny) - (ny - 1) / 2) * step_y)
     return list(zip(*(value.tolist() for value in deproject(x.ravel(), y.ravel(), ra, dec)), strict=True))
@@ -100,9 +107,15 @@ def make_mosaic(
                 named = named[:0]
             frames.append(
                 AstroFrame(
-                    key, _first_wcs(rng, wcs, centre, first_error_px), width, height, device, stars, named,
+                    key,
+                    _first_wcs(rng, wcs, centre, first_error_px),
+                    width,
+                    height,
+                    device,
+                    stars,
+                    named,
                     sky.catalogue.take(index[named]),
-                )  # fmt: skip
+                )
             )
     return Mosaic(frames, truth, sky)
 
@@ -118,10 +131,11 @@ def _true_wcs(rng, ra, dec, centre, scale, turn_deg, lean, sip) -> Wcs:
 
 
 def _first_wcs(rng, wcs, centre, error_px) -> Wcs:
-    """Return coordinates a bit off in place, turn and scale, without distortion."""
+    """Return coordinates a bit off in place, turn and scale, without lean and distortion."""
     x, y = centre + rng.normal(0.0, error_px, 2)
     turn, grow = rng.normal(0.0, error_px / 1000.0, 2)
-    cd = wcs.cd @ np.array([[1.0 + grow, -turn], [turn, 1.0 + grow]])
+    left, sides, right = np.linalg.svd(wcs.cd)
+    cd = sides.mean() * left @ right @ np.array([[1.0 + grow, -turn], [turn, 1.0 + grow]])
     ra, dec = wcs.to_sky(x, y)
     return Wcs((float(ra), float(dec)), centre, rotated_to(cd, wcs.crval_deg, (float(ra), float(dec))))
 
@@ -183,7 +197,9 @@ def rms(values: object) -> float:
     return float(np.sqrt(np.mean(np.square(np.concatenate([np.ravel(v) for v in values])))))
 
 
-def disagreement_px(mosaic: Mosaic, solution: AstroSolution, seed: int = 1, n: int = 3000, margin: float = 0.0) -> float:
+def disagreement_px(
+    mosaic: Mosaic, solution: AstroSolution, seed: int = 1, n: int = 3000, margin: float = 0.0
+) -> float:
     """Return the rms per axis of the difference between where two frames lay a thing that both see, px."""
     rng = np.random.default_rng(seed)
     vectors = mosaic.sky.vectors[rng.permutation(len(mosaic.sky.vectors))[:n]]

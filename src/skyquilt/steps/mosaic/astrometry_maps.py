@@ -129,7 +129,9 @@ class Maps:
         device = devices.of_frame[frame]
         r = devices.radius[device]
         terms = distortion_terms(u / r, v / r, devices.powers)
-        bend = np.einsum("nt,nct->cn", terms, self.sip[device])
+        bend = np.zeros((2, len(u)))
+        for d, sip in enumerate(self.sip):
+            bend += np.where(device == d, sip @ terms.T, 0.0)
         return u + bend[0], v + bend[1]
 
     def to_vectors(self, devices: Devices, frame: I64, u: F64, v: F64) -> F64:
@@ -246,11 +248,13 @@ def columns(u: F64, v: F64, n_columns: int) -> F64:
 
 
 def distortion_terms(u: F64, v: F64, powers: Sequence[tuple[int, int]]) -> F64:
-    """Return u^i v^j, float64 (n, t); (u, v) counted in radii."""
-    terms = np.empty((len(u), len(powers)))
+    """Return u^i v^j, float64 (n, t), by products of lower ones; (u, v) counted in radii."""
+    known: dict[tuple[int, int], F64] = {(1, 0): u, (0, 1): v}
+    terms = np.empty((len(powers), len(u)))
     for k, (i, j) in enumerate(powers):
-        terms[:, k] = u**i * v**j
-    return terms
+        lower, other = (known[i - 1, j], u) if i > 0 else (known[i, j - 1], v)
+        known[i, j] = np.multiply(lower, other, out=terms[k])
+    return terms.T
 
 
 def tangent_basis(vectors: F64) -> F64:
@@ -266,6 +270,8 @@ def tangent_basis(vectors: F64) -> F64:
 def given_maps(frames: Sequence[AstroFrame], devices: Devices) -> tuple[Maps, F64]:
     """
     Return the frames as they were given, without distortion, and the directions (f, 25, 3) of their grids.
+
+    For a similarity they are made upright: square pixels.
 
     Raises
     ------
@@ -295,6 +301,10 @@ def given_maps(frames: Sequence[AstroFrame], devices: Devices) -> tuple[Maps, F6
         key = frames[int(np.flatnonzero(~(np.abs(np.linalg.det(matrix)) > 0.0))[0])].key
         raise BadInput(f"the coordinates of frame {key} have no area", "leave it out or solve it again")
     maps = Maps(triads, matrix, np.zeros((len(devices), 2, devices.n_terms)))
+    if devices.n_columns == N_COLUMNS["similarity"]:
+        upright = np.zeros((n, N_COLUMNS["affine"]))
+        upright[:, 4:] = -maps.leanings(devices)
+        maps = maps.moved(devices, upright, np.zeros_like(maps.sip))
     for _ in range(2):
         maps = maps.moved(devices, maps.offsets(devices, given), np.zeros_like(maps.sip))
     return maps, given

@@ -79,7 +79,7 @@ class AstroSettings:
     catalogue_error_arcsec: float = 0.08
     floor_px: float = 0.01
     stars_a_frame: int = 150
-    most_observations: int = 3_000_000
+    most_observations: int = 2_000_000
     reach_px: float = 5.0
     search_px: float = 30.0
 

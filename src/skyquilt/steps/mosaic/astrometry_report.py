@@ -16,7 +16,14 @@ from skyquilt.steps.mosaic.astrometry_nouns import (
     DeviceSolution,
     FrameSolution,
 )
-from skyquilt.steps.mosaic.astrometry_rounds import LEAST_ANCHORS, State, Tied, components_of
+from skyquilt.steps.mosaic.astrometry_rounds import (
+    LEAST_ANCHORS,
+    LEAST_LINKS,
+    State,
+    Tied,
+    count_stars,
+    groups_of_frames,
+)
 
 __all__ = ["report"]
 
@@ -39,8 +46,8 @@ class _Fitted:
         Solved place of the star, and catalogue place, minus measured place.
     good, shared, known : bool (n,)
         Agrees; agrees with another frame's; agrees with the catalogue.
-    label : int64 (f + s,)
-        What hangs together by points that agree.
+    group : int64 (f,)
+        Which frames hang together by points that agree.
     """
 
     residual: F64
@@ -48,7 +55,7 @@ class _Fitted:
     good: Mask
     shared: Mask
     known: Mask
-    label: I64
+    group: I64
 
 
 def report(frames: Sequence[AstroFrame], place: I64, tied: Tied, state: State) -> AstroSolution:
@@ -85,8 +92,8 @@ def _fitted(tied: Tied, state: State) -> _Fitted:
     known = good & (state.weights.star_robust > 0.0)[tied.star]
     to_catalogue = np.zeros_like(residual)
     to_catalogue[known] = maps.seen(tied.frame[known], tied.anchors[tied.star[known]])[0] - bent[known]
-    label = components_of(tied.frame[good], tied.star[good], tied.problem.n_frames, tied.ties.n_stars)
-    return _Fitted(residual, to_catalogue, good, good & (n_seen[tied.star] > 1), known, label)
+    group = groups_of_frames(tied.frame[good], tied.star[good], tied.problem.n_frames, LEAST_LINKS)
+    return _Fitted(residual, to_catalogue, good, good & (n_seen[tied.star] > 1), known, group)
 
 
 def _components(
@@ -95,18 +102,16 @@ def _components(
     """Return the components, the largest first, and which of them each frame belongs to; -1 where nothing holds it."""
     n = tied.problem.n_frames
     held = np.bincount(tied.frame[fitted.shared | fitted.known], minlength=n) > 0
-    shared, known = np.zeros(tied.ties.n_stars, bool), np.zeros(tied.ties.n_stars, bool)
-    shared[tied.star[fitted.shared]], known[tied.star[fitted.known]] = True, True
-    own, stars = fitted.label[:n], fitted.label[n:]
+    group = fitted.group
+    n_shared, n_known = (
+        count_stars(group[tied.frame[use]], tied.star[use], n) for use in (fitted.shared, fitted.known)
+    )
     found = []
-    for label in np.unique(own[held]):
-        members = np.flatnonzero((own == label) & held)
-        mine = stars == label
-        n_known = int(np.count_nonzero(mine & known))
+    for label in np.unique(group[held]):
+        members = np.flatnonzero((group == label) & held)
         keys = tuple(frames[k].key for k in members.tolist())
-        found.append(
-            (Component(keys, int(np.count_nonzero(mine & shared)), n_known, n_known >= LEAST_ANCHORS), members)
-        )
+        component = Component(keys, int(n_shared[label]), int(n_known[label]), bool(n_known[label] >= LEAST_ANCHORS))
+        found.append((component, members))
     found.sort(key=lambda pair: (-len(pair[0].keys), pair[0].keys[0]))
     of_frame = np.full(n, -1, np.int64)
     for k, (_, members) in enumerate(found):
@@ -159,7 +164,7 @@ def _frames(
     typical = float(np.median(rms[n_tied > 0])) if (n_tied > 0).any() else 0.0
     limit = max(_BAD_FACTOR * typical, _BAD_PX)
     centre = np.einsum("fb,fab->fa", tied.problem.given[:, tied.problem.given.shape[1] // 2], state.maps.triads[:, :2])
-    moved = np.hypot(centre[:, 0], centre[:, 1]) / tied.problem.unit
+    moved = np.hypot(centre[:, 0], centre[:, 1]) / np.sqrt(np.abs(np.linalg.det(state.maps.matrix)))
     return [
         FrameSolution(
             key=frames[k].key,

@@ -11,26 +11,38 @@ from skyquilt.core import F64, I64, Mask
 from skyquilt.core.sky import unit_vectors
 from skyquilt.steps.mosaic.astrometry_lost import find_frame
 from skyquilt.steps.mosaic.astrometry_maps import Devices, Maps, tangent_basis
-from skyquilt.steps.mosaic.astrometry_normal import Equations, Step, eliminate_stars, solve_frames
+from skyquilt.steps.mosaic.astrometry_normal import Step, eliminate_stars, solve_frames
 from skyquilt.steps.mosaic.astrometry_nouns import AstroFrame, AstroSettings
+from skyquilt.steps.mosaic.astrometry_sums import Equations
 from skyquilt.steps.mosaic.astrometry_ties import Points, Ties, match_ties
 from skyquilt.steps.mosaic.astrometry_weights import Trust, Weights, first_weights, weigh
 
-__all__ = ["LEAST_ANCHORS", "Problem", "State", "Tied", "components_of", "first_reach_px", "linear_equations", "settle"]
+__all__ = [
+    "LEAST_ANCHORS",
+    "LEAST_LINKS",
+    "Problem",
+    "State",
+    "Tied",
+    "count_stars",
+    "first_reach_px",
+    "groups_of_frames",
+    "linear_equations",
+    "settle",
+]
 
 LEAST_ANCHORS = 3  # catalogue stars that fix where a component lies
+LEAST_LINKS = 3  # stars that tie two frames
 _ARCSEC = np.pi / 648000.0
 _HELD_PX = 1.0  # by the coordinates that a frame came with, where no catalogue holds it
 _LOOSELY_HELD_PX = 10.0
 _LEAST_REACH_PX = 2.0
 _FIRST_REACH = 2.5  # of the 95th percentile of the catalogue residuals
 _PAIRS_FOR_REACH = 30
-_LATER_REACH = 8.0  # of the typical error
+_LATER_REACH = 5.0  # of the error that nine tenths of the positions keep
 _LATER_LEAST_PX = 1.0
 _FIRST_ROUNDS, _MOST_ROUNDS = 4, 12
 _FIRST_TOLERANCE_PX, _TOLERANCE_PX = 1e-3, 1e-5
-_SETTLED_PX = 1e-3
-_SETTLED_WEIGHT = 0.02
+_SETTLED_PX = 2e-3
 _ROUNDS_BEFORE_ORDER = 2
 _FEW_TIED = 0.25  # of a frame's stars
 _LEAST_TIED = 6
@@ -105,9 +117,10 @@ class Tied:
         anchors = np.zeros((ties.n_stars, 3))
         anchors[known] = points.anchors[ties.anchor[known]]
         error = problem.settings.catalogue_error_arcsec * _ARCSEC / problem.unit
-        label = components_of(frame, ties.star, n, ties.n_stars)
-        n_known = np.bincount(label[n:][known], minlength=int(label.max()) + 1 if len(label) else 1)
-        held = np.where(n_known[label[:n]] >= LEAST_ANCHORS, _LOOSELY_HELD_PX, _HELD_PX)
+        label = groups_of_frames(frame, ties.star, n, LEAST_LINKS)
+        anchored = known[ties.star]
+        n_known = count_stars(label[frame[anchored]], ties.star[anchored], n)
+        held = np.where(n_known[label] >= LEAST_ANCHORS, _LOOSELY_HELD_PX, _HELD_PX)
         return cls(
             problem, ties, frame, ties.star, points.u[ties.point], points.v[ties.point], points.error[ties.point],
             anchors, np.where(known, error, np.inf), held,
@@ -136,15 +149,30 @@ class State:
     n_rounds: int
 
 
-def components_of(frame: I64, star: I64, n_frames: int, n_stars: int) -> I64:
-    """Return labels of the frames, then of the stars, int64 (f + s,): what hangs together by stars shares one."""
+def groups_of_frames(frame: I64, star: I64, n_frames: int, least: int) -> I64:
+    """
+    Return labels of the frames, int64 (f,): those that stars tie together share one.
+
+    Every star ties each of its frames to the next one, and two frames are tied by `least` stars: a few stars that fell
+    on each other by chance tie nothing. `star` rises, and `frame` rises within a star.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = n_frames + n_stars
-    links = coo_array((np.ones(len(frame), np.int8), (frame, n_frames + star)), shape=(n, n))
+    same = star[1:] == star[:-1]
+    one, other = frame[:-1][same], frame[1:][same]
+    links = coo_array((np.ones(len(one)), (one, other)), shape=(n_frames, n_frames)).tocsr()
+    links.data[links.data < least] = 0.0
+    links.eliminate_zeros()
     label: I64 = connected_components(links, directed=False)[1].astype(np.int64)
     return label
+
+
+def count_stars(label: I64, star: I64, n_labels: int) -> I64:
+    """Return how many different stars each label has, int64 (n_labels,); an entry is one pair of label and star."""
+    n = int(star.max(initial=0)) + 1
+    counted: I64 = np.bincount(np.unique(label * n + star) // n, minlength=n_labels)
+    return counted
 
 
 def first_reach_px(frames: Sequence[AstroFrame], settings: AstroSettings) -> float:
@@ -178,10 +206,11 @@ def settle(problem: Problem, frames: Sequence[AstroFrame], maps: Maps) -> tuple[
     tied = Tied.of(problem, match_ties(problem.points, _given_directions(problem, frames), reach * problem.unit))
     state = _started(tied, maps, 0)
     for _ in range(_FIRST_ROUNDS):
-        state, _, _ = _round(tied, state, _FIRST_TOLERANCE_PX)
+        state, _ = _round(tied, state, _FIRST_TOLERANCE_PX)
     state = _found_again(tied, state)
-    typical = float(np.max(state.trust.floor_px, initial=0.0))
-    reach = min(reach, max(_LATER_LEAST_PX, _LATER_REACH * typical))
+    if len(tied.error):
+        sigma = np.hypot(tied.error, state.trust.floor_px[problem.devices.of_frame[tied.frame]])
+        reach = min(reach, max(_LATER_LEAST_PX, _LATER_REACH * float(np.percentile(sigma, 90.0))))
     points = problem.points
     vectors = state.maps.to_vectors(problem.devices, points.frame, points.u, points.v)
     tied = Tied.of(problem, match_ties(points, vectors, reach * problem.unit))
@@ -189,8 +218,8 @@ def settle(problem: Problem, frames: Sequence[AstroFrame], maps: Maps) -> tuple[
     for turn in range(_MOST_ROUNDS):
         if turn == _ROUNDS_BEFORE_ORDER:
             state, fixed = _with_order(tied, state)
-        state, moved, reweighed = _round(tied, state, _TOLERANCE_PX, fixed)
-        if turn > _ROUNDS_BEFORE_ORDER and moved < _SETTLED_PX and reweighed < _SETTLED_WEIGHT:
+        state, moved = _round(tied, state, _TOLERANCE_PX, fixed)
+        if turn > _ROUNDS_BEFORE_ORDER and moved < _SETTLED_PX:
             break
     return tied, state
 
@@ -260,8 +289,8 @@ def _no_terms(devices: Devices) -> Mask:
     return np.zeros((len(devices), 2 * devices.n_terms), bool)
 
 
-def _round(tied: Tied, state: State, tolerance_px: float, fixed: Mask | None = None) -> tuple[State, float, float]:
-    """Return the state after one linear solution, how far a frame moved (px), and how much a weight changed."""
+def _round(tied: Tied, state: State, tolerance_px: float, fixed: Mask | None = None) -> tuple[State, float]:
+    """Return the state after one linear solution, and how far a frame moved, px."""
     devices = tied.problem.devices
     equations = linear_equations(tied, state.maps, state.stars, state.weights)
     normal = eliminate_stars(equations, devices, tied.problem.n_frames)
@@ -270,12 +299,7 @@ def _round(tied: Tied, state: State, tolerance_px: float, fixed: Mask | None = N
     step = solve_frames(normal, equations, devices, tolerance_px=tolerance_px, fixed=fixed, fixed_to=nothing)
     maps, stars = _moved(tied, state, step)
     weights, trust = _weighed(tied, maps, stars, state.weights)
-    change = float(np.abs(weights.robust - state.weights.robust).max(initial=0.0))
-    return (
-        State(maps, stars, weights, trust, state.n_rounds + 1),
-        float(np.abs(step.frames).max(initial=0.0)),
-        change,
-    )
+    return State(maps, stars, weights, trust, state.n_rounds + 1), float(np.abs(step.frames).max(initial=0.0))
 
 
 def _moved(tied: Tied, state: State, step: Step) -> tuple[Maps, F64]:
@@ -349,33 +373,50 @@ def _covers(tied: Tied, mine: Mask, device: int) -> bool:
 
 
 def _found_again(tied: Tied, state: State) -> State:
-    """Return the state with the frames moved that have few partners and whose stars agree on a place close by."""
+    """
+    Return the state with the frames moved that lie off the others and whose stars agree on a place close by.
+
+    These are frames with few partners, and groups of frames that hang together but neither with the catalogue nor with
+    the largest group: they may have been placed by one of them that was wrong.
+    """
     from scipy.spatial import KDTree
 
     problem, devices, points = tied.problem, tied.problem.devices, tied.problem.points
     good = state.weights.robust > 0.0
     n_seen = np.bincount(tied.star[good], minlength=tied.ties.n_stars)
+    known = np.isfinite(tied.catalogue_error)
     shared = good & (n_seen[tied.star] > 1)
     n_tied = np.bincount(tied.frame[shared], minlength=problem.n_frames)
     n_points = np.bincount(points.frame, minlength=problem.n_frames)
-    lost = np.flatnonzero((n_tied < np.maximum(_FEW_TIED * n_points, _LEAST_TIED)) & (n_points >= _LEAST_TIED))
+    group = groups_of_frames(tied.frame[good], tied.star[good], problem.n_frames, _LEAST_TIED)
+    n_claims = np.bincount(points.frame, points.anchor >= 0, minlength=problem.n_frames)
+    is_adrift = np.bincount(group, n_claims) < LEAST_ANCHORS
+    is_adrift[np.argmax(np.bincount(group))] = False
+    settled = good & ~is_adrift[group[tied.frame]]
+    usable = np.bincount(tied.star[settled], minlength=tied.ties.n_stars) > 0
+    few = n_tied < np.maximum(_FEW_TIED * n_points, _LEAST_TIED)
+    lost = np.flatnonzero((few | is_adrift[group]) & (n_points >= _LEAST_TIED))
     if not len(lost) or not len(state.stars):
         return state
     start = np.searchsorted(points.frame, np.arange(problem.n_frames + 1))
     tree = KDTree(state.stars)
     steps = np.zeros((problem.n_frames, devices.n_columns))
     for k in lost:
-        own = tied.star[tied.frame == k]
         width, height = devices.width[devices.of_frame[k]], devices.height[devices.of_frame[k]]
         reach = problem.unit * (np.hypot(width, height) / 2.0 + problem.settings.search_px) * 1.05
         around = np.sort(np.array(tree.query_ball_point(state.maps.triads[k, 2], reach), np.int64))
         # stars that only this frame sees would bear it out wherever it lies
-        alone = np.isin(around, own) & (n_seen[around] < 2) & ~np.isfinite(tied.catalogue_error[around])
+        alone = np.isin(around, tied.star[tied.frame == k]) & (n_seen[around] < 2) & ~known[around]
         part = slice(start[k], start[k + 1])
         step = find_frame(
-            state.maps, devices, int(k), points.u[part], points.v[part], state.stars[around[~alone]],
+            state.maps,
+            devices,
+            int(k),
+            points.u[part],
+            points.v[part],
+            state.stars[around[usable[around] & ~alone]],
             problem.settings.search_px,
-        )  # fmt: skip
+        )
         if step is not None:
             steps[k] = step
     return replace(state, maps=state.maps.moved(devices, steps, np.zeros_like(state.maps.sip)))
