@@ -3,6 +3,14 @@
 from skyquilt.core.sky.catalogue_stars import CatalogueStars
 from skyquilt.core.sky.deep_sky import DeepSkyObject
 from skyquilt.core.sky.grid import SkyGrid
+from skyquilt.core.sky.healpix import (
+    face_pixels,
+    healpix_corner_reach_deg,
+    healpix_directions,
+    healpix_number,
+    healpix_side_deg,
+    spread_bits,
+)
 from skyquilt.core.sky.sphere import (
     deproject,
     directions,
@@ -23,9 +31,15 @@ __all__ = [
     "Wcs",
     "deproject",
     "directions",
+    "face_pixels",
+    "healpix_corner_reach_deg",
+    "healpix_directions",
+    "healpix_number",
+    "healpix_side_deg",
     "move",
     "precess_to_icrs",
     "project",
     "separation_deg",
+    "spread_bits",
     "unit_vectors",
 ]

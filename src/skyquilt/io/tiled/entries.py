@@ -140,7 +140,13 @@ class Journals:
     def append_node(self, entry: NodeEntry) -> None:
         """Note a chunk of the overview."""
         self._append(
-            {"place": list(entry.place), "turn": entry.turn, "of": entry.made_of, "full": entry.is_full, "sums": entry.sums},
+            {
+                "place": list(entry.place),
+                "turn": entry.turn,
+                "of": entry.made_of,
+                "full": entry.is_full,
+                "sums": entry.sums,
+            },
         )
 
     def _append(self, entry: dict[str, Any]) -> None:
