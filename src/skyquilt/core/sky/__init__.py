@@ -3,6 +3,14 @@
 from skyquilt.core.sky.catalogue_stars import CatalogueStars
 from skyquilt.core.sky.deep_sky import DeepSkyObject
 from skyquilt.core.sky.grid import SkyGrid
+from skyquilt.core.sky.healpix import (
+    face_pixels,
+    healpix_corner_reach_deg,
+    healpix_directions,
+    healpix_number,
+    healpix_side_deg,
+    spread_bits,
+)
 from skyquilt.core.sky.sphere import (
     deproject,
     deproject_equal_area,
@@ -27,11 +35,17 @@ __all__ = [
     "deproject",
     "deproject_equal_area",
     "directions",
+    "face_pixels",
+    "healpix_corner_reach_deg",
+    "healpix_directions",
+    "healpix_number",
+    "healpix_side_deg",
     "move",
     "precess_to_icrs",
     "project",
     "project_equal_area",
     "separation_deg",
+    "spread_bits",
     "tangent_frame",
     "unit_vectors",
 ]

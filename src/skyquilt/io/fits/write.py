@@ -6,15 +6,17 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from skyquilt.io.atomic import AtomicFile
+from skyquilt.io.fits.axes import planes_last_cards
 from skyquilt.io.fits.cards import CardToWrite, format_card, format_cards
 from skyquilt.io.fits.checksums import add_sums, encode_checksum, sum_words
 from skyquilt.io.fits.layout import BLOCK
+from skyquilt.io.fits.sixteen_bits import SixteenBits
 
 __all__ = ["ExtensionLayout", "ImageWriter", "write_image"]
 
@@ -34,15 +36,19 @@ class _Unit:
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
         lines: list[str],
+        scale: SixteenBits | None = None,
     ) -> None:
         self._file = file
         self._start = start
         self.shape = shape
         self.dtype = dtype
         self._lines = lines
+        self._scale = scale
+        stored = np.dtype(np.uint16) if scale else dtype
+        self._itemsize = stored.itemsize
         n_cards = len(lines) + 3  # CHECKSUM, DATASUM, END
         self._data_start = start + -(-n_cards * 80 // BLOCK) * BLOCK
-        self.n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        self.n_bytes = int(np.prod(shape, dtype=np.int64)) * self._itemsize
         self.end = self._data_start + -(-self.n_bytes // BLOCK) * BLOCK
         self._sum = 0
         self._is_written = np.zeros(shape[:2], dtype=np.bool_)
@@ -58,10 +64,11 @@ class _Unit:
             if self._is_written[plane, y0:y1].any():
                 raise ValueError(f"rows {y0} to {y1} of plane {plane} were written before")
             self._is_written[plane, y0:y1] = True
-        row_bytes = width * self.dtype.itemsize
+        row_bytes = width * self._itemsize
         step = max(1, _PIECE // max(1, row_bytes))
         for y in range(y0, y1, step):
-            data = _stored(rows[y - y0 : min(y + step, y1) - y0]).data.cast("B")
+            piece_rows = rows[y - y0 : min(y + step, y1) - y0]
+            data = _stored(self._scale.encode(piece_rows) if self._scale else piece_rows).data.cast("B")
             offset = (plane * height + y) * row_bytes
             self._file.write_at(self._data_start + offset, data)
             piece = sum_words(data, offset)
@@ -102,18 +109,21 @@ def _cards_of(
     cards: Sequence[CardToWrite],
     name: str | None,
     has_extensions: bool,
+    scale: SixteenBits | None = None,
 ) -> list[str]:
     """Return the header lines of one image without checksums and END."""
     begin: list[CardToWrite] = [("SIMPLE", True, "FITS standard 4.0")]
     if name is not None:
         begin = [("XTENSION", "IMAGE", "image extension")]
-    begin += [("BITPIX", 16 if dtype == np.uint16 else -32, "bits per pixel"), ("NAXIS", len(shape), "axes")]
+    begin += [("BITPIX", 16 if scale or dtype == np.uint16 else -32, "bits per pixel"), ("NAXIS", len(shape), "axes")]
     begin += [(f"NAXIS{k}", length, "") for k, length in enumerate(reversed(shape), start=1)]
     if name is not None:
         begin += [("PCOUNT", 0, ""), ("GCOUNT", 1, ""), ("EXTNAME", name, "")]
     elif has_extensions:
         begin.append(("EXTEND", True, "extensions follow"))
-    if dtype == np.uint16:
+    if scale:
+        begin += scale.cards()
+    elif dtype == np.uint16:
         begin += [("BZERO", 32768, "unsigned 16-bit"), ("BSCALE", 1, "")]
     for keyword, _, _ in cards:
         if keyword.upper() in _OURS or keyword.upper() in ("CHECKSUM", "DATASUM", "END") or _is_axis(keyword):
@@ -152,6 +162,12 @@ class ImageWriter:
         is read: DATE is there if the caller gives it.
     extensions : sequence of (name, shape, dtype, cards)
         Further images of the file, written as IMAGE extensions of that EXTNAME.
+    scale : SixteenBits or None
+        Store the primary image, given as float32, in 16 bits.
+    axes : "planes first" or "planes last"
+        How a program sees the primary image as an array: (c, y, x), which is the custom of FITS (NAXIS3 counts the
+        planes), or (y, x, c) for programs that want it so (NAXIS1 counts them). Cards of coordinates are given for
+        planes first and renumbered (`planes_last_cards`).
 
     Raises
     ------
@@ -173,7 +189,13 @@ class ImageWriter:
         dtype: DTypeLike,
         cards: Sequence[CardToWrite],
         extensions: Sequence[ExtensionLayout] = (),
+        *,
+        scale: SixteenBits | None = None,
+        axes: Literal["planes first", "planes last"] = "planes first",
     ) -> None:
+        if scale is not None and np.dtype(dtype) != np.float32:
+            raise ValueError(f"values that are stored in 16 bits are given as float32, not {np.dtype(dtype)}")
+        self._has_planes_last = axes == "planes last" and len(shape) == 3
         parts: list[tuple[str | None, tuple[int, ...], DTypeLike, Sequence[CardToWrite]]] = [
             (None, shape, dtype, cards),
             *extensions,
@@ -181,13 +203,20 @@ class ImageWriter:
         headed = []
         for name, its_shape, its_dtype, its_cards in parts:
             full, kind = _checked(its_shape, its_dtype)
-            lines = _cards_of(its_shape, kind, its_cards, name, has_extensions=bool(extensions))
-            headed.append((name, full, kind, lines))
+            is_last = name is None and self._has_planes_last
+            on_disk = (full[1], full[2], full[0]) if is_last else its_shape
+            its_scale = scale if name is None else None
+            its_cards = planes_last_cards(its_cards) if is_last else its_cards
+            lines = _cards_of(on_disk, kind, its_cards, name, bool(extensions), its_scale)
+            # planes last: a row holds the channels of each pixel side by side
+            rows = (1, full[1], full[2] * full[0]) if is_last else full
+            headed.append((name, rows, kind, lines, its_scale))
         self._file = AtomicFile(Path(path))
         self._units: dict[str | None, _Unit] = {}
+        self._n_planes = shape[0] if len(shape) == 3 else 1
         start = 0
-        for name, full, kind, lines in headed:
-            self._units[name] = _Unit(self._file, start, full, kind, lines)
+        for name, full, kind, lines, its_scale in headed:
+            self._units[name] = _Unit(self._file, start, full, kind, lines, its_scale)
             start = self._units[name].end
 
     def __enter__(self) -> ImageWriter:
@@ -210,7 +239,7 @@ class ImageWriter:
         y0 : int
         block : float32 or uint16 (c, h, x), or (h, x) for one plane
         plane : int or None
-            Write one plane only: `block` is (h, x) or (1, h, x). None: all planes.
+            Write one plane only: `block` is (h, x) or (1, h, x). None: all planes, as they must be with planes last.
         extension : str or None
             Name of the extension; None: the primary image.
         """
@@ -218,6 +247,10 @@ class ImageWriter:
         if block.dtype != unit.dtype:
             raise ValueError(f"the image is {unit.dtype}, the rows are {block.dtype}")
         planes = block[None] if block.ndim == 2 else block
+        if extension is None and self._has_planes_last:
+            if plane is not None or len(planes) != self._n_planes:
+                raise ValueError(f"the block is {block.shape}, all {self._n_planes} planes are written at once")
+            planes = np.moveaxis(planes, 0, -1).reshape(1, planes.shape[1], -1)
         first = 0 if plane is None else plane
         wanted = unit.shape[0] if plane is None else 1
         if planes.ndim != 3 or planes.shape[0] != wanted:

@@ -7,19 +7,26 @@ import struct
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from skyquilt.core import F32
 from skyquilt.io.atomic import AtomicFile, write_atomically
 from skyquilt.io.images.icc import grey_profile, rgb_profile
 
-__all__ = ["TiffWriter", "encode_png", "write_png", "write_tiff"]
+__all__ = ["Stretcher", "TiffWriter", "encode_jpeg", "encode_png", "write_png", "write_tiff"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SUB_FILTER = 0x10  # differences to the pixel on the left
 _IHDR_END = len(_PNG) + 4 + 4 + 13 + 4
+
+
+class Stretcher(Protocol):
+    """What makes linear values, float32 (channel, y, x), visible: uint8 or uint16 (y, x, channel)."""
+
+    def apply(self, pixels: F32, dtype: type) -> NDArray[Any]: ...
 
 
 def encode_png(picture: NDArray[Any]) -> bytes:
@@ -28,7 +35,8 @@ def encode_png(picture: NDArray[Any]) -> bytes:
 
     Parameters
     ----------
-    picture : uint8 or uint16 (y, x) or (y, x, 3), first row on top
+    picture : uint8 or uint16 (y, x), (y, x, 3), or (y, x, 4), first row on top
+        The fourth channel is opacity: 0 is not there.
 
     Raises
     ------
@@ -37,11 +45,34 @@ def encode_png(picture: NDArray[Any]) -> bytes:
     """
     import imagecodecs
 
-    is_rgb = _check(picture, (np.uint8, np.uint16))
+    has_opacity = picture.ndim == 3 and picture.shape[2] == 4
+    is_rgb = _check(picture[:, :, :3] if has_opacity else picture, (np.uint8, np.uint16))
     # noise does not repeat: looking for repetitions takes three times as long and saves nothing; nor does it save
     # anything worth the time to look for the best filter row by row
     data = bytes(imagecodecs.png_encode(np.ascontiguousarray(picture), level=1, strategy=3, filter=_SUB_FILTER))
     return _with_profile(data, rgb_profile() if is_rgb else grey_profile())
+
+
+def encode_jpeg(picture: NDArray[Any], quality: int = 90) -> bytes:
+    """
+    Return a JPEG file with an embedded sRGB profile.
+
+    Parameters
+    ----------
+    picture : uint8 (y, x) or (y, x, 3), first row on top
+    quality : int, 1 to 100
+
+    Raises
+    ------
+    ValueError
+        If the picture has another shape or type.
+    """
+    import imagecodecs
+
+    is_rgb = _check(picture, (np.uint8,))
+    data = bytes(imagecodecs.jpeg_encode(np.ascontiguousarray(picture), level=quality))
+    body = b"ICC_PROFILE\0\x01\x01" + (rgb_profile() if is_rgb else grey_profile())  # part 1 of 1
+    return data[:2] + b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
 def write_png(path: Path, picture: NDArray[Any]) -> None:

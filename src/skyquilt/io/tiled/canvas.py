@@ -312,7 +312,9 @@ class TiledCanvas:
 
         dtype, has_channels = PLANES[name]
         shape = (*((self.n_channels,) if has_channels else ()), *box.shape)
-        result = np.full(shape, np.nan if name in ("value", "variance") else 0, dtype)
+        result: NDArray[Any] = np.zeros(shape, dtype)
+        if name in ("value", "variance"):
+            result.fill(np.nan)
         inside = box.intersect(self.bounds)
         if inside.is_empty:
             return result

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from skyquilt.core import F32, F64
 from skyquilt.errors import UsageError
-from skyquilt.io.images import write_png, write_tiff
+from skyquilt.io.images import Stretcher, write_png, write_tiff
 
-__all__ = ["Stretcher", "WithOverview", "reduce_to", "write_preview"]
+__all__ = ["WithOverview", "reduce_to", "write_preview"]
 
 
 class WithOverview(Protocol):
@@ -26,12 +25,6 @@ class WithOverview(Protocol):
     def shape(self) -> tuple[int, int, int]: ...
 
     def overview(self, level: int) -> tuple[F32, F32]: ...
-
-
-class Stretcher(Protocol):
-    """What makes linear values, float32 (channel, y, x), visible: uint8 or uint16 (y, x, channel)."""
-
-    def apply(self, pixels: F32, dtype: type) -> NDArray[Any]: ...
 
 
 def reduce_to(canvas: WithOverview, longest_px: int) -> F32:
@@ -56,23 +49,24 @@ def reduce_to(canvas: WithOverview, longest_px: int) -> F32:
     value, coverage = canvas.overview(level)
     factor = target / max(height, width)
     shape = (max(1, round(height * factor)), max(1, round(width * factor)))
-    if shape == coverage.shape:
+    if level == 0 and shape == coverage.shape:
         return value
     known = np.isfinite(value) & (coverage > 0.0)
     weight = np.where(known, coverage, np.float32(0.0))
     total = np.where(known, value, np.float32(0.0)) * weight
     with np.errstate(invalid="ignore"):
-        ratio = _area_sum(total, shape) / _area_sum(weight, shape)
+        extent = (height / 2**level, width / 2**level)  # the last pixel of a level may cover less than the others
+        ratio = _area_sum(total, extent, shape) / _area_sum(weight, extent, shape)
     return ratio.astype(np.float32)
 
 
-def _area_sum(image: F32, shape: tuple[int, int]) -> F64:
-    """Return the sum over each cell of a coarser grid laid over the whole image, parts of pixels included."""
+def _area_sum(image: F32, extent: tuple[float, float], shape: tuple[int, int]) -> F64:
+    """Return the sum over each cell of a coarser grid laid over an extent (y, x) in px, parts of pixels included."""
     summed: F64 = image.astype(np.float64)
-    for axis, n in ((1, shape[0]), (2, shape[1])):
+    for axis, length, n in ((1, extent[0], shape[0]), (2, extent[1], shape[1])):
         total = np.cumsum(summed, axis=axis)
         total = np.concatenate([np.zeros_like(np.take(total, [0], axis=axis)), total], axis=axis)
-        edges = np.linspace(0.0, summed.shape[axis], n + 1)
+        edges = np.linspace(0.0, length, n + 1)
         lower = np.minimum(edges.astype(np.intp), summed.shape[axis] - 1)
         part = (edges - lower).reshape((-1, 1) if axis == 1 else (1, -1))
         at_edges = np.take(total, lower, axis=axis) * (1.0 - part) + np.take(total, lower + 1, axis=axis) * part

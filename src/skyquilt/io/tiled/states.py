@@ -54,6 +54,8 @@ class States:
         """Take in what was appended to the journals."""
         with self._lock:
             for entry in self.journals.new_entries():
+                if not self._is_of_here(entry):
+                    continue
                 if isinstance(entry, NodeEntry):
                     known = self._nodes.get(entry.place)
                     if known is None or entry.turn >= known.turn:
@@ -64,6 +66,15 @@ class States:
                     self._turns[entry.box], self._ends[entry.box] = entry.turn, []
                 if entry.turn >= turn and entry.is_done:
                     self._ends[entry.box].append(entry)
+
+    def _is_of_here(self, entry: TileEntry | NodeEntry) -> bool:
+        """Return whether an entry names a chunk that there is."""
+        if isinstance(entry, NodeEntry):
+            level = entry.place[0]
+            return 1 <= level <= self._arrays.n_levels and min(entry.place) >= 0 and not self._box(entry.place).is_empty
+        size = self._arrays.chunk
+        row, column = entry.box.y0 // size, entry.box.x0 // size
+        return min(row, column) >= 0 and not entry.box.is_empty and entry.box == self._box((0, row, column))
 
     # --- tiles
 
@@ -126,7 +137,7 @@ class States:
                 if is_lost:
                     lost.append(box)
                     self.journals.append_tile(TileEntry(box, self._turns[box] + 1, is_done=False))
-            for place, node in list(self._nodes.items()):
+            for _place, node in list(self._nodes.items()):
                 if node.made_of != -1 and not self._is_proven(node):
                     self._note_damaged(node)
             self._refresh()
