@@ -256,11 +256,15 @@ def test_every_model_of_the_transform_runs(model: str, make: Callable[..., sq.Ru
 
 
 def test_feathering_fades_the_edges_and_not_the_middle(make: Callable[..., sq.RunResult], truth: Truth) -> None:
-    plain = master(make())
+    whole = make(maps=True)
+    plain = master(whole)
     feathered = make(feather_px=30.0, radial_feather=0.3, maps=True)
     check_picture(master(feathered), truth)
-    coverage = fits.getdata(feathered.stacks[0].outputs["master_maps"])
-    assert coverage[3, 135] < 0.5 * coverage[240, 135]
+    # the frames are moved against each other: near the edge they fade by different shares, and so the mean differs
+    edge = (slice(None), slice(3, 9), slice(100, 170))
+    assert largest_difference(master(feathered)[edge], plain[edge]) > 1e-3
+    exposures = [fits.getdata(made.stacks[0].outputs["master_maps"]) for made in (whole, feathered)]
+    assert np.array_equal(*exposures)
     middle = (slice(None), slice(200, 280), slice(100, 170))
     assert largest_difference(master(feathered)[middle], plain[middle]) < 0.2
 

@@ -139,7 +139,7 @@ def test_stopgaps_count_only_where_there_is_nothing_better() -> None:
     assert tile.n_used[0, 0].tolist() == [3, 1, 0]
     assert tile.rejected_high.sum() == 0
     assert tile.frame_samples.tolist() == [2, 1, 1]
-    assert tile.coverage[0] == pytest.approx([30 / 255, 10 * 202 / 255, 0])
+    assert tile.coverage[0] == pytest.approx([30 / 255, 10 + 20 / 255, 0])
 
 
 def test_values_that_are_not_finite_take_no_part() -> None:

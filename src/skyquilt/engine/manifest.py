@@ -39,7 +39,7 @@ class FrameRecord(_Record):
     `status` is "stacked" or "left_out"; a frame that is left out has `code`, `reason` and the `stage` that decided.
     Units: exposure in seconds, temperature in degrees C, noise and background in ADU, lengths in px, rotation in
     degrees. `rejected_low` and `rejected_high` are the shares of the frame's samples that the rejection refused. A
-    frame of a mosaic has the direction of its middle, its pointing (`panel`) and its coordinates in place of a transform.
+    frame of a mosaic has the direction of its middle, its pointing (`panel`) and its coordinates, not a transform.
     """
 
     file: str

@@ -379,11 +379,17 @@ def combine_ordered(
 
 @exact_kernel
 def sum_coverage(weights: U8, shape: tuple[int, int, int, int], exposure_s: F64, total: F64) -> None:
-    """Add exposure x weight / 255 (mean over the weight channels) of every frame to `total`, (n_pixels,), s."""
+    """
+    Add the exposure of every frame that has a sample to `total`, (n_pixels,), s; the mean over the weight channels.
+
+    A proper sample counts in full, however much its frame fades there; a stopgap for 1/255, so that it is not nothing.
+    """
     n_frames, _, weight_channels, n_pixels = shape
     for row in range(n_frames):
-        factor = exposure_s[row] / (255.0 * weight_channels)
+        whole = exposure_s[row] / weight_channels
+        stopgap = whole / 255.0
         for weight_channel in range(weight_channels):
             start = (row * weight_channels + weight_channel) * n_pixels
             for pixel in range(n_pixels):
-                total[pixel] += factor * np.float64(weights[start + pixel])
+                weight = weights[start + pixel]
+                total[pixel] += whole if weight > 1 else (stopgap if weight == 1 else 0.0)

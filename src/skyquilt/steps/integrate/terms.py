@@ -122,7 +122,7 @@ class IntegratedTile:
         Of `value`. From 8 accepted samples on from their own scatter, below from the noise model
         (`kernels.combine.combine_means` has both formulas); times π/2 for medians of 3 and more, NaN for "min", "max".
     coverage : float32 (y, x), s
-        Exposure that landed, before rejection: Σ exposure x weight / 255, mean over the weight channels.
+        Exposure that landed, before rejection, mean over the weight channels; a stopgap counts for 1/255 of it.
     n_used : uint16 (n_channels, y, x)
         Accepted samples. This and the next two stay at 65535 when they are more.
     rejected_low, rejected_high : uint16 (n_channels, y, x)
