@@ -1,4 +1,4 @@
-"""Equal pixels on the sphere: against published values, against another projection's formulas, and by their own laws."""
+"""Equal pixels on the sphere: against the rings of the paper, published values and their own laws."""
 
 from __future__ import annotations
 

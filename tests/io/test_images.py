@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from skyquilt.errors import OutputBlocked, UnreadableFrame
-from skyquilt.io.images import encode_png, grey_profile, read_image, rgb_profile, write_png, write_tiff
+from skyquilt.io.images import encode_jpeg, encode_png, grey_profile, read_image, rgb_profile, write_png, write_tiff
 
 
 def picture(shape, dtype):
@@ -87,7 +87,7 @@ def test_a_jpeg_is_read(tmp_path):
     assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - 120).max() <= 2
 
 
-@pytest.mark.parametrize("shape", [(4,), (4, 4, 4), (0, 4), (2, 2, 2, 3)])
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 5), (0, 4), (2, 2, 2, 3)])
 def test_a_picture_of_another_shape_is_refused(tmp_path, shape):
     with pytest.raises(ValueError, match="it may be"):
         write_png(tmp_path / "a.png", np.zeros(shape, dtype=np.uint8))
@@ -139,3 +139,24 @@ def test_what_is_no_picture_is_refused(tmp_path):
         read_image(tmp_path / "a.png")
     with pytest.raises(UnreadableFrame, match="cannot be read"):
         read_image(tmp_path / "none.png")
+
+
+def test_a_png_may_show_through(tmp_path):
+    pixels = picture((30, 20, 4), np.uint8)
+    np.testing.assert_array_equal(imagecodecs.png_decode(encode_png(pixels)), pixels)
+    with pytest.raises(ValueError, match="it may be"):
+        write_tiff(tmp_path / "a.tif", pixels.astype(np.uint16))
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (40, 64, 3)])
+def test_a_jpeg_has_its_profile_and_looks_like_the_picture(shape):
+    y, x = np.mgrid[0:40, 0:64]
+    pixels = np.broadcast_to((2 * x + 3 * y).reshape(40, 64, *(1,) * (len(shape) - 2)), shape).astype(np.uint8)
+    data = encode_jpeg(pixels)
+    assert (rgb_profile() if len(shape) == 3 else grey_profile()) in data
+    found = imagecodecs.jpeg_decode(data)
+    assert found.shape == shape
+    assert np.abs(found.astype(int) - pixels).max() < 12
+    assert len(encode_jpeg(pixels, quality=30)) < len(data)
+    with pytest.raises(ValueError, match="it may be"):
+        encode_jpeg(pixels.astype(np.uint16))

@@ -77,7 +77,7 @@ class World:
             np.full(3, NOISE), CELL, self.width, self.height,
         )  # fmt: skip
         fx, fy = np.meshgrid(*empty.cell_axes())
-        u, v = (fx - self.width / 2) / self.radius, (fy - self.height / 2) / self.radius
+        u, v = (fx - (self.width - 1) / 2) / self.radius, (fy - (self.height - 1) / 2) / self.radius
         own = frame.sky + frame.gradient[0] * u + frame.gradient[1] * v + frame.bowl * (u * u + v * v)
         own = own + np.where((u < -0.2) & (v < -0.3), frame.cloud, 0.0)
         seen = frame.transparency * self.true_sky(*self.to_canvas(frame, fx, fy))
@@ -116,24 +116,24 @@ def mosaic(
     columns: int, rows: int, per_pointing: int, *, seed: int, overlap: float = 0.2, gradient: float = 40.0,
     dither: float = 12.0, bowl: float = 0.0, size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> list[Pointed]:  # fmt: skip
-    """Frames of an alt-az telescope: each pointing's field turns, and with it the gradient; the transparency changes."""
+    """Frames of an alt-az telescope: a pointing's field turns, and with it the gradient; the transparency changes."""
     rng = np.random.default_rng(seed)
-    frames = []
+    frames: list[Pointed] = []
     for row in range(rows):
         for column in range(columns):
             start = rng.uniform(-20, 20)
-            for k in range(per_pointing):
-                frames.append(
-                    Pointed(
-                        1000.0 + column * size[0] * (1 - overlap) + rng.uniform(-dither, dither),
-                        1000.0 + row * size[1] * (1 - overlap) + rng.uniform(-dither, dither),
-                        start + 4.0 * k,
-                        float(rng.uniform(0.6, 1.0)),
-                        float(rng.uniform(700, 1100)),
-                        (float(rng.normal(0, gradient)), float(rng.normal(0, gradient))),
-                        float(rng.normal(0, bowl)),
-                    )
+            frames += [
+                Pointed(
+                    1000.0 + column * size[0] * (1 - overlap) + rng.uniform(-dither, dither),
+                    1000.0 + row * size[1] * (1 - overlap) + rng.uniform(-dither, dither),
+                    start + 4.0 * k,
+                    float(rng.uniform(0.6, 1.0)),
+                    float(rng.uniform(700, 1100)),
+                    (float(rng.normal(0, gradient)), float(rng.normal(0, gradient))),
+                    float(rng.normal(0, bowl)),
                 )
+                for k in range(per_pointing)
+            ]
     return frames
 
 

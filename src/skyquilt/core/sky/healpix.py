@@ -34,7 +34,7 @@ MOST_ORDER = 29
 
 def healpix_side_deg(order: int) -> float:
     """Return the side of a pixel, degrees: the square root of its area."""
-    return math.degrees(math.sqrt(4.0 * math.pi / 12.0)) / 2**order
+    return math.ldexp(math.degrees(math.sqrt(4.0 * math.pi / 12.0)), -order)
 
 
 def healpix_corner_reach_deg(order: int) -> float:

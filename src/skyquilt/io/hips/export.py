@@ -184,7 +184,7 @@ class _Writer:
         if order == self.order:
             tile = sample_sky(self.source, self.grid, *healpix_directions(order + SHIFT, tile_pixels(number)))
             if tile is not None:
-                is_known: Mask = np.isfinite(tile).any(axis=0)
+                is_known: Mask = np.logical_or.reduce(np.isfinite(tile), axis=0)
                 self._note_coverage(number, is_known)
         else:
             tile = self._make_of_children(order, number)
@@ -248,7 +248,7 @@ class _Writer:
     def _encoded(self, stretch: Stretcher, rows: F32) -> bytes:
         """Return values, float32 (channel, y, x), as a file of a picture."""
         shown: U8 = stretch.apply(np.ascontiguousarray(rows), np.uint8)
-        is_known: Mask = np.isfinite(rows).all(axis=0)
+        is_known: Mask = np.logical_and.reduce(np.isfinite(rows), axis=0)
         rgb = np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
         rgb = np.where(is_known[:, :, None], rgb, np.uint8(0))
         if self.picture == "jpeg":

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyquilt.core import F32, I64
+from skyquilt.core import F32, F64, I64
 from skyquilt.core.sky import face_pixels, healpix_side_deg, spread_bits
 
 __all__ = [
@@ -75,8 +75,9 @@ def halved(tile: F32) -> F32:
     cells = tile.reshape(c, h // 2, 2, w // 2, 2).astype(np.float64)
     is_known = np.isfinite(cells)
     with np.errstate(invalid="ignore"):
-        mean = np.where(is_known, cells, 0.0).sum(axis=(2, 4)) / is_known.sum(axis=(2, 4))
-    return mean.astype(np.float32)
+        mean: F64 = np.where(is_known, cells, 0.0).sum(axis=(2, 4)) / is_known.sum(axis=(2, 4))
+    result: F32 = mean.astype(np.float32)
+    return result
 
 
 def tile_cards(order: int, number: int) -> list[Card]:
@@ -86,7 +87,7 @@ def tile_cards(order: int, number: int) -> list[Card]:
     In the projection HPX the faces are squares standing on a corner, so that a tile has square pixels turned by 45
     degrees (HiPS 1.0; Calabretta & Roukema 2007, MNRAS 381, 865).
     """
-    face, ix, iy = (int(part) for part in face_pixels(order, np.int64(number)))
+    face, ix, iy = (int(part) for part in face_pixels(order, np.asarray(number)))
     n = 1 << order
     u, v = (ix + 0.5) / n - 0.5, (iy + 0.5) / n - 0.5
     middle_x, middle_y = _FACE_MIDDLE_DEG[face]

@@ -23,7 +23,7 @@ __all__ = ["PLANES", "ChunkedArrays", "Sum", "level_shape", "n_levels_of"]
 Sum = tuple[int, int]
 """Size and CRC-32 of the file of a chunk."""
 
-PLANES = {
+PLANES: dict[str, tuple[np.dtype[Any], bool]] = {
     "value": (np.dtype(np.float32), True),
     "variance": (np.dtype(np.float32), True),
     "coverage": (np.dtype(np.float32), False),

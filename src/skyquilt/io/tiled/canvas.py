@@ -281,7 +281,7 @@ class TiledCanvas:
     def read(self, box: Box) -> Tile:
         """Return the values of a box, 0 and masked where a channel is not known (`PixelSource`)."""
         value = self.values(box)
-        mask = np.isfinite(value).all(axis=0)
+        mask = np.logical_and.reduce(np.isfinite(value), axis=0)
         value[:, ~mask] = 0.0
         return Tile(value, mask, box)
 
@@ -312,7 +312,7 @@ class TiledCanvas:
 
         dtype, has_channels = PLANES[name]
         shape = (*((self.n_channels,) if has_channels else ()), *box.shape)
-        result: NDArray[Any] = np.zeros(shape, dtype)
+        result: NDArray[Any] = np.zeros(shape, np.dtype(dtype))
         if name in ("value", "variance"):
             result.fill(np.nan)
         inside = box.intersect(self.bounds)

@@ -129,7 +129,7 @@ def settle_plainly(looks: Looks, weight: F64, precision: F64, pull: F64) -> F64:
 
 
 def solve_agreement(
-    looks: Looks, weight: F64, precision: F64, pull: F64, start: F64, coarse: Any, *, tolerance: float = 1e-10
+    looks: Looks, weight: F64, precision: F64, pull: F64, start: F64, coarse: Any, *, tolerance: float = 1e-8
 ) -> F64:
     """
     Return the coefficients of all frames, float64 (n_frames, p, c), that make them agree best.

@@ -16,6 +16,7 @@ from skyquilt.steps.mosaic.agreement import (
     connected_groups,
     leverage,
     solve_agreement,
+    sum_by,
     tukey,
 )
 
@@ -30,13 +31,16 @@ _LN_PER_MAG = 0.4 * np.log(10.0)
 _CUT_SIGMA = 4.7  # Tukey's biweight, 95 % efficiency
 _HUBER_SIGMA = 1.5
 _HUBER_ROUNDS = 5
+_SCATTER_ROUNDS = 8
 _ROUNDS = 25
-_SETTLED = 1e-7  # of ln flux
+_SETTLED = 1e-5  # of ln flux
+_NEARLY = 1e-3
 _FEW_FOR_SCATTER = 8
 _MEDIAN_CHI2 = 0.4549
 _MOST_SCATTER = 0.15  # of ln flux: a frame's stars that disagree more than that are not the same stars
 _TIE = 0.05  # weight of a look below which it ties nothing
 _SLACK = 1e-11  # of the weight of a frame: keeps what no star tells at its start
+_FEW_UNKNOWNS = 300  # solved directly
 _MOST_COARSE = 1500
 
 
@@ -154,11 +158,11 @@ def fit_flux_scales(
         raise ValueError(f"the reference is frame {reference}, there are {n_frames} frames")
     exposure = _relative_exposure(exposure_s, n_frames, reference)
     table = _gather(observations, exposure, catalogue_star, catalogue_mag, n_frames)
-    first = _settle(table, np.zeros(n_frames + 1))
+    first = _settle(table, np.zeros(n_frames + 1), _NEARLY)
     chosen = _choose(table, first)
     if np.any(chosen):
         table = table.predicted(first).take(chosen)
-        solution = _settle(table, first.shift)
+        solution = _settle(table, first.shift, _SETTLED)
     else:
         table, solution = table.take(chosen), first
     return _published(table, solution, exposure, n_frames, reference)
@@ -275,30 +279,33 @@ def _choose(table: _Table, solution: _Solution) -> Mask:
     return chosen
 
 
-def _settle(table: _Table, start: F64) -> _Solution:
+def _settle(table: _Table, start: F64, settled: float) -> _Solution:
     """Solve for all scales by iteratively re-weighted least squares."""
     looks, n = table.looks, table.looks.n_frames
     base = table.error**2 + np.where(looks.frame < n - 1, _FLUX_FLOOR**2, 0.0)
     shift, robust, variance, scatter = start.reshape(n, 1, 1), np.ones(len(base)), base, np.zeros(n)
+    if not len(base):
+        return _Solution(start, np.full(looks.n_things, np.nan), robust, variance, scatter)
     coarse = _coarse_moves(looks)
+    seen = np.bincount(looks.frame, minlength=n) > 0
     for turn in range(_ROUNDS):
         weight = robust / variance
-        load = np.bincount(looks.frame, 1.0 / variance, n)
-        precision = np.where(load > 0, _SLACK * load, 1.0)[:, None]
+        precision = np.where(seen, _SLACK * sum_by(looks.frame, 1.0 / variance, n), 1.0)[:, None]
         before = shift
         shift = solve_agreement(looks, weight, precision, np.zeros((n, 1, 1)), before, coarse)
-        shift = shift - np.median(shift[load > 0] if (load > 0).any() else shift)
+        shift = shift - np.median(shift[seen])
         corrected = looks.corrected(shift)
         residual = (corrected - common_values(looks, weight, corrected)[looks.thing])[:, 0]
         freedom = np.maximum(1.0 - leverage(looks, 1.0 / variance), 0.05)
-        scatter = _scatter(looks, residual**2 / freedom, base)
-        variance = base + scatter[looks.frame] ** 2
+        if turn < _SCATTER_ROUNDS:  # its medians hop from star to star and would keep the rest from coming to rest
+            scatter = _scatter(looks, residual**2 / freedom, base)
+            variance = base + scatter[looks.frame] ** 2
         t = np.abs(residual) / np.sqrt(variance * freedom)
         if turn < _HUBER_ROUNDS:
             robust = _HUBER_SIGMA / np.maximum(t, _HUBER_SIGMA)
             continue
         robust = tukey(t, _CUT_SIGMA)
-        if np.abs(shift - before).max() < _SETTLED:
+        if np.ptp((shift - before)[seen]) < settled:
             break
     weight = robust / variance
     ln_flux = common_values(looks, weight, looks.corrected(shift))[:, 0]
@@ -324,7 +331,7 @@ def _coarse_moves(looks: Looks) -> Any:
     from scipy.sparse import coo_array, eye_array
 
     n = looks.n_frames
-    if n <= _MOST_COARSE:
+    if n <= _FEW_UNKNOWNS:
         return eye_array(n, format="csr")
     seen = np.bincount(looks.thing, minlength=looks.n_things)[looks.thing]
     order = np.lexsort((looks.thing, -seen, looks.frame))

@@ -78,6 +78,15 @@ class Lattice:
     n_frames: int
     n_points: int
 
+    def thinned(self, every: int) -> Lattice:
+        """Return every so many points."""
+        kept = self.point % every == 0
+        n_points = -(-self.n_points // every)
+        return Lattice(
+            self.step_px, self.frame[kept], self.point[kept] // every, self.x[kept], self.y[kept], self.level[kept],
+            self.n_frames, n_points,
+        )  # fmt: skip
+
 
 def frame_sky(measurement: Measurement, to_canvas: Callable[[F64, F64], tuple[F64, F64]]) -> FrameSky:
     """

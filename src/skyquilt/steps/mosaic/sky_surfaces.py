@@ -35,13 +35,17 @@ _HUBER_SIGMA = 1.5
 _HUBER_ROUNDS = 4
 _ROUNDS = 14
 _SETTLED = 0.02  # of a pixel's noise, in the corrections
-_ROUGH = 1e-4  # tolerance of the rounds before the last
+_ROUGH = 1e-3  # tolerance of the rounds before the last
 _FEW_FOR_SCATTER = 20
 _MOST_SCATTER = 5.0  # times the usual: what a single frame's cells are trusted less
 _IS_OUT = 0.1  # robust weight below which a cell has no say
 _MOST_OUT = 0.5
 _TIE = 0.05
+_LEAST_GAIN = 0.95
+_LEAST_FREEDOM = 5
+_ENOUGH_LOOKS = 50_000
 _LEAST_SPREAD = 10.0  # of the noise of a cell: how well the frames' own sky is trusted at the most
+_FEW_UNKNOWNS = 150  # solved directly
 _MOST_COARSE = 1500
 
 
@@ -53,7 +57,7 @@ class SkySurfaces:
     Attributes
     ----------
     surface : float64 (n_frames, n_channels, 1, 3 or 6), ADU of the reference
-        Coefficients as in `Normalisation`, about the middle of each frame.
+        Coefficients as in `Normalisation`, about the middle of each frame; as many as the highest order used takes.
     order : int64 (n_frames,)
         Order that the shared cells of the frame carry; -1 where it overlaps nothing.
     group : int64 (n_frames,)
@@ -96,7 +100,8 @@ def fit_sky_surfaces(
     relative_exposure : float64 (n_frames,) or None
         Exposures over that of the reference: longer exposures have more sky of their own. None: all the same.
     surface_order : int
-        0, 1 or 2: order of the polynomials at the most.
+        0, 1 or 2: order of the polynomials at the most. It is lower where the shared cells of a frame do not carry it,
+        and for all frames where they do not agree better for it.
     lattice : Lattice or None
         `make_lattice` of the maps, if there is one already.
 
@@ -138,9 +143,46 @@ def fit_sky_surfaces(
         nan = np.full(n_channels, np.nan)
         return SkySurfaces(np.zeros((0, n_channels, _N_TERMS[surface_order])), none, none, none, nan, nan, ())
     exposure = np.ones(n_frames) if relative_exposure is None else relative_exposure
-    problem = _Problem.of(maps, scale, surface_order, make_lattice(maps) if lattice is None else lattice)
+    lattice = make_lattice(maps) if lattice is None else lattice
+    carried = _carried_orders(lattice, surface_order)
     own = _own_sky(maps, scale, exposure, surface_order)
+    order = _choose_order(maps, scale, carried, lattice, own, surface_order)
+    problem = _Problem.of(maps, scale, np.minimum(carried, order), lattice)
     return _published(problem, own, _fit(problem, own))
+
+
+def _carried_orders(lattice: Lattice, surface_order: int) -> I64:
+    """Return the order that the shared points of each frame carry, at the most; -1 without any."""
+    shared = np.bincount(lattice.point, minlength=lattice.n_points)[lattice.point] >= 2
+    n_known = np.bincount(lattice.frame, minlength=lattice.n_frames)
+    n_shared = np.bincount(lattice.frame[shared], minlength=lattice.n_frames)
+    carried = np.full(lattice.n_frames, -1, dtype=np.int64)
+    for order in range(surface_order + 1):
+        carried[(n_shared >= _LEAST_CELLS[order]) & (n_shared >= _LEAST_OVERLAP[order] * n_known)] = order
+    return carried
+
+
+def _choose_order(
+    maps: Sequence[FrameSky], scale: F64, carried: I64, lattice: Lattice, own: _OwnSky, surface_order: int
+) -> int:
+    """
+    Return the lowest order beyond which the frames do not agree better.
+
+    Every coefficient costs noise and lets long rows of frames bend; a higher order must lessen the variance of the
+    cells about the common sky, freed from the number of coefficients, by 5 %. A part of the points is enough to see.
+    """
+    thin = lattice.thinned(max(1, len(lattice.frame) // _ENOUGH_LOOKS))
+    chosen, least = 0, np.inf
+    for order in range(min(surface_order, int(carried.max())) + 1):
+        problem = _Problem.of(maps, scale, np.minimum(carried, order), thin)
+        n = len(problem.looks.frame) - problem.looks.n_things
+        left = n - int(problem.used_terms().sum())
+        if left < n / _LEAST_FREEDOM:
+            break
+        variance = _fit(problem, own, is_rough=True).scale ** 2 * n / left
+        if variance < _LEAST_GAIN * least:
+            chosen, least = order, variance
+    return chosen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +197,9 @@ class _Problem:
     place: F64  # (n_frames, 3): middle and radius
 
     @staticmethod
-    def of(maps: Sequence[FrameSky], scale: F64, surface_order: int, lattice: Lattice) -> _Problem:
+    def of(maps: Sequence[FrameSky], scale: F64, order: I64, lattice: Lattice) -> _Problem:
+        """Return the problem of surfaces of these orders."""
+        surface_order = max(int(order.max()), 0)
         noise_adu = np.stack([one.noise_adu for one in maps]) * scale
         noise = np.nanmedian(np.where(noise_adu > 0, noise_adu, np.nan), axis=0) if np.any(noise_adu > 0) else None
         noise = np.ones(noise_adu.shape[1]) if noise is None else np.where(np.isfinite(noise), noise, 1.0)
@@ -164,12 +208,6 @@ class _Problem:
         place = np.array([(*one.centre, one.radius) for one in maps])
         seen = np.bincount(lattice.point, minlength=lattice.n_points)
         shared: Mask = seen[lattice.point] >= 2
-        own = np.bincount(lattice.frame, minlength=len(maps))
-        n_shared = np.bincount(lattice.frame[shared], minlength=len(maps))
-        order = np.full(len(maps), -1, dtype=np.int64)
-        for candidate in range(surface_order + 1):
-            enough = (n_shared >= _LEAST_CELLS[candidate]) & (n_shared >= _LEAST_OVERLAP[candidate] * own)
-            order[enough] = candidate
         frame = lattice.frame[shared]
         u = (lattice.x[shared] - place[frame, 0]) / place[frame, 2]
         v = (lattice.y[shared] - place[frame, 1]) / place[frame, 2]
@@ -242,15 +280,16 @@ def _nanmedian(values: F64) -> F64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
-    """Coefficients in units of each channel's noise, robust weight of each look, scatter of the frames."""
+    """Coefficients in units of each channel's noise, robust weights, scatter of all cells and more of some frames."""
 
     coefficients: F64
     robust: F64
     variance: F64
     factor: F64
+    scale: float
 
 
-def _fit(problem: _Problem, own: _OwnSky) -> _Fit:
+def _fit(problem: _Problem, own: _OwnSky, *, is_rough: bool = False) -> _Fit:
     """Solve for all surfaces by iteratively re-weighted least squares."""
     looks, used = problem.looks, problem.used_terms()
     n, p, n_channels = looks.n_frames, looks.terms.shape[1], looks.value.shape[1]
@@ -259,23 +298,18 @@ def _fit(problem: _Problem, own: _OwnSky) -> _Fit:
     coefficients, factor = pull.copy(), np.ones(n)
     robust, variance = np.ones(len(looks.frame)), problem.error**2
     if not len(looks.frame):
-        return _Fit(coefficients, robust, variance, factor)
+        return _Fit(coefficients, robust, variance, factor, np.inf)
     freedom = np.maximum(1.0 - leverage(looks, 1.0 / variance), 0.05)
     usual = _usual_residual(n_channels)
     coarse = _coarse_moves(problem, used)
-    spread2 = np.mean((own.spread / problem.noise) ** 2, axis=1)
+    spread2 = np.mean((own.spread[:p] / problem.noise) ** 2, axis=1)
     scale = _first_scale(looks, variance, usual)
-    for turn in range(_ROUNDS + 1):
-        is_last = turn == _ROUNDS
+    for turn in range(_ROUNDS):
         variance = (problem.error * scale * factor[looks.frame]) ** 2
         floor = (_LEAST_SPREAD * scale) ** 2
         precision = np.where(used, 1.0 / np.maximum(spread2, floor), 1.0)
         before = coefficients
-        coefficients = solve_agreement(
-            looks, robust / variance, precision, pull, before, coarse, tolerance=1e-10 if is_last else _ROUGH
-        )
-        if is_last:
-            break
+        coefficients = solve_agreement(looks, robust / variance, precision, pull, before, coarse, tolerance=_ROUGH)
         corrected = looks.corrected(coefficients)
         residual = corrected - common_values(looks, robust / variance, corrected)[looks.thing]
         t = np.sqrt(np.mean(residual**2, axis=1) / freedom) / problem.error
@@ -284,11 +318,11 @@ def _fit(problem: _Problem, own: _OwnSky) -> _Fit:
         t = t / (scale * factor[looks.frame])
         robust = _HUBER_SIGMA / np.maximum(t, _HUBER_SIGMA) if turn < _HUBER_ROUNDS else tukey(t, _CUT_SIGMA)
         if turn > _HUBER_ROUNDS and np.abs(coefficients - before).max() < _SETTLED * scale:
-            # one more time, to the end
-            variance = (problem.error * scale * factor[looks.frame]) ** 2
-            coefficients = solve_agreement(looks, robust / variance, precision, pull, coefficients, coarse)
             break
-    return _Fit(coefficients, robust, variance, factor)
+    if not is_rough:
+        variance = (problem.error * scale * factor[looks.frame]) ** 2
+        coefficients = solve_agreement(looks, robust / variance, precision, pull, coefficients, coarse)
+    return _Fit(coefficients, robust, variance, factor, scale)
 
 
 def _usual_residual(n_channels: int) -> float:
@@ -323,11 +357,12 @@ def _coarse_moves(problem: _Problem, used: Mask) -> Any:
     from scipy.sparse import coo_array, eye_array
 
     n, p = used.shape
-    if n * p <= _MOST_COARSE:
+    if n * p <= _FEW_UNKNOWNS:
         return eye_array(n * p, format="csr")
     group, near = problem.pointing, 0.5
     x, y, radius = problem.place.T
-    while (group.max() + 1) * p > _MOST_COARSE:
+    n_moves = p if (group.max() + 1) * p <= _MOST_COARSE else min(p, 3)  # many planes bend as well as few bowls
+    while (group.max() + 1) * n_moves > _MOST_COARSE:
         near *= 1.5
         group = group_near(x, y, radius, near=near)
     size = np.bincount(group)
@@ -339,10 +374,10 @@ def _coarse_moves(problem: _Problem, used: Mask) -> Any:
     moves[:, 2, 2], moves[:, 2, 4], moves[:, 2, 5] = rho, a * rho, 2 * b * rho
     for k in (3, 4, 5):
         moves[:, k, k] = rho**2
-    moves = moves[:, :p, :p] * used[:, :, None]
-    row = np.broadcast_to((np.arange(n)[:, None] * p + np.arange(p))[:, :, None], (n, p, p))
-    column = np.broadcast_to((group[:, None] * p + np.arange(p))[:, None, :], (n, p, p))
-    m = (int(group.max()) + 1) * p
+    moves = moves[:, :p, :n_moves] * used[:, :, None]
+    row = np.broadcast_to((np.arange(n)[:, None] * p + np.arange(p))[:, :, None], moves.shape)
+    column = np.broadcast_to((group[:, None] * n_moves + np.arange(n_moves))[:, None, :], moves.shape)
+    m = (int(group.max()) + 1) * n_moves
     matrix = coo_array((moves.ravel(), (row.ravel(), column.ravel())), shape=(n * p, m)).tocsc()
     matrix.eliminate_zeros()
     return matrix[:, np.flatnonzero(np.diff(matrix.indptr))].tocsr()
