@@ -28,15 +28,8 @@ from skyquilt.errors import BadInput, NoUsableInput, UsageError
 from skyquilt.steps.mosaic import AstroSettings, AstroSolution, solve_astrometry
 from skyquilt.steps.mosaic.astrometry_maps import Devices, columns, given_maps, tangent_basis
 from skyquilt.steps.mosaic.astrometry_normal import eliminate_stars, solve_frames
-from skyquilt.steps.mosaic.astrometry_rounds import (
-    Problem,
-    State,
-    Tied,
-    count_stars,
-    groups_of_frames,
-    linear_equations,
-    settle,
-)
+from skyquilt.steps.mosaic.astrometry_rounds import linear_equations, settle
+from skyquilt.steps.mosaic.astrometry_state import Problem, State, Tied, count_stars, groups_of_frames
 from skyquilt.steps.mosaic.astrometry_sums import Equations
 from skyquilt.steps.mosaic.astrometry_ties import Points, group_points, match_ties, pick_points
 from skyquilt.steps.mosaic.astrometry_weights import Weights, weigh
