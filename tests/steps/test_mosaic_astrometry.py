@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 
 import numpy as np
 import pytest
 from mosaic_frames import (
     Mosaic,
+    Sky,
     disagreement_px,
     distortion,
     grid_of_pointings,
@@ -27,7 +28,8 @@ from skyquilt.errors import BadInput, NoUsableInput, UsageError
 from skyquilt.steps.mosaic import AstroSettings, AstroSolution, solve_astrometry
 from skyquilt.steps.mosaic.astrometry_maps import Devices, columns, given_maps, tangent_basis
 from skyquilt.steps.mosaic.astrometry_normal import eliminate_stars, solve_frames
-from skyquilt.steps.mosaic.astrometry_rounds import Problem, State, Tied, linear_equations, settle
+from skyquilt.steps.mosaic.astrometry_rounds import linear_equations, settle
+from skyquilt.steps.mosaic.astrometry_state import Problem, State, Tied, count_stars, groups_of_frames
 from skyquilt.steps.mosaic.astrometry_sums import Equations
 from skyquilt.steps.mosaic.astrometry_ties import Points, group_points, match_ties, pick_points
 from skyquilt.steps.mosaic.astrometry_weights import Weights, weigh
@@ -582,3 +584,79 @@ def test_two_thousand_frames_take_seconds() -> None:
     assert time.process_time() - start < 40.0  # 12 s measured
     assert disagreement_px(mosaic, solution) <= OVERLAP_PX
     assert rms(misses_px(mosaic, solution).values()) <= ABSOLUTE_PX
+
+
+# --- what real sessions bring
+
+
+def four_pointings(sky: Sky | None = None, **changes: object) -> Mosaic:
+    sky = make_sky(1, 150.0, 30.0, 2.0) if sky is None else sky
+    return make_mosaic(sky, grid_of_pointings(150.0, 30.0, 2, 2, 0.55, 1.0), 5, 3, **changes)
+
+
+def check(mosaic: Mosaic, solution: AstroSolution) -> None:
+    assert not solution.left_out
+    assert disagreement_px(mosaic, solution) <= OVERLAP_PX
+    assert rms(misses_px(mosaic, solution).values()) <= ABSOLUTE_PX
+
+
+@pytest.mark.parametrize("factor", [3.0, 1.0 / 3.0, np.nan])
+def test_stated_errors_may_be_wrong_or_missing(factor: float) -> None:
+    mosaic = four_pointings()
+    frames = [replace(f, stars=replace(f.stars, position_error=factor * f.stars.position_error)) for f in mosaic.frames]
+    check(mosaic, solve_astrometry(frames))
+
+
+def test_wrong_places_in_the_catalogue_do_not_pull() -> None:
+    sky, rng = make_sky(1, 150.0, 30.0, 2.0), np.random.default_rng(4)
+    stars = sky.catalogue
+    moved = rng.uniform(1.0, 2.0, len(stars)) * (rng.random(len(stars)) < 0.1) / 3600.0
+    wrong = replace(sky, catalogue=replace(stars, dec_deg=stars.dec_deg + moved))
+    mosaic = four_pointings(wrong)
+    check(mosaic, solve_astrometry(mosaic.frames))
+
+
+def test_a_third_of_the_stars_wrong_and_a_large_distortion_are_no_hindrance() -> None:
+    shaky = four_pointings(wrong=0.3)
+    check(shaky, solve_astrometry(shaky.frames))
+    bent = four_pointings(sip=distortion(60.0))
+    frames = [replace(f, wcs=replace(f.wcs, sip=bent.truth[f.key].sip)) for f in bent.frames]
+    check(bent, solve_astrometry(frames))
+
+
+def test_half_of_the_frames_off_and_unknown_to_the_catalogue_find_their_places() -> None:
+    mosaic, rng = four_pointings(), np.random.default_rng(6)
+    frames = [
+        replace(
+            frame,
+            wcs=shifted_wcs(frame.wcs, *rng.uniform(-15.0, 15.0, 2)),
+            catalogue_index=frame.catalogue_index[:0],
+            catalogue=CatalogueStars.empty(),
+        )
+        if k % 2
+        else frame
+        for k, frame in enumerate(mosaic.frames)
+    ]
+    check(mosaic, solve_astrometry(frames))
+
+
+def test_hot_pixels_tie_no_frames() -> None:
+    """The same places of the sensor in all frames, which dither."""
+    mosaic, rng = four_pointings(), np.random.default_rng(7)
+    x, y = rng.uniform(0.0, 1079.0, 40), rng.uniform(0.0, 1919.0, 40)
+
+    def with_hot_pixels(stars: Stars) -> Stars:
+        hot = stars.take(np.zeros(40, np.int64))
+        both = [np.append(getattr(stars, f.name), getattr(hot, f.name)) for f in fields(Stars)]
+        return replace(Stars(*both), x=np.append(stars.x, x), y=np.append(stars.y, y))
+
+    check(mosaic, solve_astrometry([replace(f, stars=with_hot_pixels(f.stars)) for f in mosaic.frames]))
+
+
+def test_a_few_stars_that_met_by_chance_tie_no_groups() -> None:
+    # frames 0 and 1 share stars 0 to 4, frames 2 and 3 stars 5 to 9, frames 1 and 2 stars 10 and 11
+    star = np.repeat(np.arange(12), 2)
+    frame = np.concatenate([np.tile([0, 1], 5), np.tile([2, 3], 5), np.tile([1, 2], 2)])
+    assert groups_of_frames(frame, star, 5, 3).tolist() == [0, 0, 1, 1, 2]
+    assert groups_of_frames(frame, star, 5, 2).tolist() == [0, 0, 0, 0, 1]
+    assert count_stars(np.array([0, 0, 0, 2]), np.array([4, 4, 5, 4]), 4).tolist() == [2, 0, 1, 0]

@@ -12,7 +12,8 @@ from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.steps.mosaic.astrometry_maps import N_COLUMNS, Devices, given_maps
 from skyquilt.steps.mosaic.astrometry_nouns import AstroFrame, AstroSettings, AstroSolution
 from skyquilt.steps.mosaic.astrometry_report import report
-from skyquilt.steps.mosaic.astrometry_rounds import Problem, settle
+from skyquilt.steps.mosaic.astrometry_rounds import settle
+from skyquilt.steps.mosaic.astrometry_state import Problem
 from skyquilt.steps.mosaic.astrometry_ties import pick_points
 
 __all__ = ["solve_astrometry"]

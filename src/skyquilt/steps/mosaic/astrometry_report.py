@@ -16,7 +16,8 @@ from skyquilt.steps.mosaic.astrometry_nouns import (
     DeviceSolution,
     FrameSolution,
 )
-from skyquilt.steps.mosaic.astrometry_rounds import (
+from skyquilt.steps.mosaic.astrometry_state import (
+    ARCSEC,
     LEAST_ANCHORS,
     LEAST_LINKS,
     State,
@@ -27,7 +28,6 @@ from skyquilt.steps.mosaic.astrometry_rounds import (
 
 __all__ = ["report"]
 
-_ARCSEC = np.pi / 648000.0
 _LEAST_STARS = 4
 _BAD_FACTOR = 5.0  # of the typical frame's residual
 _BAD_PX = 0.5
@@ -66,7 +66,7 @@ def report(frames: Sequence[AstroFrame], place: I64, tied: Tied, state: State) -
     solutions = _frames(frames, tied, state, fitted, devices, of_frame)
     basis = tangent_basis(state.stars)
     held = state.weights.star_robust > 0.0
-    away = np.einsum("sab,sb->sa", basis[held], state.stars[held] - tied.anchors[held]) / _ARCSEC
+    away = np.einsum("sab,sb->sa", basis[held], state.stars[held] - tied.anchors[held]) / ARCSEC
     return AstroSolution(
         frames=tuple(solutions[k] for k in place),
         devices=devices,

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from skyquilt.core import F64, I64, Mask
+from skyquilt.core import F64, Mask
 from skyquilt.core.sky import unit_vectors
-from skyquilt.steps.mosaic.astrometry_lost import find_frame
+from skyquilt.steps.mosaic.astrometry_lost import find_again
 from skyquilt.steps.mosaic.astrometry_maps import Devices, Maps, tangent_basis
 from skyquilt.steps.mosaic.astrometry_normal import Step, eliminate_stars, solve_frames
 from skyquilt.steps.mosaic.astrometry_nouns import AstroFrame, AstroSettings
+from skyquilt.steps.mosaic.astrometry_state import Problem, State, Tied
 from skyquilt.steps.mosaic.astrometry_sums import Equations
-from skyquilt.steps.mosaic.astrometry_ties import Points, Ties, match_ties
+from skyquilt.steps.mosaic.astrometry_ties import match_ties
 from skyquilt.steps.mosaic.astrometry_weights import Trust, Weights, first_weights, weigh
 
-__all__ = [
-    "LEAST_ANCHORS",
-    "LEAST_LINKS",
-    "Problem",
-    "State",
-    "Tied",
-    "count_stars",
-    "first_reach_px",
-    "groups_of_frames",
-    "linear_equations",
-    "settle",
-]
+__all__ = ["first_reach_px", "linear_equations", "settle"]
 
-LEAST_ANCHORS = 3  # catalogue stars that fix where a component lies
-LEAST_LINKS = 3  # stars that tie two frames
-_ARCSEC = np.pi / 648000.0
-_HELD_PX = 1.0  # by the coordinates that a frame came with, where no catalogue holds it
-_LOOSELY_HELD_PX = 10.0
 _LEAST_REACH_PX = 2.0
 _FIRST_REACH = 2.5  # of the 95th percentile of the catalogue residuals
 _PAIRS_FOR_REACH = 30
@@ -44,135 +29,8 @@ _FIRST_ROUNDS, _MOST_ROUNDS = 4, 12
 _FIRST_TOLERANCE_PX, _TOLERANCE_PX = 1e-3, 1e-5
 _SETTLED_PX = 2e-3
 _ROUNDS_BEFORE_ORDER = 2
-_FEW_TIED = 0.25  # of a frame's stars
-_LEAST_TIED = 6
 _MARGIN = 12.0  # what an order of the distortion must gain beyond its parameters' worth (as `kernels.fitting`)
 _CELLS, _LEAST_CELLS = 3, 7  # of 3 x 3 parts of the sensor that stars must cover before a distortion is believed
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Problem:
-    """
-    What stays the same through all rounds.
-
-    Attributes
-    ----------
-    devices : Devices
-    points : Points
-    given : float64 (f, 25, 3)
-        Where the frames' own coordinates lay the grids of their sensors.
-    unit : float, rad
-        What counts as a pixel on the sky: the median over the frames.
-    settings : AstroSettings
-    """
-
-    devices: Devices
-    points: Points
-    given: F64
-    unit: float
-    settings: AstroSettings
-
-    @property
-    def n_frames(self) -> int:
-        return len(self.given)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tied:
-    """
-    A problem whose points were matched.
-
-    Attributes
-    ----------
-    problem : Problem
-    ties : Ties
-    frame, star : int64 (n,)
-        Of the tied points.
-    u, v, error : float64 (n,), px
-    anchors : float64 (s, 3)
-        Catalogue directions; zero where there is none.
-    catalogue_error : float64 (s,), px
-        Infinite where there is none.
-    held_px : float64 (f,), px
-        How firmly each frame is held by the coordinates it came with.
-    """
-
-    problem: Problem
-    ties: Ties
-    frame: I64
-    star: I64
-    u: F64
-    v: F64
-    error: F64
-    anchors: F64
-    catalogue_error: F64
-    held_px: F64
-
-    @classmethod
-    def of(cls, problem: Problem, ties: Ties) -> Tied:
-        """Return the tied points of a problem."""
-        points, n = problem.points, problem.n_frames
-        frame = points.frame[ties.point]
-        known = ties.anchor >= 0
-        anchors = np.zeros((ties.n_stars, 3))
-        anchors[known] = points.anchors[ties.anchor[known]]
-        error = problem.settings.catalogue_error_arcsec * _ARCSEC / problem.unit
-        label = groups_of_frames(frame, ties.star, n, LEAST_LINKS)
-        anchored = known[ties.star]
-        n_known = count_stars(label[frame[anchored]], ties.star[anchored], n)
-        held = np.where(n_known[label] >= LEAST_ANCHORS, _LOOSELY_HELD_PX, _HELD_PX)
-        return cls(
-            problem, ties, frame, ties.star, points.u[ties.point], points.v[ties.point], points.error[ties.point],
-            anchors, np.where(known, error, np.inf), held,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class State:
-    """
-    What changes from round to round.
-
-    Attributes
-    ----------
-    maps : Maps
-    stars : float64 (s, 3)
-        Directions of the stars.
-    weights : Weights
-    trust : Trust
-    n_rounds : int
-    """
-
-    maps: Maps
-    stars: F64
-    weights: Weights
-    trust: Trust
-    n_rounds: int
-
-
-def groups_of_frames(frame: I64, star: I64, n_frames: int, least: int) -> I64:
-    """
-    Return labels of the frames, int64 (f,): those that stars tie together share one.
-
-    Every star ties each of its frames to the next one, and two frames are tied by `least` stars: a few stars that fell
-    on each other by chance tie nothing. `star` rises, and `frame` rises within a star.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    same = star[1:] == star[:-1]
-    one, other = frame[:-1][same], frame[1:][same]
-    links = coo_array((np.ones(len(one)), (one, other)), shape=(n_frames, n_frames)).tocsr()
-    links.data[links.data < least] = 0.0
-    links.eliminate_zeros()
-    label: I64 = connected_components(links, directed=False)[1].astype(np.int64)
-    return label
-
-
-def count_stars(label: I64, star: I64, n_labels: int) -> I64:
-    """Return how many different stars each label has, int64 (n_labels,); an entry is one pair of label and star."""
-    n = int(star.max(initial=0)) + 1
-    counted: I64 = np.bincount(np.unique(label * n + star) // n, minlength=n_labels)
-    return counted
 
 
 def first_reach_px(frames: Sequence[AstroFrame], settings: AstroSettings) -> float:
@@ -207,7 +65,7 @@ def settle(problem: Problem, frames: Sequence[AstroFrame], maps: Maps) -> tuple[
     state = _started(tied, maps, 0)
     for _ in range(_FIRST_ROUNDS):
         state, _ = _round(tied, state, _FIRST_TOLERANCE_PX)
-    state = _found_again(tied, state)
+    state = find_again(tied, state)
     if len(tied.error):
         sigma = np.hypot(tied.error, state.trust.floor_px[problem.devices.of_frame[tied.frame]])
         reach = min(reach, max(_LATER_LEAST_PX, _LATER_REACH * float(np.percentile(sigma, 90.0))))
@@ -225,7 +83,7 @@ def settle(problem: Problem, frames: Sequence[AstroFrame], maps: Maps) -> tuple[
 
 
 def _given_directions(problem: Problem, frames: Sequence[AstroFrame]) -> F64:
-    """Return where the frames' own coordinates lay the points; a point beyond them lies nowhere near any."""
+    """Return where the frames' own coordinates lay the points."""
     points = problem.points
     start = np.searchsorted(points.frame, np.arange(len(frames) + 1))
     vectors = np.empty((len(points), 3))
@@ -370,53 +228,3 @@ def _covers(tied: Tied, mine: Mask, device: int) -> bool:
     column = np.clip((u * _CELLS).astype(np.int64), 0, _CELLS - 1)
     line = np.clip((v * _CELLS).astype(np.int64), 0, _CELLS - 1)
     return len(np.unique(line * _CELLS + column)) >= _LEAST_CELLS
-
-
-def _found_again(tied: Tied, state: State) -> State:
-    """
-    Return the state with the frames moved that lie off the others and whose stars agree on a place close by.
-
-    These are frames with few partners, and groups of frames that hang together but neither with the catalogue nor with
-    the largest group: they may have been placed by one of them that was wrong.
-    """
-    from scipy.spatial import KDTree
-
-    problem, devices, points = tied.problem, tied.problem.devices, tied.problem.points
-    good = state.weights.robust > 0.0
-    n_seen = np.bincount(tied.star[good], minlength=tied.ties.n_stars)
-    known = np.isfinite(tied.catalogue_error)
-    shared = good & (n_seen[tied.star] > 1)
-    n_tied = np.bincount(tied.frame[shared], minlength=problem.n_frames)
-    n_points = np.bincount(points.frame, minlength=problem.n_frames)
-    group = groups_of_frames(tied.frame[good], tied.star[good], problem.n_frames, _LEAST_TIED)
-    n_claims = np.bincount(points.frame, points.anchor >= 0, minlength=problem.n_frames)
-    is_adrift = np.bincount(group, n_claims) < LEAST_ANCHORS
-    is_adrift[np.argmax(np.bincount(group))] = False
-    settled = good & ~is_adrift[group[tied.frame]]
-    usable = np.bincount(tied.star[settled], minlength=tied.ties.n_stars) > 0
-    few = n_tied < np.maximum(_FEW_TIED * n_points, _LEAST_TIED)
-    lost = np.flatnonzero((few | is_adrift[group]) & (n_points >= _LEAST_TIED))
-    if not len(lost) or not len(state.stars):
-        return state
-    start = np.searchsorted(points.frame, np.arange(problem.n_frames + 1))
-    tree = KDTree(state.stars)
-    steps = np.zeros((problem.n_frames, devices.n_columns))
-    for k in lost:
-        width, height = devices.width[devices.of_frame[k]], devices.height[devices.of_frame[k]]
-        reach = problem.unit * (np.hypot(width, height) / 2.0 + problem.settings.search_px) * 1.05
-        around = np.sort(np.array(tree.query_ball_point(state.maps.triads[k, 2], reach), np.int64))
-        # stars that only this frame sees would bear it out wherever it lies
-        alone = np.isin(around, tied.star[tied.frame == k]) & (n_seen[around] < 2) & ~known[around]
-        part = slice(start[k], start[k + 1])
-        step = find_frame(
-            state.maps,
-            devices,
-            int(k),
-            points.u[part],
-            points.v[part],
-            state.stars[around[usable[around] & ~alone]],
-            problem.settings.search_px,
-        )
-        if step is not None:
-            steps[k] = step
-    return replace(state, maps=state.maps.moved(devices, steps, np.zeros_like(state.maps.sip)))
