@@ -16,7 +16,6 @@ from skyquilt.steps.mosaic import (
     fit_device_factors,
     fit_flux_scales,
     fit_sky_surfaces,
-    group_near,
     make_lattice,
     solve_photometry,
 )
@@ -28,6 +27,7 @@ from skyquilt.steps.mosaic.agreement import (
     solve_agreement,
     tukey,
 )
+from skyquilt.steps.mosaic.near_places import group_near
 
 INVISIBLE = 0.2 * NOISE  # ADU: the step from one 32 px block to the next that may not be seen
 
