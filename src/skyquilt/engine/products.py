@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from skyquilt.engine.headers import Card, camera_cards
 from skyquilt.engine.light import Light
 from skyquilt.engine.masters import Master
 from skyquilt.io.atomic import blocked, write_atomically
-from skyquilt.io.fits import ExtensionLayout, ImageWriter, write_image
+from skyquilt.io.fits import ExtensionLayout, ImageWriter, SixteenBits, write_image
 from skyquilt.io.images import TiffWriter, encode_png, write_png
 from skyquilt.steps.finish import Stretch, auto_stretch
 
@@ -92,14 +93,23 @@ def make_folder(folder: Path) -> None:
         raise blocked(folder / "products", error) from error
 
 
-def write_linear(path: Path, preview: Preview, cards: Sequence[Card]) -> None:
-    """Write the linear values, float32; a mono image has two axes, a colour one three, planes last in FITS."""
-    with ImageWriter(path, _on_disk(preview.shape), np.float32, [*cards, *_range(preview)]) as writer:
+def write_linear(
+    path: Path,
+    preview: Preview,
+    cards: Sequence[Card],
+    *,
+    is_16_bit: bool = False,
+    axes: Literal["planes first", "planes last"] = "planes first",
+) -> None:
+    """Write the linear values; a mono image has two axes, a colour one three, in FITS the planes last as a rule."""
+    limits = _range(preview)
+    scale = SixteenBits(limits[0][1], limits[1][1]) if is_16_bit and limits else None
+    with ImageWriter(path, _on_disk(preview.shape), np.float32, [*cards, *limits], scale=scale, axes=axes) as writer:
         for y0, values in preview.rows():
             writer.write_rows(y0, values)
 
 
-def _range(preview: Preview) -> list[Card]:
+def _range(preview: Preview) -> list[tuple[str, float, str]]:
     """Return DATAMIN and DATAMAX: nothing is clipped, so a reader should know how far the values go."""
     lowest, highest = np.float32(np.nan), np.float32(np.nan)
     for _, values in preview.rows():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Set
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -183,9 +184,9 @@ class Recipe(BaseModel):
         "auto", "resources", "cube: all samples of a tile at once; sweep: frame after frame; auto decides by size."
     )
 
-    def digest(self) -> str:
+    def digest(self, also_neutral: Set[str] = frozenset()) -> str:
         """Return the SHA-256 of all settings that can change a pixel (resources and output choices are left out)."""
-        neutral = {"memory", "threads", "quicklook", "maps", "save_masters", "crop"}
+        neutral = {"memory", "threads", "quicklook", "maps", "save_masters", "crop", *also_neutral}
         return hashlib.sha256(self.model_dump_json(exclude=neutral).encode()).hexdigest()
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from skyquilt.core import F32, I64, U8, Box, CanvasTile, SampleSource
 from skyquilt.engine.integration import cube_scratch, integrate_settings
-from skyquilt.engine.mosaic.job import MosaicJob, TileFrame, frame_terms_of, read_calibration
+from skyquilt.engine.mosaic.job import BAND_HALO_PX, MosaicJob, TileFrame, frame_terms_of, read_calibration
 from skyquilt.engine.sampling import sample_variances
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
 from skyquilt.steps import integrate, mosaic, resample
 
 __all__ = ["FrameGoneError", "integrate_chunk", "sampler_for"]
+
+_BAND_SIGMA_PX = 16.0
+_BAND_REACH = BAND_HALO_PX / _BAND_SIGMA_PX
+_WIDE_SHARE = 0.25  # of a frame's shorter side
 
 
 class FrameGoneError(Exception):
@@ -49,7 +53,7 @@ class _Watched:
             raise FrameGoneError(self._index, error.message) from error
 
 
-def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame) -> resample.CanvasSampler:
+def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame, feather_px: float) -> resample.CanvasSampler:
     """Return the samples of a frame on the canvas; `folder` holds the arrays that calibrate it."""
     sampling = job.sampling(frame)
     return resample.CanvasSampler(
@@ -63,7 +67,7 @@ def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame) -> resample.Canv
         star_colour=sampling.star_colour,
         normalisation=frame.normalisation,
         saturation_adu=frame.saturation_adu,
-        feather_px=job.recipe.feather_px,
+        feather_px=feather_px,
         radial_feather=job.recipe.radial_feather,
         trails=frame.trail_bands,
     )
@@ -87,25 +91,86 @@ def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile,
     FrameGoneError
         If a frame cannot be read any more.
     """
-    touching = job.touching(box)
+    if job.recipe.blend == "multiband":
+        return _in_two_bands(job, folder, box)
+    touching = job.deciding(box)
+    return _integrated(job, folder, box, touching, job.recipe.feather_px, box)
+
+
+def _in_two_bands(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile, I64]:
+    """
+    Return a chunk in which frames fade into each other over a narrow zone in small structures, a wide one in large.
+
+    Definition: narrow + G (wide - narrow), where narrow and wide are the chunk with two widths of the fading and G is a
+    Gaussian of `_BAND_SIGMA_PX` px, normalised over the known pixels: two bands of Burt & Adelson 1983, ACM
+    Transactions on Graphics 2, 217.
+    """
+    outer = box.grow(BAND_HALO_PX).intersect(job.box)
+    touching = job.deciding(box)
+    narrow, counts = _integrated(job, folder, outer, touching, job.recipe.feather_px, box)
+    sides = [min(job.frames[k].width, job.frames[k].height) for k in touching]
+    wide_px = max(4.0 * job.recipe.feather_px, _WIDE_SHARE * min(sides, default=0))
+    wide, _ = _integrated(job, folder, outer, touching, wide_px, box)
+    value = narrow.value + _smoothed(wide.value - narrow.value)
+    rows, columns = box.slices(outer)
+    return CanvasTile(
+        box,
+        np.ascontiguousarray(value[:, rows, columns]),
+        np.ascontiguousarray(narrow.variance[:, rows, columns]),
+        np.ascontiguousarray(narrow.coverage[rows, columns]),
+        np.ascontiguousarray(narrow.rejected_low[:, rows, columns]),
+        np.ascontiguousarray(narrow.rejected_high[:, rows, columns]),
+    ), counts
+
+
+def _smoothed(difference: F32) -> F32:
+    """Return a plane smoothed over its known pixels; 0 where there is none."""
+    from scipy.ndimage import gaussian_filter
+
+    known = np.isfinite(difference)
+    part = {"sigma": (0.0, _BAND_SIGMA_PX, _BAND_SIGMA_PX), "mode": "constant", "truncate": _BAND_REACH}
+    total = gaussian_filter(np.where(known, difference, 0.0).astype(np.float64), **part)
+    weight = gaussian_filter(known.astype(np.float64), **part)
+    smooth: F32 = np.where(weight > 0, total / np.maximum(weight, 1e-12), 0.0).astype(np.float32)
+    return smooth
+
+
+def _integrated(
+    job: MosaicJob, folder: Path, box: Box, touching: list[int], feather_px: float, counted: Box
+) -> tuple[CanvasTile, I64]:
+    """Return a box of the canvas and what each frame gave to the part of it that is counted."""
     shape = (job.n_channels, *box.shape)
     chunk, counts = _empty(box, shape), np.zeros((len(touching), 4), dtype=np.int64)
     counts[:, 0] = touching
     if not touching:
         return chunk, counts
-    samplers = [_Watched(k, sampler_for(job, folder, job.frames[k])) for k in touching]
+    samplers = [_Watched(k, sampler_for(job, folder, job.frames[k], feather_px)) for k in touching]
     terms = frame_terms_of([job.frames[k] for k in touching])
     settings = integrate_settings(job.recipe)
     smoothing = _smoothing(job, job.frames[touching[0]])
     number = {frame: k for k, frame in enumerate(touching)}
-    for piece in box.tiles(*job.sub_tile):
+    for piece in _pieces(box, counted, job.sub_tile):
         landing = [number[frame] for frame in job.touching(piece)]
         if landing:
             tile = _integrate(job, samplers, piece, terms, settings, landing)
             _paste(chunk, tile, smoothing)
-            counts[:, 1] += tile.frame_samples
-            counts[:, 2:] += tile.frame_rejected
+            if counted.contains(piece):
+                counts[:, 1] += tile.frame_samples
+                counts[:, 2:] += tile.frame_rejected
     return chunk, counts
+
+
+def _pieces(box: Box, inner: Box, size: tuple[int, int]) -> Iterator[Box]:
+    """Yield the pieces of an inner box, then those of the rim around it."""
+    yield from inner.tiles(*size)
+    for part in (
+        Box(box.x0, box.y0, box.x1, inner.y0),
+        Box(box.x0, inner.y1, box.x1, box.y1),
+        Box(box.x0, inner.y0, inner.x0, inner.y1),
+        Box(inner.x1, inner.y0, box.x1, inner.y1),
+    ):
+        if not part.is_empty:
+            yield from part.tiles(*size)
 
 
 def _integrate(

@@ -27,6 +27,7 @@ from skyquilt.io.atomic import write_atomically
 from skyquilt.steps import integrate, mosaic
 
 __all__ = [
+    "BAND_HALO_PX",
     "CHUNK_PX",
     "MosaicJob",
     "TileFrame",
@@ -41,6 +42,9 @@ __all__ = [
 
 CHUNK_PX = 512
 """Side of the pieces in which the canvas is stored, integrated and journalled."""
+
+BAND_HALO_PX = 64
+"""What two bands look at around a chunk."""
 
 _CALIBRATIONS = "calibrations"
 _RIM_PX = 1  # the limits look at the neighbouring pixels
@@ -227,13 +231,17 @@ class MosaicJob(_Data):
         """Return the numbers of the frames that may have samples within a pixel of a box, ascending."""
         return [int(k) for k in self.index.touching(box.grow(_RIM_PX))]
 
+    def deciding(self, box: Box) -> list[int]:
+        """Return the numbers of the frames that have a say in a chunk, those of its halo included where it has one."""
+        has_halo = self.recipe.blend == "multiband"
+        return self.touching(box.grow(BAND_HALO_PX).intersect(self.box) if has_halo else box)
+
     def tile_key(self, box: Box) -> str:
-        """Return a digest of what decides the pixels of a chunk: the frames that touch it, in order; "" for none."""
-        touching = self.touching(box)
+        """Return a digest of what decides the pixels of a chunk; "" where no frame touches it."""
         digest = hashlib.sha256(self.key.encode())
-        for k in touching:
+        for k in self.deciding(box):
             digest.update(self.frames[k].digest.encode())
-        return digest.hexdigest() if touching else ""
+        return digest.hexdigest() if self.touching(box) else ""
 
 
 def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:

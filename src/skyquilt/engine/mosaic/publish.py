@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -25,9 +26,13 @@ from skyquilt.engine.report import write_reports
 from skyquilt.engine.solving import SkySolver
 from skyquilt.io.atomic import write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, data_hash
+from skyquilt.io.hips import HipsLabels, export_hips
+from skyquilt.steps.finish import auto_stretch
 from skyquilt.steps.integrate import FEW_SAMPLES
 
 __all__ = ["publish_mosaic"]
+
+_SAMPLED_PIXELS = 400_000
 
 
 def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -> tuple[Manifest, dict[str, Path]]:
@@ -43,7 +48,13 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -
 
     def linear() -> None:
         outputs["mosaic_linear"] = folder / "mosaic_linear.fits"
-        write_linear(outputs["mosaic_linear"], preview, [*cards, *_history(island)])
+        write_linear(
+            outputs["mosaic_linear"],
+            preview,
+            [*cards, *_history(island)],
+            is_16_bit=recipe.bits == "uint16",
+            axes=recipe.axes,
+        )
 
     def maps() -> None:
         if recipe.maps:
@@ -56,13 +67,17 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -
             outputs.update(mosaic_quicklook=png, mosaic_quicklook_tif=tiff)
             thumbnails.append(thumbnail)
 
+    def hips() -> None:
+        if recipe.hips:
+            outputs["hips"] = _write_hips(island, canvas, preview) / "properties"
+
     def statistics() -> None:
         found["statistics"] = describe_mosaic(island, canvas, preview)
 
     def photometry() -> None:
         found["photometry"] = measure_mosaic(island, canvas, preview, solver)
 
-    tasks: tuple[Callable[[], None], ...] = (linear, maps, pictures, statistics, photometry)
+    tasks: tuple[Callable[[], None], ...] = (linear, maps, pictures, hips, statistics, photometry)
     run.listener(Event("phase", "products", total=len(tasks)))
     for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=1), start=1):
         release_memory()
@@ -177,6 +192,24 @@ def _write_maps(path: Path, canvas: StoredCanvas, cards: list[Card]) -> None:
             writer.write_rows(y0, low, extension="REJ_LOW")
         for y0, high in canvas.rejected_high_rows():
             writer.write_rows(y0, high, extension="REJ_HIGH")
+
+
+def _write_hips(island: IslandRun, canvas: StoredCanvas, preview: Preview) -> Path:
+    """Write the mosaic as a HiPS beside its other products; return its folder."""
+    folder = island.folder / "hips"
+    dates = sorted(light.file.meta.date_obs for light in island.kept if light.file.meta.date_obs)
+    # no clock: the same run writes the same bytes
+    created = island.run.options.created or (dates[-1] if dates else "2000-01-01T00:00:00")
+    labels = HipsLabels(
+        identifier=f"ivo://skyquilt.user/P/{quote(island.name, safe='')}",
+        title=island.island.target or island.name,
+        created=created[:16] + "Z",
+        others={"hips_creator": f"skyquilt {__version__}", "prov_progenitor": f"{len(island.kept)} raw frames"},
+    )
+    stretch = auto_stretch(preview.sampled(_SAMPLED_PIXELS))
+    unit = "adu" if island.run.recipe.unit == "adu" else f"adu/{island.full_scale_adu:g}"
+    export_hips(folder, canvas, island.grid, labels, stretch=stretch, unit=unit)
+    return folder
 
 
 def _frames(island: IslandRun) -> list[FrameRecord]:

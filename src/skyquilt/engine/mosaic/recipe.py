@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -65,6 +66,19 @@ class MosaicRecipe(Recipe):
         "feather: frames fade out towards their edges; multiband: large structures fade over a wide zone, small ones "
         "over a narrow one.",
     )
+    bits: Literal["float32", "uint16"] = recipe_field(
+        "float32",
+        "output",
+        "Numbers of the mosaic's FITS file: float32; or uint16, in 65535 equal steps between its limits.",
+    )
+    axes: Literal["planes first", "planes last"] = recipe_field(
+        "planes first",
+        "output",
+        "Order of the axes of a colour mosaic as programs see it: planes first (c, y, x), the custom of FITS, or last.",
+    )
+    hips: bool = recipe_field(
+        False, "output", "Also write a HiPS with its coverage (MOC), the form in which Aladin shows large images."
+    )
 
     @model_validator(mode="after")
     def _only_what_is_meant(self) -> Self:
@@ -85,6 +99,10 @@ class MosaicRecipe(Recipe):
         parse_centre(self.centre)
         parse_size(self.size)
         return self
+
+    def digest(self, also_neutral: Set[str] = frozenset()) -> str:
+        """Return the SHA-256 of all settings that can change a pixel."""
+        return super().digest({"bits", "axes", "hips", *also_neutral})
 
 
 def parse_rotation(text: str) -> str | float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from skyquilt.core import F32, U16, Box
+from skyquilt.core import F32, U16, Box, Tile
 from skyquilt.io.tiled import TiledCanvas
 from skyquilt.steps.finish import coverage_box
 
@@ -41,6 +41,19 @@ class StoredCanvas:
     def shape(self) -> tuple[int, int, int]:
         """(channel, y, x)."""
         return self.store.shape
+
+    @property
+    def bounds(self) -> Box:
+        return self.store.bounds
+
+    @property
+    def n_channels(self) -> int:
+        return self.store.n_channels
+
+    def read(self, box: Box) -> Tile:
+        """Return the values of a box, 0 and masked where nothing is known (`PixelSource`)."""
+        tile = self.store.read(box)
+        return Tile(tile.pixels * self._scale, tile.mask, tile.box)
 
     def value_rows(self) -> Iterator[tuple[int, F32]]:
         """Yield (first row, values), float32 (channel, rows, x), from top to bottom."""
