@@ -25,11 +25,8 @@ __all__ = ["SkySurfaces", "fit_sky_surfaces"]
 
 _N_TERMS = (1, 3, 6)
 _LEAST_CELLS = (1, 8, 20)
-_LEAST_OVERLAP = (
-    0.0,
-    0.0,
-    0.5,
-)  # share of the frame that others show too; a plane's weak side is held by what is known
+# share of the frame that others show too: a plane's weak side is held by what the frames know, a bowl needs the middle
+_LEAST_OVERLAP = (0.0, 0.0, 0.7)
 _CUT_SIGMA = 4.7  # Tukey's biweight
 _HUBER_SIGMA = 1.5
 _HUBER_ROUNDS = 4
