@@ -17,6 +17,7 @@ from skyquilt.steps.mosaic import (
     fit_flux_scales,
     fit_sky_surfaces,
     make_lattice,
+    seam_figures,
     solve_photometry,
 )
 from skyquilt.steps.mosaic.agreement import (
@@ -265,6 +266,9 @@ def test_no_seam_is_left_and_emission_larger_than_a_frame_is_kept() -> None:
     assert seams(mean, truth) < INVISIBLE
     left, slopes = without_plane(x, y, mean - truth)
     assert left.std() < 0.005 * 300.0, "of the nebula's 300 ADU, less the plane that overlaps cannot tell"
+    emission, _ = without_plane(x, y, np.where(np.isfinite(mean), truth, np.nan))
+    kept = emission @ without_plane(x, y, mean)[0] / (emission @ emission)
+    assert kept == pytest.approx(1.0, abs=0.01), "share of the emission"
     # the plane is that of the frames' own levels (230 ADU rms between them) and slopes
     assert np.abs(slopes).max() < 15.0
     assert np.all(solved.sky.rms_after < 1.2 * CELL_NOISE) and np.all(solved.sky.rms_before > 80.0)
@@ -500,6 +504,16 @@ def test_overlaps_tell_what_was_wrong_and_what_is_left() -> None:
     assert np.all(one.sky_rms_after_adu < 3 * CELL_NOISE)
     assert 0.2 * 704 * 960 < one.area_px < 0.35 * 704 * 960, "the fields turn by 16 degrees"
     assert one.n_stars > 15
+    flux = solved.flux
+    lattice = make_lattice(world.maps)
+    each = seam_figures(
+        np.arange(10), lattice, lattice.level, world.observations, flux.scale, flux.relative_exposure, np.full(3, NOISE)
+    )
+    assert [(o.first, o.second) for o in each] == [(i, j) for i in range(10) for j in range(i + 1, 10)]
+    pair = each[0]
+    assert pair.flux_ratio_before == pytest.approx(clear[0] / clear[1], rel=0.02)
+    assert pair.flux_ratio_after == pytest.approx(1.0, abs=0.02)
+    assert pair.sky_step_after_adu == pytest.approx(pair.sky_step_before_adu), "nothing was normalised here"
 
 
 def test_tukey_forgets_what_lies_beyond() -> None:

@@ -129,9 +129,9 @@ def make_lattice(maps: Sequence[FrameSky]) -> Lattice:
     """
     Return what the frames show at common points of the canvas.
 
-    Points are the multiples of the step in canvas pixels, so that they do not depend on which frames there are. A map
-    is sampled bilinearly (`kernels.background.sample_map`) at the place in the frame that a cubic through the centres
-    of its cells gives. A frame of fewer than 2 x 2 cells shows nothing.
+    Points are the multiples of the step in canvas pixels. A map is sampled at the place in the frame that a cubic
+    through the centres of its cells gives: its own cubic, and bilinearly what that leaves
+    (`kernels.background.sample_map`). A frame of fewer than 2 x 2 cells shows nothing.
     """
     n_channels = len(maps[0].level) if maps else 1
     sides = [_cell_side(one) for one in maps]
@@ -182,25 +182,49 @@ def _sample(one: FrameSky, step: float) -> tuple[I64, I64, F64]:
     fx, fy = _place_in_frame(one, step * columns.astype(np.float64), step * rows.astype(np.float64))
     level = np.empty((*columns.shape, len(one.level)))
     found = np.empty(columns.shape)
+    bent, shape = _bend(one)
     for channel, grid in enumerate(one.level):
-        sample_map(
-            np.ascontiguousarray(grid, np.float32), one.across, one.down, float(one.width), float(one.height), fx, fy,
-            found,
-        )  # fmt: skip
+        rest = (grid - bent(one.x, one.y) @ shape[:, channel]).astype(np.float32)
+        sample_map(rest, one.across, one.down, float(one.width), float(one.height), fx, fy, found)
         level[..., channel] = found
+    level += bent(step * columns.astype(np.float64), step * rows.astype(np.float64)) @ shape
     known: Mask = np.all(np.isfinite(level), axis=-1)
     return columns[known].astype(np.int64), rows[known].astype(np.int64), level[known]
 
 
-def _place_in_frame(one: FrameSky, x: F64, y: F64) -> tuple[F64, F64]:
-    """Return frame positions of points of the canvas, by the polynomial that leads the cells' centres back."""
-    is_cubic = min(one.x.shape) >= _CELLS_FOR_CUBIC
-    exponents = _CUBIC if is_cubic else _CUBIC[:3]
+def _cubic_of(one: FrameSky) -> Callable[[F64, F64], F64]:
+    """Return the function that gives the terms of a cubic about the frame's middle; of a plane where cells are few."""
+    exponents = _CUBIC if min(one.x.shape) >= _CELLS_FOR_CUBIC else _CUBIC[:3]
 
-    def terms(px: F64, py: F64) -> F64:
-        u, v = (px - one.centre[0]) / one.radius, (py - one.centre[1]) / one.radius
+    def terms(x: F64, y: F64) -> F64:
+        u, v = (x - one.centre[0]) / one.radius, (y - one.centre[1]) / one.radius
         return np.stack([u**i * v**j for i, j in exponents], axis=-1)
 
+    return terms
+
+
+def _bend(one: FrameSky) -> tuple[Callable[[F64, F64], F64], F64]:
+    """
+    Return terms and coefficients (n_terms, n_channels) of the map's own cubic; 0 where it is not known well enough.
+
+    Only the rest is interpolated, and continued by half a cell at the edges: a line that is continued there misses the
+    bend of a large nebula, at the edges of both frames of an overlap, which would flatten it.
+    """
+    terms = _cubic_of(one)
+    known = np.all(np.isfinite(one.level), axis=0)
+    design = terms(one.x[known], one.y[known])
+    if len(design) < 2 * design.shape[1]:
+        return terms, np.zeros((design.shape[1], len(one.level)))
+    values = one.level[:, known].T.astype(np.float64)
+    middle = values.mean(axis=0)  # taken off first, for the rounding
+    coefficients = np.linalg.lstsq(design, values - middle, rcond=None)[0]
+    coefficients[0] += middle
+    return terms, coefficients
+
+
+def _place_in_frame(one: FrameSky, x: F64, y: F64) -> tuple[F64, F64]:
+    """Return frame positions of points of the canvas, by the polynomial that leads the cells' centres back."""
+    terms = _cubic_of(one)
     fx, fy = np.meshgrid(one.across, one.down)
     design = terms(one.x.ravel(), one.y.ravel())
     found = np.linalg.lstsq(design, np.stack([fx.ravel(), fy.ravel()], axis=1), rcond=None)[0]

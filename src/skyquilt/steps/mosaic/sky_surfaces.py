@@ -25,11 +25,8 @@ __all__ = ["SkySurfaces", "fit_sky_surfaces"]
 
 _N_TERMS = (1, 3, 6)
 _LEAST_CELLS = (1, 8, 20)
-_LEAST_OVERLAP = (
-    0.0,
-    0.0,
-    0.5,
-)  # share of the frame that others show too; a plane's weak side is held by what is known
+# share of the frame that others show too: a plane's weak side is held by what the frames know, a bowl needs the middle
+_LEAST_OVERLAP = (0.0, 0.0, 0.7)
 _CUT_SIGMA = 4.7  # Tukey's biweight
 _HUBER_SIGMA = 1.5
 _HUBER_ROUNDS = 4
@@ -46,7 +43,7 @@ _LEAST_FREEDOM = 5
 _ENOUGH_LOOKS = 50_000
 _LEAST_SPREAD = 10.0  # of the noise of a cell: how well the frames' own sky is trusted at the most
 _FEW_UNKNOWNS = 150  # solved directly
-_MOST_COARSE = 1500
+_MOST_COARSE = 600  # more of them converge in fewer rounds, but each round costs more than it saves
 
 
 @dataclass(frozen=True, slots=True, eq=False)
