@@ -265,11 +265,11 @@ def kill_at(folder: Path, seed: int) -> None:
 
 def test_writers_that_are_killed_leave_whole_tiles(tmp_path: Path) -> None:
     make(tmp_path)
-    for seed in range(3):  # each goes on where the last one was killed
+    for seed in range(2):  # each goes on where the last one was killed
         kill_at(tmp_path, seed)
     canvas = make(tmp_path)
     n_undone = len(list(canvas.tiles())) - len(canvas.done())
-    assert n_undone <= 6
+    assert n_undone <= 4
     for box in canvas.tiles():
         canvas.write(a_tile(box), "a", counts_of(box))
     canvas.settle()
