@@ -330,3 +330,21 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputBlocked):
         export_hips(tmp_path / "file" / "hips", source, grid, LABELS)
     assert not (tmp_path / "properties").exists()
+
+
+def test_an_earlier_export_is_replaced_and_that_of_another_program_is_not(tmp_path: Path) -> None:
+    source, grid = a_canvas(123.0, 33.0, scale=60.0, size=(60, 50))
+    export_hips(tmp_path, source, grid, LABELS)
+    earlier = set(tiles_of(tmp_path))
+    (tmp_path / "properties").unlink()  # as if it had been killed
+    (tmp_path / ".skyquilt-hips").write_bytes(b"")
+    source, grid = a_canvas(23.0, -33.0, scale=60.0, size=(60, 50))
+    for _ in range(2):
+        export_hips(tmp_path, source, grid, LABELS)
+        assert tiles_of(tmp_path)
+        assert not earlier & set(tiles_of(tmp_path))
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["Moc.fits", "Norder3", "properties"]
+    (tmp_path / "properties").write_text("hips_builder = another\n")
+    with pytest.raises(OutputBlocked, match="another program"):
+        export_hips(tmp_path, source, grid, LABELS)
+    assert tiles_of(tmp_path)
