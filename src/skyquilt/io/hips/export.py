@@ -118,7 +118,7 @@ def export_hips(
     Notes
     -----
     Tiles of 512 x 512 pixels from order 3 to the first order whose pixels are not larger than those of the canvas.
-    The deepest ones are sampled from the canvas at the centres of the HEALPix pixels (`resample.sample`): values stay
+    The deepest ones are sampled from the canvas at the centres of the HEALPix pixels (`kernels.cubic`): values stay
     values of the canvas, per canvas pixel. A pixel of any other is the mean of the known ones of its four children.
     In memory: one tile and the box of the canvas under it, and a quarter of a tile for each order and child.
     """
