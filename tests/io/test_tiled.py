@@ -447,6 +447,8 @@ HOSTILE = [
     {"box": "x", "turn": 2, "done": True, "key": "a", "sums": {}, "side": None},
     {"box": [0, 0, 64], "turn": 2, "done": True, "key": "a", "sums": {}, "side": None},
     {"box": [0, 0, 64, 64], "turn": 2, "done": True, "key": "a", "sums": {"value": 3}, "side": None},
+    {"box": [0, 0, 64, 64], "turn": 2, "done": True, "key": "a", "sums": {"value": [3, 4]}, "side": None},
+    {"place": [1, 0, 0], "turn": 9, "of": 3, "full": True, "sums": {}},
     {"place": [1, 2], "turn": 1, "of": 3, "full": True, "sums": {}},
     {"place": [9, 0, 0], "turn": 1, "of": 3, "full": True, "sums": {}},
     [1, 2],
