@@ -33,8 +33,8 @@ PLANES: dict[str, tuple[np.dtype[Any], bool]] = {
 """The arrays of a canvas: their type, and whether they have channels."""
 
 _OVERVIEW = ("value", "coverage")
-# LZ4 over shuffled bits: noise in float32 packs to 0.7 as with any codec, maps of counts to 0.1, of exposure to 0.004,
-# at several GB/s; Zstandard packs noise no better and is four times slower
+# LZ4 over shuffled bits: noise in float32 packs to 0.73, maps of counts to 0.13, of exposure to 0.004, at 4 GB/s;
+# Zstandard takes 0.71 (level 1) or 0.66 (level 5) for the noise, and is four to ten times slower
 _PACKING = {"cname": "lz4", "clevel": 5, "shuffle": "bitshuffle"}
 
 
