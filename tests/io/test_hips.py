@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from skyquilt.core import F32, F64, Box, SkyGrid, Tile, Wcs
 from skyquilt.core.sky import healpix_directions, healpix_side_deg, unit_vectors
 from skyquilt.errors import NoUsableInput, OutputBlocked, UsageError
 from skyquilt.io.hips import HipsLabels, deepest_order, export_hips, moc_numbers, tile_path
-from skyquilt.io.hips.resample import sample
 from skyquilt.io.images import read_image
 from skyquilt.steps.finish import Stretch
 
@@ -290,26 +288,6 @@ def test_the_order_is_the_first_with_pixels_not_larger_than_the_canvas() -> None
     assert [deepest_order(scale) for scale in (100.0, 52.0, 51.5, 6.45, 6.44, 2.4, 1.62)] == [3, 3, 4, 6, 7, 8, 8]
 
 
-@pytest.mark.parametrize(
-    ("degree", "function"), [(2, lambda x, y: 3 + x - 2 * y + 0.1 * x * x - 0.2 * x * y), (0, lambda x, y: 5 + 0 * x)]
-)
-def test_sampling_is_exact_for_planes_and_parabolas(degree: int, function: Callable[[F64, F64], F64]) -> None:
-    y, x = np.mgrid[0:30, 0:40].astype(float)
-    values = function(x, y)[None].astype(np.float32)
-    rng = np.random.default_rng(degree)
-    at_x, at_y = rng.uniform(1, 38, 500), rng.uniform(1, 28, 500)
-    np.testing.assert_allclose(sample(values, at_x, at_y)[0], function(at_x, at_y), atol=2e-5 * 200)
-
-
-def test_sampling_keeps_to_what_is_known() -> None:
-    values = np.arange(12.0, dtype=np.float32).reshape(1, 3, 4)
-    values[0, 1, 1] = np.nan
-    x, y = np.array([0.0, 1.2, 1.6, -0.4, -0.6, 3.4, 2.0]), np.array([0.0, 1.2, 1.0, 0.0, 0.0, 2.4, 2.6])
-    found = sample(values, x, y)[0]
-    np.testing.assert_array_equal(np.isnan(found), [False, True, False, False, True, False, True])
-    np.testing.assert_allclose(found[[0, 2, 3, 5]], [0.0, 6.0, 0.0, 11.0])
-
-
 def test_memory_is_bounded_by_a_tile(tmp_path: Path) -> None:
     source, grid = a_canvas(123.0, 33.0, scale=27.0, size=(900, 700))
     export_hips(tmp_path, source, grid, LABELS)
@@ -330,3 +308,21 @@ def test_what_cannot_be_exported_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputBlocked):
         export_hips(tmp_path / "file" / "hips", source, grid, LABELS)
     assert not (tmp_path / "properties").exists()
+
+
+def test_an_earlier_export_is_replaced_and_that_of_another_program_is_not(tmp_path: Path) -> None:
+    source, grid = a_canvas(123.0, 33.0, scale=60.0, size=(60, 50))
+    export_hips(tmp_path, source, grid, LABELS)
+    earlier = set(tiles_of(tmp_path))
+    (tmp_path / "properties").unlink()  # as if it had been killed
+    (tmp_path / ".skyquilt-hips").write_bytes(b"")
+    source, grid = a_canvas(23.0, -33.0, scale=60.0, size=(60, 50))
+    for _ in range(2):
+        export_hips(tmp_path, source, grid, LABELS)
+        assert tiles_of(tmp_path)
+        assert not earlier & set(tiles_of(tmp_path))
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["Moc.fits", "Norder3", "properties"]
+    (tmp_path / "properties").write_text("hips_builder = another\n")
+    with pytest.raises(OutputBlocked, match="another program"):
+        export_hips(tmp_path, source, grid, LABELS)
+    assert tiles_of(tmp_path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from skyquilt.core.sky import (
     healpix_side_deg,
     separation_deg,
 )
-from skyquilt.errors import NoUsableInput, UsageError
+from skyquilt.errors import NoUsableInput, OutputBlocked, UsageError
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.fits import write_image
 from skyquilt.io.hips.moc import joined_ranges, sky_fraction, write_moc
@@ -41,6 +42,9 @@ __all__ = ["HipsLabels", "export_hips"]
 
 _ALLSKY_PX = 64
 _MOC_SHIFT = 7  # cells of 4 x 4 pixels of the deepest tiles
+_BEGUN = ".skyquilt-hips"  # there while an export is under way, or was killed
+_ORDER = re.compile(r"Norder\d+")
+_BUILDER = f"{'hips_builder':<20} = skyquilt".encode("ascii")
 _SUFFIX = {"png": "png", "jpeg": "jpg"}
 
 
@@ -84,7 +88,8 @@ def export_hips(
     Parameters
     ----------
     folder : Path
-        Made if it is missing. Its properties file is removed first and written last: with it the HiPS is whole.
+        Made if it is missing. An earlier export in it is removed first. The properties file is written last: with it
+        the HiPS is whole.
     source : PixelSource
         The canvas (`TiledCanvas`, or any other); read box by box. One or three channels.
     grid : SkyGrid
@@ -108,12 +113,12 @@ def export_hips(
     UsageError
         If channels or labels cannot be written.
     NotEnoughDisk, OutputBlocked
-        If the system refuses to write.
+        If the system refuses to write, or the folder holds a HiPS that was not made here.
 
     Notes
     -----
     Tiles of 512 x 512 pixels from order 3 to the first order whose pixels are not larger than those of the canvas.
-    The deepest ones are sampled from the canvas at the centres of the HEALPix pixels (`resample.sample`): values stay
+    The deepest ones are sampled from the canvas at the centres of the HEALPix pixels (`kernels.cubic`): values stay
     values of the canvas, per canvas pixel. A pixel of any other is the mean of the known ones of its four children.
     In memory: one tile and the box of the canvas under it, and a quarter of a tile for each order and child.
     """
@@ -125,8 +130,7 @@ def export_hips(
     if any("\n" in word or "\r" in word for word in words) or any("=" in name for name in labels.others):
         raise UsageError("a label of a HiPS is one line, and its keyword has no =", "take line breaks out")
     folder = Path(folder)
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        (folder / "properties").unlink()
+    _clear(folder)
     writer = _Writer(folder, source, grid, stretch, picture, channel, unit, on_tile)
     writer.write_all()
     if not writer.ranges:
@@ -136,7 +140,25 @@ def export_hips(
     write_moc(folder / "Moc.fits", writer.moc_order, ranges)
     text = "".join(f"{name:<20} = {value}\n" for name, value in _properties(writer, labels, ranges).items())
     write_atomically(folder / "properties", text.encode("utf-8"))
+    (folder / _BEGUN).unlink(missing_ok=True)
     return writer.order
+
+
+def _clear(folder: Path) -> None:
+    """Make the folder; remove what an earlier export left, whole or not, and nothing else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        orders = [path for path in folder.iterdir() if _ORDER.fullmatch(path.name)]
+        properties = folder / "properties"
+        is_ours = (folder / _BEGUN).exists() or (properties.exists() and _BUILDER in properties.read_bytes())
+        if (orders or properties.exists()) and not is_ours:
+            raise OutputBlocked(f"{folder} holds a HiPS of another program", "choose another folder")
+        (folder / _BEGUN).write_bytes(b"")
+        properties.unlink(missing_ok=True)
+        for path in orders:
+            shutil.rmtree(path)
+    except OSError as error:
+        raise blocked(folder / "properties", error) from error
 
 
 class _Writer:

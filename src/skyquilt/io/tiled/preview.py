@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,16 +62,22 @@ def reduce_to(canvas: WithOverview, longest_px: int) -> F32:
 
 def _area_sum(image: F32, extent: tuple[float, float], shape: tuple[int, int]) -> F64:
     """Return the sum over each cell of a coarser grid laid over an extent (y, x) in px, parts of pixels included."""
-    summed: F64 = image.astype(np.float64)
-    for axis, length, n in ((1, extent[0], shape[0]), (2, extent[1], shape[1])):
-        total = np.cumsum(summed, axis=axis)
-        total = np.concatenate([np.zeros_like(np.take(total, [0], axis=axis)), total], axis=axis)
-        edges = np.linspace(0.0, length, n + 1)
-        lower = np.minimum(edges.astype(np.intp), summed.shape[axis] - 1)
-        part = (edges - lower).reshape((-1, 1) if axis == 1 else (1, -1))
-        at_edges = np.take(total, lower, axis=axis) * (1.0 - part) + np.take(total, lower + 1, axis=axis) * part
-        summed = np.diff(at_edges, axis=axis)
-    return summed
+    down, across = (
+        _shares(n_in, *to) for n_in, to in zip(image.shape[1:], zip(extent, shape, strict=True), strict=True)
+    )
+    return np.stack([(across @ (down @ plane.astype(np.float64)).T).T for plane in image])
+
+
+def _shares(n_pixels: int, length: float, n_cells: int) -> Any:
+    """Return the sparse matrix (n_cells, n_pixels) of the part of each pixel that lies in each cell."""
+    from scipy.sparse import csr_array
+
+    edges = np.linspace(0.0, length, n_cells + 1)
+    first, last = np.floor(edges[:-1]).astype(int), np.minimum(np.ceil(edges[1:]).astype(int), n_pixels)
+    cell = np.repeat(np.arange(n_cells), last - first)
+    pixel = np.arange(len(cell)) - np.repeat(np.cumsum(last - first) - (last - first), last - first) + first[cell]
+    part = np.minimum(edges[cell + 1], pixel + 1) - np.maximum(edges[cell], pixel)
+    return csr_array((part, (cell, pixel)), shape=(n_cells, n_pixels))
 
 
 def write_preview(

@@ -68,10 +68,14 @@ class States:
                     self._ends[entry.box].append(entry)
 
     def _is_of_here(self, entry: TileEntry | NodeEntry) -> bool:
-        """Return whether an entry names a chunk that there is."""
+        """Return whether an entry names a chunk that there is, and the files that it has."""
         if isinstance(entry, NodeEntry):
             level = entry.place[0]
-            return 1 <= level <= self._arrays.n_levels and min(entry.place) >= 0 and not self._box(entry.place).is_empty
+            is_place = 1 <= level <= self._arrays.n_levels and min(entry.place) >= 0
+            is_whole = entry.made_of == -1 or set(entry.sums) == {"value", "coverage"}
+            return is_place and is_whole and not self._box(entry.place).is_empty
+        if entry.is_done and set(entry.sums or ()) != set(PLANES):
+            return False
         size = self._arrays.chunk
         row, column = entry.box.y0 // size, entry.box.x0 // size
         return min(row, column) >= 0 and not entry.box.is_empty and entry.box == self._box((0, row, column))
