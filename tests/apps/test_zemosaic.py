@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,21 @@ from click.testing import CliRunner, Result
 
 from skyquilt.apps.cli.program import program
 from skyquilt.apps.settings import Layer, gather_layers, settle
-from skyquilt.apps.zemosaic import WORKER_OPTIONS, Reading, blocks, from_options, look_up, read_config
+from skyquilt.apps.zemosaic import (
+    WORKER_OPTIONS,
+    Reading,
+    blocks,
+    from_options,
+    look_up,
+    read_config,
+    read_solver_settings,
+)
 from skyquilt.apps.zemosaic.reading import CONVERSIONS
+from skyquilt.engine import RunOptions
+from skyquilt.engine.lock import locked
 from skyquilt.engine.mosaic import MosaicRecipe
-from skyquilt.errors import BadInput, SkyquiltError, UsageError
+from skyquilt.engine.mosaic.walk import _check_disks as check_disks
+from skyquilt.errors import BadInput, NotEnoughDisk, SkyquiltError, UsageError
 from skyquilt.testing.mosaic_sky import MosaicScenario, make_mosaic
 from skyquilt.testing.sky import Scenario
 
@@ -170,7 +182,14 @@ def test_folders_are_meant_from_the_folder_of_the_file(config: Callable[..., Pat
         ("winsor_worker_limit", "all"),
         ("parallel_target_ram_fraction", 90),
         ("parallel_autotune_enabled", 1),
+        ("stacking_kappa_low", float("nan")),
+        ("stacking_kappa_low", float("inf")),
+        ("stacking_kappa_low", 10**400),
+        ("assembly_process_workers", 10**400),
+        ("assembly_process_workers", float("inf")),
+        ("output_dir", "a\0b"),
         ("global_wcs_res_override", "large"),
+        ("global_wcs_res_override", "9" * 5000 + "x1"),
         ("global_wcs_res_override", [600]),
         ("global_wcs_res_override", [600.5, 400]),
         ("global_wcs_orientation", 90),
@@ -187,7 +206,8 @@ def test_a_value_that_cannot_be_meant_is_named_with_its_file(
 ) -> None:
     with pytest.raises(UsageError) as error:
         read(config({key: value}))
-    assert error.value.message.startswith(f"{key} in {NAME} is {value!r}, which cannot be meant: ")
+    shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
+    assert error.value.message.startswith(f"{key} in {NAME} is {shown}, which cannot be meant: ")
     assert error.value.message.endswith("was expected")
     assert "\n" not in error.value.message
 
@@ -213,7 +233,9 @@ def test_keys_that_zemosaic_reads_but_does_not_write_are_known(config: Callable[
     assert reading.changed() == []  # their defaults are not known
 
 
-@pytest.mark.parametrize("content", [b"", b"keep = 1", b"[1, 2]", b"\xff\xfe\x00", b"[" * 100_000, b'{"a": 1'])
+@pytest.mark.parametrize(
+    "content", [b"", b"keep = 1", b"[1, 2]", b'{"keep": 1}', b"\xff\xfe\x00", b"[" * 100_000, b'{"a": 1']
+)
 def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     with pytest.raises(BadInput, match="is no settings file of ZeMosaic"):
@@ -362,6 +384,58 @@ def test_the_scratch_lies_where_it_is_asked_for_and_changes_no_bit(
     assert data_hashes(tmp_path / "other" / "none") == before
 
 
+def test_a_scratch_folder_that_is_that_of_the_products_is_the_usual_one(
+    frames: Path, mosaic: Callable[..., Result], tmp_path: Path
+) -> None:
+    mosaic(frames, "--out", "out", "--scratch", tmp_path / "out")
+    assert (tmp_path / "out" / "none" / ".skyquilt" / "canvas" / "canvas.json").exists()
+
+
+@pytest.mark.parametrize("held", ["fast", "out"])
+def test_one_run_at_a_time_works_in_a_folder(
+    frames: Path, mosaic: Callable[..., Result], tmp_path: Path, held: str
+) -> None:
+    with locked(tmp_path / held / "none" / ".skyquilt"):
+        result = mosaic(frames, "--out", "out", "--scratch", "fast", code=9)
+    assert "another run" in result.stderr
+    assert not (tmp_path / "out" / "none" / ".skyquilt" / "measurements").exists()
+    assert (tmp_path / "out" / "none" / ".skyquilt").exists() == (held == "out")
+
+
+@pytest.mark.parametrize(("full", "option"), [("fast", "--scratch"), ("out", "--out")])
+def test_a_disk_that_is_full_is_named_by_the_option_that_chooses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str, option: str
+) -> None:
+    for name in ("out", "fast"):
+        (tmp_path / name).mkdir()
+    devices = {tmp_path / "out": 1, tmp_path / "fast": 2}
+    monkeypatch.setattr(Path, "stat", lambda path, **_: SimpleNamespace(st_dev=devices.get(path, 0), st_mode=0o40700))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10 if path.name == full else 10_000))
+    island: Any = SimpleNamespace(
+        plan=SimpleNamespace(scratch_bytes=800, output_bytes=700),
+        folder=tmp_path / "out",
+        scratch=tmp_path / "fast",
+        run=SimpleNamespace(options=RunOptions(scratch=tmp_path / "fast")),
+    )
+    with pytest.raises(NotEnoughDisk, match=option):
+        check_disks(island)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    check_disks(island)
+    devices[tmp_path / "fast"] = 1
+    with pytest.raises(NotEnoughDisk, match="--scratch"):
+        check_disks(island)
+
+
+def test_an_unknown_key_counts_as_a_warning(
+    frames: Path, mosaic: Callable[..., Result], config: Callable[..., Path]
+) -> None:
+    path = config({"stacking_kapa_low": 2, "language": "en"})
+    assert (
+        "ZeMosaic has no key stacking_kapa_low"
+        in mosaic(frames, "--config", path, "--dry-run", "--strict", code=3).stderr
+    )
+
+
 def _solver(folder: Path, choice: object) -> Path:
     path = folder / "solver.json"
     path.write_text(json.dumps({"solver_choice": choice, "api_key": "", "timeout": 60}))
@@ -425,13 +499,9 @@ def test_without_a_folder_the_file_must_name_one(mosaic: Callable[..., Result], 
 
 @pytest.mark.parametrize(("choice", "solve"), [("NONE", "off"), ("ASTAP", "auto"), ("ANSVR", "auto")])
 def test_the_solver_settings_choose_whether_stars_are_looked_up(tmp_path: Path, choice: str, solve: str) -> None:
-    from skyquilt.apps.zemosaic import read_solver_settings
-
     assert read_solver_settings(_solver(tmp_path, choice)).settings == {"solve": solve}
 
 
 def test_a_wrong_solver_is_named_with_its_file(tmp_path: Path) -> None:
-    from skyquilt.apps.zemosaic import read_solver_settings
-
     with pytest.raises(SkyquiltError, match=r"solver_choice in solver\.json"):
         read_solver_settings(_solver(tmp_path, 3))

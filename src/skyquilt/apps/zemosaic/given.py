@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +55,7 @@ class Given:
         value = self.values.get(key)
         if value is None:
             return None
-        if not isinstance(value, str):
+        if not isinstance(value, str) or "\0" in value:
             self.refuse(key, "a text")
         return value.strip() or None
 
@@ -84,7 +83,7 @@ class Given:
         if key not in self.values:
             return None
         value = self.values[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             self.refuse(key, "a number")
         if not low < value <= high:
             self.refuse(key, f"a number above {low:g} and at most {high:g}")
@@ -95,7 +94,7 @@ class Given:
         if key not in self.values:
             return None
         value = self.values[key]
-        is_whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+        is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
         if not is_whole or not low <= value <= high:
             self.refuse(key, f"a whole number from {low} to {high}")
         return int(value)
@@ -107,7 +106,7 @@ class Given:
             return None
         sides: Sequence[Any] = ()
         if isinstance(value, str):
-            match = re.fullmatch(r"\s*(\d+)\s*[xX,]\s*(\d+)\s*", value)
+            match = re.fullmatch(r"\s*(\d{1,6})\s*[xX,]\s*(\d{1,6})\s*", value)
             sides = [int(side) for side in match.groups()] if match else ()
         elif isinstance(value, list):
             sides = value

@@ -112,9 +112,12 @@ def read_config(path: Path, *, free_memory: Callable[[], int]) -> Reading:
     UsageError
         If there is no such file, or a value that is taken over is of a wrong type or out of its range.
     BadInput
-        If the file cannot be read, or is no JSON object.
+        If the file cannot be read, is no JSON object, or has no key of ZeMosaic.
     """
-    return _read(Given(_json_object(path, "--config"), path.name), path.parent, free_memory)
+    values = _json_object(path, "--config")
+    if values and not any(look_up(name) for name in values):
+        raise BadInput(f"{path} is no settings file of ZeMosaic: it holds none of its keys", _HINT)
+    return _read(Given(values, path.name), path.parent, free_memory)
 
 
 def read_solver_settings(path: Path) -> Reading:

@@ -155,11 +155,11 @@ def _held(folder: Path, options: RunOptions) -> Iterator[None]:
         return
     try:
         with ExitStack() as held:
-            for place in dict.fromkeys((own, work)):
+            for place in {own.resolve(): own, work.resolve(): work}.values():
                 held.enter_context(locked(place))
             yield
     finally:
-        if own != work:
+        if own.resolve() != work.resolve():
             with suppress(OSError):
                 own.rmdir()  # it was made for the lock alone
 
