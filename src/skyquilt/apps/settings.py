@@ -2,8 +2,9 @@
 Where the settings of a run come from, and which one wins.
 
 From weak to strong: built-in, the user's `config.toml`, the project's `skyquilt.toml` (in the session folder, else in
-the current folder), `--preset`, the environment (`SKYQUILT_KEEP=0.9`), flags. A key that does not exist is an error
-wherever it is written. In TOML a setting stands at the top or in the table of its group::
+the current folder), the settings of another program (`--config zemosaic_config.json`), `--preset`, the environment
+(`SKYQUILT_KEEP=0.9`), flags. A key that does not exist is an error wherever it is written. In TOML a setting stands at
+the top or in the table of its group::
 
     keep = 0.9
 
@@ -152,12 +153,18 @@ def gather_layers(
     *,
     folder: Path | None = None,
     preset: str | None = None,
+    taken_over: Layer | None = None,
     flags: Layer | None = None,
     environment: Mapping[str, str] = os.environ,
     current: Path | None = None,
 ) -> list[Layer]:
     """
     Return the layers that count for a session folder, the weakest first.
+
+    Parameters
+    ----------
+    taken_over : Layer or None
+        Settings of another program.
 
     Raises
     ------
@@ -176,6 +183,8 @@ def gather_layers(
         if place is not None and (place / PROJECT_NAME).is_file():
             layers.append(_toml_layer(place / PROJECT_NAME, str(place / PROJECT_NAME)))
             break
+    if taken_over:
+        layers.append(taken_over)
     preset = preset or environment.get("SKYQUILT_PRESET")
     if preset:
         layers.append(preset_layer(preset))

@@ -82,9 +82,17 @@ def memory_budget(asked: int | None) -> int:
     return budget
 
 
-def check_disk(folder: Path, needed: int) -> None:
+def check_disk(folder: Path, needed: int, option: str = "--out") -> None:
     """
     Refuse to start when the products and the scratch cannot fit.
+
+    Parameters
+    ----------
+    folder : Path
+        Need not exist yet.
+    needed : int, bytes
+    option : str
+        That chooses the folder.
 
     Raises
     ------
@@ -98,5 +106,5 @@ def check_disk(folder: Path, needed: int) -> None:
     if free < needed:
         raise NotEnoughDisk(
             f"{needed / 1e6:.0f} MB are needed in {folder}, {free / 1e6:.0f} MB are free",
-            "free some space or choose another disk with --out",
+            f"free some space or choose another disk with {option}",
         )

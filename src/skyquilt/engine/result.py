@@ -32,11 +32,15 @@ class RunOptions:
     load_transforms, save_transforms
         Reuse the registration of an earlier run; write `transforms.json`.
     use_cache, refresh_cache : bool
-        Whether measurements are kept and reused; whether kept ones are thrown away first.
+        Whether measurements are kept and reused; whether kept ones are thrown away first, and the canvas of a mosaic.
     should_stop : callable
         Polled; when it returns True the run ends with `Interrupted` after the tile in hand and can be resumed.
     sky_cache : Path or None
         Folder in which the index of the whole sky is kept between blind searches; None: it is built each time.
+    scratch : Path or None
+        Folder in which a mosaic works, in a folder of its name; None: in the folder of its products.
+    keep_canvas : bool
+        Whether the canvas that a mosaic grew on stays after success, so that frames can be added later.
     created : str or None
         ISO date for the DATE card of the products; None leaves it out (reproducible files).
     """
@@ -49,6 +53,8 @@ class RunOptions:
     refresh_cache: bool = False
     should_stop: Callable[[], bool] = _never
     sky_cache: Path | None = None
+    scratch: Path | None = None
+    keep_canvas: bool = True
     created: str | None = None
 
 

@@ -16,9 +16,14 @@ from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import Plan, RunOptions
 from skyquilt.engine.sampling import Sampling
 
-__all__ = ["SCRATCH", "Arrangement", "GroupRun"]
+__all__ = ["SCRATCH", "Arrangement", "GroupRun", "scratch_of"]
 
 SCRATCH = ".skyquilt"
+
+
+def scratch_of(folder: Path, options: RunOptions) -> Path:
+    """Return where a mosaic works whose products go to `folder`: there, or in a folder of that name elsewhere."""
+    return (folder if options.scratch is None else options.scratch / folder.name) / SCRATCH
 
 
 @dataclass(frozen=True, slots=True)

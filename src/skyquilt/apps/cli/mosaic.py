@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from skyquilt.apps.cli.console import Console
 from skyquilt.apps.cli.face import arguments_of, existing_folder, face
@@ -19,6 +20,7 @@ from skyquilt.apps.cli.stack import (
     sky_cache,
     tell_stopped,
 )
+from skyquilt.apps.cli.zemosaic import TakenOver, take_over, zemosaic_options
 from skyquilt.errors import Interrupted, NoUsableInput
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ __all__ = ["mosaic"]
 
 
 @click.command(cls=GroupedCommand, short_help="Sew the frames of many pointings into one picture.")
-@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", metavar="FOLDER...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -44,11 +46,24 @@ __all__ = ["mosaic"]
     type=click.Path(path_type=Path),
     help="Only the frames named in this file take part: text, a name a line, or CSV.",
 )
+@click.option(
+    "--scratch",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the canvas grows and measurements are kept, on a fast or large disk; default: in .skyquilt beside the "
+    "products.",
+)
+@click.option(
+    "--keep-canvas/--no-keep-canvas",
+    default=None,
+    help="Keep the canvas of the work after success, so that frames can be added later.  [default: on]",
+)
 @click.option("--no-cache", is_flag=True, help="Keep and reuse no measurements.")
-@click.option("--cache-refresh", is_flag=True, help="Throw kept measurements away first.")
+@click.option("--cache-refresh", is_flag=True, help="Throw kept measurements and a kept canvas away first.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if there were warnings, spoilt frames or failed islands.")
 @click.option("--gpu", "--use-gpu", "gpu", is_flag=True, help="Accepted; this version computes on the CPU and says so.")
 @progress_option
+@zemosaic_options
 @mosaic_options
 @face
 def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: Any) -> int:
@@ -58,7 +73,11 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
     Frames of any number of pointings, nights and telescopes, mixed in one folder or spread over many: each finds its
     place on the sky by its stars. Frames through different filters, and groups of frames that do not overlap, make
     mosaics of their own. Images that are stacked already take part by the coordinates in their headers.
+
+    Settings of ZeMosaic are understood: --config and the options of its worker.
     """
+    taken = take_over(options)
+    folders = taken.folders(folders)
     for folder in folders:
         existing_folder(folder)
     from skyquilt import engine
@@ -67,19 +86,25 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
     from skyquilt.engine.mosaic import MosaicRecipe, make_mosaics
 
     existing_file(options["frame_list"], "--frame-list")
-    recipe = settled_for(folders[0], options, "mosaic").recipe
+    recipe = settled_for(folders[0], options, "mosaic", taken_over=taken.layer, foreign=taken.foreign).recipe
     assert isinstance(recipe, MosaicRecipe)
     if options["gpu"]:
         console.note("--gpu: this version has no GPU code; the CPU is used, the result is the same")
-    arguments = arguments_of(click.get_current_context())
+    context = click.get_current_context()
+    if context.get_parameter_source("out") is ParameterSource.DEFAULT and taken.config and taken.config.output:
+        out = taken.config.output
+    arguments = arguments_of(context)
     with StopRequest(console, command_line(arguments)) as stop, Progress(console, options["progress"]) as progress:
+        taken.tell(console, progress)
         run = engine.RunOptions(
             dry_run=options["dry_run"],
             frame_list=options["frame_list"],
             use_cache=not options["no_cache"],
-            refresh_cache=options["cache_refresh"],
+            refresh_cache=options["cache_refresh"] or bool(taken.config and taken.config.is_fresh),
             should_stop=stop,
             sky_cache=sky_cache() if recipe.solve == "blind" else None,
+            scratch=taken.scratch,
+            keep_canvas=taken.keep_canvas,
             created=date_of_products(),
         )
         stopped = None
@@ -90,11 +115,17 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
     if stopped is not None:
         return tell_stopped(console, stop.exit_code, command_line(arguments))
     return _tell(
-        console, result, n_warnings=progress.n_warnings, **{key: options[key] for key in ("strict", "dry_run")}
+        console,
+        result,
+        taken,
+        n_warnings=progress.n_warnings,
+        **{key: options[key] for key in ("strict", "dry_run")},
     )
 
 
-def _tell(console: Console, result: MosaicRunResult, *, strict: bool, dry_run: bool, n_warnings: int) -> int:
+def _tell(
+    console: Console, result: MosaicRunResult, taken: TakenOver, *, strict: bool, dry_run: bool, n_warnings: int
+) -> int:
     """Print what came out and return the exit code."""
     from skyquilt.apps.cli.mosaic_summary import map_lines, mosaic_document, mosaic_lines
 
@@ -114,7 +145,13 @@ def _tell(console: Console, result: MosaicRunResult, *, strict: bool, dry_run: b
         console.error(f"{failure.name}: {failure.error.message}", failure.error.hint)
     code = _exit_code(result, strict=strict, dry_run=dry_run, n_warnings=n_warnings)
     failures = [{"name": failure.name, **error_document(failure.error)} for failure in result.failures]
-    document = {"exit_code": code, "dry_run": dry_run, **mosaic_document(result), "failures": failures}
+    document = {
+        "exit_code": code,
+        "dry_run": dry_run,
+        **mosaic_document(result),
+        "failures": failures,
+        "zemosaic": taken.document(),
+    }
     console.document("skyquilt.cli.mosaic", document)
     return code
 

@@ -21,6 +21,7 @@ import click
 from skyquilt.errors import UsageError
 
 __all__ = [
+    "FOREIGN_PREFIX",
     "TABLES",
     "GroupedCommand",
     "Setting",
@@ -35,6 +36,8 @@ TABLES = {"stack": "recipe_table.json", "mosaic": "mosaic_table.json"}
 
 _ALSO = {"max_iterations": "--maxiters", "threads": "--workers"}
 _PREFIX = "set_"
+FOREIGN_PREFIX = "zemosaic_"
+"""How the parameters of options begin that speak the words of ZeMosaic."""
 _METAVARS = {"number": "NUMBER", "integer": "N", "text": "TEXT", "list": "PATTERN", "bytes": "AMOUNT"}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -74,6 +77,11 @@ class GroupedCommand(click.Command):
         """Write the options of the command itself, then those of each group of settings."""
         headings = {
             _PREFIX + setting.name: f"Settings: {setting.group}" for kind in TABLES for setting in settings_table(kind)
+        }
+        headings |= {
+            name: "Options in the words of ZeMosaic"
+            for parameter in self.get_params(ctx)
+            if (name := parameter.name or "").startswith(FOREIGN_PREFIX)
         }
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):

@@ -15,6 +15,7 @@ import click
 
 from skyquilt.apps.cli.faults import EXIT_CODES
 from skyquilt.apps.cli.options import TABLES
+from skyquilt.apps.cli.zemosaic_page import zemosaic_page
 
 __all__ = ["pages", "write_pages"]
 
@@ -49,9 +50,11 @@ From weak to strong; `skyquilt config show --origin` prints each value with its 
 1. built-in values (below);
 2. the user's `config.toml` (`skyquilt config path`; `SKYQUILT_CONFIG` names another);
 3. the project's `skyquilt.toml`, in the session folder, else in the current folder;
-4. `--preset NAME`, or `--preset FILE.toml`, or `SKYQUILT_PRESET`;
-5. environment variables: `SKYQUILT_` and the name in capitals, such as `SKYQUILT_KEEP=0.9`;
-6. options of the command line.
+4. for a mosaic, the settings of ZeMosaic: `--config zemosaic_config.json`
+   ([from-zemosaic.md](../guides/from-zemosaic.md));
+5. `--preset NAME`, or `--preset FILE.toml`, or `SKYQUILT_PRESET`;
+6. environment variables: `SKYQUILT_` and the name in capitals, such as `SKYQUILT_KEEP=0.9`;
+7. options of the command line.
 
 A key that does not exist is an error wherever it is written. In TOML a setting stands at the top or in the table of its
 group:
@@ -84,6 +87,7 @@ def pages() -> dict[str, str]:
         "docs/reference/cli.md": _cli_page(),
         "docs/reference/recipe.md": _recipe_page(),
         "docs/reference/exit-codes.md": _exit_code_page(),
+        "docs/guides/from-zemosaic.md": zemosaic_page(_NOTICE),
     }
 
 

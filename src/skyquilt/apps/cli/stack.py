@@ -16,7 +16,7 @@ from skyquilt.apps.cli.options import GroupedCommand, chosen_settings, recipe_op
 from skyquilt.errors import Interrupted, NoUsableInput, UsageError
 
 if TYPE_CHECKING:
-    from skyquilt.apps.settings import Settled
+    from skyquilt.apps.settings import Layer, Settled
     from skyquilt.engine import RunResult
 
 __all__ = ["date_of_products", "existing_file", "progress_option", "settled_for", "sky_cache", "stack", "tell_stopped"]
@@ -105,15 +105,44 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
     )
 
 
-def settled_for(folder: Path, options: dict[str, Any], kind: str = "stack") -> Settled:
-    """Return the recipe for a session folder: settings files, preset, environment and the options given."""
+def settled_for(
+    folder: Path,
+    options: dict[str, Any],
+    kind: str = "stack",
+    *,
+    taken_over: Layer | None = None,
+    foreign: Layer | None = None,
+) -> Settled:
+    """
+    Return the recipe for a session folder: settings files, preset, environment and the options given.
+
+    Parameters
+    ----------
+    kind : "stack" or "mosaic"
+    taken_over : Layer or None
+        The settings file of another program.
+    foreign : Layer or None
+        Options in the words of another program.
+
+    Raises
+    ------
+    UsageError
+        If a setting cannot be meant, or an option of ours and a foreign one say the same thing.
+    """
     from skyquilt.apps.settings import Layer, gather_layers, settle
     from skyquilt.engine import Recipe
     from skyquilt.engine.mosaic import MosaicRecipe
 
     values, origins = chosen_settings(options, kind)
+    if foreign:
+        for name in values.keys() & foreign.values.keys():
+            raise UsageError(f"{origins[name]} and {foreign.origins[name]} both set {name}", "give one of the two")
+        values, origins = {**values, **foreign.values}, {**origins, **foreign.origins}
     layers = gather_layers(
-        folder=folder, preset=options.get("preset"), flags=Layer("flags", values, origins, is_shared=False)
+        folder=folder,
+        preset=options.get("preset"),
+        taken_over=taken_over,
+        flags=Layer("flags", values, origins, is_shared=False),
     )
     return settle(layers, MosaicRecipe if kind == "mosaic" else Recipe)
 

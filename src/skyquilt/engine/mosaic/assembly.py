@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "make_chunk",
     "on_threads",
     "open_canvas",
+    "remove_canvas",
 ]
 
 _CANVAS = "canvas"
@@ -62,6 +64,11 @@ def open_canvas(job: MosaicJob, scratch: Path) -> TiledCanvas:
     return TiledCanvas.create(
         scratch / _CANVAS, job.key, job.canvas.width, job.canvas.height, job.n_channels, chunk=CHUNK_PX
     )
+
+
+def remove_canvas(scratch: Path) -> None:
+    """Throw away the store of the canvas."""
+    shutil.rmtree(scratch / _CANVAS, ignore_errors=True)
 
 
 def assemble(

@@ -15,7 +15,7 @@ from skyquilt.engine.measuring import measure_lights
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.planning import frame_threads
 from skyquilt.engine.result import RunOptions
-from skyquilt.engine.run import SCRATCH
+from skyquilt.engine.run import scratch_of
 from skyquilt.engine.stack import find_groups
 from skyquilt.errors import NoUsableInput
 from skyquilt.io.discover import safe_name
@@ -68,7 +68,7 @@ class MosaicRun:
     Attributes
     ----------
     folder : Path
-        Where the products go; scratch lies in its `.skyquilt`.
+        Where the products go.
     parts : list of Part
     lights : list of Light
         Of all parts in frame order, those that were left out included.
@@ -86,7 +86,7 @@ class MosaicRun:
 
     @property
     def scratch(self) -> Path:
-        return self.folder / SCRATCH
+        return scratch_of(self.folder, self.options)
 
     @property
     def kept(self) -> list[Light]:

@@ -27,8 +27,9 @@ from skyquilt.engine.mosaic.job import (
 from skyquilt.engine.mosaic.panels import Island
 from skyquilt.engine.mosaic.planning import MosaicPlan, choose_pieces, make_plan
 from skyquilt.engine.mosaic.solution import Kept, keep_solution, kept_solution, settle_frames
+from skyquilt.engine.mosaic.tidy import clear_mosaic
 from skyquilt.engine.placing import homography_between
-from skyquilt.engine.run import SCRATCH
+from skyquilt.engine.run import scratch_of
 from skyquilt.engine.sampling import Sampling, choose_sampling
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
@@ -73,7 +74,7 @@ class IslandRun:
 
     @property
     def scratch(self) -> Path:
-        return self.folder / SCRATCH
+        return scratch_of(self.folder, self.run.options)
 
     @property
     def kept(self) -> list[Light]:
@@ -113,7 +114,9 @@ def begin_island(run: MosaicRun, island: Island, fitted: Fitted) -> IslandRun:
     grids = [fitted.grid_of(light) for light in lights]
     sampling = _sampling(run, lights)
     asked = run.recipe.digest()
-    scratch = island.folder / SCRATCH
+    scratch = scratch_of(island.folder, run.options)
+    if run.options.refresh_cache and not run.options.dry_run:
+        clear_mosaic(scratch)
     kept = kept_solution(scratch, asked)
     grid = canvas_for(grids, run.recipe, sampling.cell)
     if kept is not None and _holds(kept.canvas.grid(), grids):

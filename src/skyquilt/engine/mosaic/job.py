@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ __all__ = [
     "per_channel",
     "read_calibration",
     "read_job",
+    "remove_jobs",
     "tile_frame",
     "write_job",
 ]
@@ -333,6 +335,13 @@ def _packed(calibration: Calibration) -> bytes:
     content = io.BytesIO()
     np.savez(content, **parts)
     return content.getvalue()
+
+
+def remove_jobs(folder: Path) -> None:
+    """Throw away what `write_job` left."""
+    for path in folder.glob("job-*.json"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / _CALIBRATIONS, ignore_errors=True)
 
 
 @lru_cache(maxsize=2)

@@ -18,7 +18,7 @@ from skyquilt.core import F64, SkyGrid
 from skyquilt.engine.mosaic.job import GridData, TileFrame
 from skyquilt.io.atomic import write_atomically
 
-__all__ = ["Kept", "keep_solution", "kept_solution", "settle_frames"]
+__all__ = ["Kept", "forget_solution", "keep_solution", "kept_solution", "settle_frames"]
 
 _FILE = "solution.json"
 _MOST_SHIFT_PX = 0.03
@@ -50,6 +50,11 @@ def kept_solution(scratch: Path, asked: str) -> Kept | None:
     except (OSError, ValidationError, ValueError):
         return None
     return kept if kept.asked == asked else None
+
+
+def forget_solution(scratch: Path) -> None:
+    """Throw the solution away: the next run begins anew."""
+    (scratch / _FILE).unlink(missing_ok=True)
 
 
 def settle_frames(

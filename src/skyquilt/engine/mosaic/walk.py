@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from skyquilt.engine.mosaic.planning import MosaicPlan, strip_rows
 from skyquilt.engine.mosaic.publish import publish_mosaic
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.mosaic.stored import StoredCanvas
+from skyquilt.engine.mosaic.tidy import clear_mosaic
 from skyquilt.engine.result import GroupFailure, RunOptions
-from skyquilt.engine.run import SCRATCH
+from skyquilt.engine.run import SCRATCH, scratch_of
 from skyquilt.engine.solving import SkySolver
 from skyquilt.engine.warmup import compile_kernels
 from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UsageError
@@ -120,7 +121,7 @@ def _make_set(
 ) -> None:
     """Measure and place all frames of a field set, then make the mosaic of every island of it."""
     folder = out / fields.name
-    with nullcontext() if options.dry_run else locked(folder / SCRATCH):
+    with _held(folder, options):
         run = measure_field_set(fields, folder, recipe, options, listener)
         places = place_lights(
             run.lights, recipe, solver, listener, n_threads=run.n_threads, should_stop=options.should_stop
@@ -134,7 +135,7 @@ def _make_set(
         fitted = fit_places(run, places)
         for island in find_islands(run, fitted, out):
             try:
-                with nullcontext() if options.dry_run or island.folder == folder else locked(island.folder / SCRATCH):
+                with nullcontext() if island.folder == folder else _held(island.folder, options):
                     begun = begin_island(run, island, fitted)
                     plans.append(begun.plan)
                     if not options.dry_run:
@@ -145,10 +146,28 @@ def _make_set(
                 _fail(failures, island.name, error, listener)
 
 
+@contextmanager
+def _held(folder: Path, options: RunOptions) -> Iterator[None]:
+    """Hold the folder of the products and, where that is another one, the folder of the work; a dry run holds none."""
+    own, work = folder / SCRATCH, scratch_of(folder, options)
+    if options.dry_run:
+        yield
+        return
+    try:
+        with ExitStack() as held:
+            for place in {own.resolve(): own, work.resolve(): work}.values():
+                held.enter_context(locked(place))
+            yield
+    finally:
+        if own.resolve() != work.resolve():
+            with suppress(OSError):
+                own.rmdir()  # it was made for the lock alone
+
+
 def _make_mosaic(island: IslandRun, solver: SkySolver) -> MosaicResult:
     """Assemble and write; frames that are lost meanwhile are left out, and the chunks that they touch made again."""
     run = island.run
-    check_disk(island.folder, island.plan.scratch_bytes + island.plan.output_bytes)
+    _check_disks(island)
     run_chunks = on_threads(island.plan.pieces.n_threads)
     while True:
         job_path = island.write_job()
@@ -166,4 +185,20 @@ def _make_mosaic(island: IslandRun, solver: SkySolver) -> MosaicResult:
     scale = 1.0 if run.recipe.unit == "adu" else 1.0 / island.full_scale_adu
     n_rows = strip_rows(island.grid.width, island.job.n_channels, run.budget)
     manifest, outputs = publish_mosaic(island, StoredCanvas(store, scale, n_rows), solver)
+    if not run.options.keep_canvas:
+        clear_mosaic(island.scratch)
     return MosaicResult(island.name, island.folder, manifest, outputs)
+
+
+def _check_disks(island: IslandRun) -> None:
+    """Refuse to start when products and scratch cannot fit, on one disk or on two."""
+    plan, folder, scratch = island.plan, island.folder, island.scratch
+    if island.run.options.scratch is None:
+        check_disk(folder, plan.scratch_bytes + plan.output_bytes)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_dev == scratch.stat().st_dev:
+        check_disk(scratch, plan.scratch_bytes + plan.output_bytes, "--scratch")
+    else:
+        check_disk(folder, plan.output_bytes)
+        check_disk(scratch, plan.scratch_bytes, "--scratch")
