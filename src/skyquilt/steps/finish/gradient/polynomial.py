@@ -29,10 +29,7 @@ def design(u: F64, v: F64, order: int) -> F64:
 def solve_weighted(terms: F64, target: F64, weight: F64) -> F64:
     """Weighted least squares, a trace of ridge so that terms without support stay 0."""
     weighted = terms * weight[:, None]
-    gram: F64 = weighted.T @ terms
-    gram = gram + np.eye(len(gram)) * (1e-10 * np.trace(gram) + 1e-300)
-    solution: F64 = np.linalg.solve(gram, weighted.T @ target)
-    return solution
+    return _solved(weighted.T @ terms, weighted.T @ target)
 
 
 def fit_lower(terms: F64, target: F64) -> F64:
