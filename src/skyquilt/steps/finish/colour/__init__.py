@@ -24,8 +24,16 @@ from skyquilt.steps.finish.colour.neutral import (
     plan_neutral,
 )
 from skyquilt.steps.finish.colour.saturation import SATURATION_METHODS, SaturationSettings, saturate
-from skyquilt.steps.finish.colour.scnr import SCNR_METHODS, ScnrSettings, reduce_colour
-from skyquilt.steps.finish.colour.spaces import LUMINANCE, from_hsv, from_lab, luminance, to_hsv, to_lab
+from skyquilt.steps.finish.colour.scnr import SCNR_METHODS, ScnrPlan, ScnrSettings, plan_scnr, reduce_colour
+from skyquilt.steps.finish.colour.spaces import (
+    LUMINANCE,
+    draw_into_range,
+    from_hsv,
+    from_lab,
+    luminance,
+    to_hsv,
+    to_lab,
+)
 from skyquilt.steps.finish.colour.star_fluxes import StarFluxes, measure_star_fluxes
 from skyquilt.steps.finish.colour.white_balance import BALANCE_METHODS, BalanceSettings, plan_balance
 
@@ -45,11 +53,13 @@ __all__ = [
     "MatrixSettings",
     "NeutralSettings",
     "SaturationSettings",
+    "ScnrPlan",
     "ScnrSettings",
     "StarFluxes",
     "apply_colour_matrix",
     "b_minus_v",
     "compensate_bayer",
+    "draw_into_range",
     "fit_colour_relation",
     "from_hsv",
     "from_lab",
@@ -61,6 +71,7 @@ __all__ = [
     "plan_bayer_compensation",
     "plan_colour_matrix",
     "plan_neutral",
+    "plan_scnr",
     "reduce_colour",
     "sample_pixels",
     "saturate",

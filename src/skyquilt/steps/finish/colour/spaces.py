@@ -6,7 +6,7 @@ import numpy as np
 
 from skyquilt.core import F32, F64
 
-__all__ = ["LUMINANCE", "from_hsv", "from_lab", "luminance", "to_hsv", "to_lab"]
+__all__ = ["LUMINANCE", "draw_into_range", "from_hsv", "from_lab", "luminance", "to_hsv", "to_lab"]
 
 LUMINANCE: F64 = np.array([0.2126, 0.7152, 0.0722])
 """Weights of red, green and blue in Y of sRGB (ITU-R BT.709)."""
@@ -92,3 +92,25 @@ def from_hsv(hsv: F32) -> F32:
         fall = np.clip(np.minimum(k, np.float32(4.0) - k), 0.0, 1.0)
         planes.append(value - value * saturation * fall)
     return np.stack(planes).astype(np.float32)
+
+
+def draw_into_range(colour: F32, grey: F32, ratio: F32 | None = None) -> F32:
+    """
+    Return grey + ratio * colour, float32 (c, y, x), the ratio lowered where needed so that all lies within 0..1.
+
+    Parameters
+    ----------
+    colour : float32 (c, y, x)
+        How far each channel lies from grey; changed in place.
+    grey : float32 (y, x)
+        In 0..1; what is outside is clipped.
+    ratio : float32 (y, x)
+        1 by default.
+    """
+    zero, one, tiny = np.float32(0.0), np.float32(1.0), np.float32(1e-30)
+    middle = np.clip(grey, zero, one)
+    high, low = colour.max(axis=0), colour.min(axis=0)
+    most = np.minimum((one - middle) / np.maximum(high, tiny), middle / np.maximum(-low, tiny))
+    colour *= np.minimum(most, one if ratio is None else ratio)
+    colour += middle
+    return np.clip(colour, zero, one, out=colour)

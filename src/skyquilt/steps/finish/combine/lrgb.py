@@ -8,7 +8,7 @@ import numpy as np
 
 from skyquilt.core import F32
 from skyquilt.errors import UsageError
-from skyquilt.steps.finish.colour import from_hsv, from_lab, luminance, to_hsv, to_lab
+from skyquilt.steps.finish.colour import draw_into_range, from_hsv, from_lab, luminance, to_hsv, to_lab
 
 __all__ = ["LRGB_METHODS", "LrgbSettings", "combine_lrgb"]
 
@@ -47,7 +47,7 @@ class LrgbSettings:
 
 def combine_lrgb(colour: F32, light: F32, settings: LrgbSettings) -> F32:
     """
-    Return the colour image with another luminance, float32 (3, y, x), not clipped.
+    Return the colour image with another luminance, float32 (3, y, x).
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def combine_lrgb(colour: F32, light: F32, settings: LrgbSettings) -> F32:
 
     Notes
     -----
-    "lab": L* of the grey picture `light` for L*. "hsv": `light` for V. "direct": v_c light / Y, Y the luminance of
+    "lab": L* of the grey picture `light` for L*, and the colour drawn towards grey where it does not fit into 0..1.
+    "hsv": `light` for V, clipped to 0..1. "direct": v_c light / Y, Y the luminance of
     `colour`; where Y is so small that the ratio exceeds 20, or not positive, light - Y is added instead.
     """
     if len(colour) != 3 or light.shape != (1, *colour.shape[1:]):
@@ -74,20 +75,27 @@ def combine_lrgb(colour: F32, light: F32, settings: LrgbSettings) -> F32:
         lab = to_lab(colour)
         lab[0] += weight * (to_lab(np.repeat(light, 3, axis=0))[0] - lab[0])
         lab[1:] *= chroma
-        return from_lab(lab)
+        return _in_range(lab)
     if settings.method == "hsv":
         hsv = to_hsv(colour)
         hsv[1] = np.minimum(hsv[1] * chroma, np.float32(1.0))
         hsv[2] += weight * (light[0] - hsv[2])
-        return from_hsv(hsv)
+        return np.clip(from_hsv(hsv), np.float32(0.0), np.float32(1.0))
     y = luminance(colour)
     target = y + weight * (light[0] - y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = target / y
-    scaled = (y > 0.0) & (np.abs(ratio) <= _LARGEST_RATIO)
+    scaled = (y > 0.0) & (np.abs(target) <= _LARGEST_RATIO * y)
+    ratio = target / np.where(scaled, y, np.float32(1.0))
     out: F32 = np.where(scaled, colour * ratio, colour + (target - y)).astype(np.float32, copy=False)
     if settings.chroma != 1.0:
         out -= target
         out *= chroma
         out += target
     return out
+
+
+def _in_range(lab: F32) -> F32:
+    """Return the picture of L*, a*, b* in 0..1, colours that a screen cannot show at their lightness drawn to grey."""
+    picture = from_lab(lab)
+    lab[1:] = np.where(np.isnan(lab[1:]), lab[1:], np.float32(0.0))
+    grey = from_lab(lab)[1]
+    return draw_into_range(picture - grey, grey)

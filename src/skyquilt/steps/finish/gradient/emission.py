@@ -15,9 +15,9 @@ _LEAST_STRENGTH = 4.0
 _BRIGHTEST = 0.98
 
 
-def emission_free(level: F64, known: Mask, floor: F64, noise: F64) -> F64 | None:
+def emission_free(level: F64, known: Mask, floor: F64, noise: F64) -> tuple[F64, float] | None:
     """
-    Return the sky in units of its level, float64 (gy, gx), as a sum of channels that cancels the nebula; None if none.
+    Return the sky as the sum of channels that cancels the nebula, in units of its level, and the noise of a cell of it.
 
     Parameters
     ----------
@@ -27,6 +27,12 @@ def emission_free(level: F64, known: Mask, floor: F64, noise: F64) -> F64 | None
         Sky level of each channel, about; above 0.
     noise : float64 (c,)
         Of one cell.
+
+    Returns
+    -------
+    sky : float64 (gy, gx)
+    noise : float
+        None instead of both where no such sum can be told.
 
     Notes
     -----
@@ -51,5 +57,5 @@ def emission_free(level: F64, known: Mask, floor: F64, noise: F64) -> F64 | None
     across = 1.0 - q.sum() * q
     if across.sum() < _LEAST_CONTRAST:
         return None
-    result: F64 = np.tensordot(across, share, axes=1) / across.sum()
-    return result
+    across /= across.sum()
+    return np.tensordot(across, share, axes=1), float(np.sqrt(np.sum((across * noise / floor) ** 2)))

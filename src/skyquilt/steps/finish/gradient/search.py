@@ -25,7 +25,7 @@ _ROUNDS = 12
 _DESCENT = 9
 _FLOOR_QUANTILE = 0.05
 _DARKEST_QUANTILE = 0.01
-_LEAST_SHARE = 0.0015  # of the sky: fainter light than that is not told from it
+_LEAST_SHARE = 0.0025  # of the sky: fainter light than that is not told from it
 _LEAST_FREE = 0.08  # of the cells: fewer are no proof that there is sky at all
 _CUT = 3.0
 _HOLE = 10.0  # a cell below the sky is a contradiction, one above it an object
@@ -35,6 +35,8 @@ _EXPLAINED = 1.2  # a loss that no higher order can improve on: noise alone give
 _MOST_SWING = (
     0.04  # of the sky: a curve that leaving out one part of nine moves by more is not continued across objects
 )
+_MOST_LEFT = 2.5
+_MAD_TO_SIGMA = 1.4826
 _SITES = 6  # across and down: places where the sky is looked for
 _DRAWS = {1: 400, 2: 1500}
 _SCORED = 400
@@ -83,6 +85,7 @@ class _Scene:
     noise: F64  # (c,)
     floor: F64  # (c,)
     sky: F64 | None  # (n,), emission-free
+    sky_noise: float
     kappa: float
     grow_cells: int
 
@@ -135,13 +138,12 @@ def search_sky(
     sky = emission_free(level, known, floor, noise) if use_colours else None
     # without any noise (a drawn image) a part of the level stands for it
     noise = np.maximum(noise, 1e-7 * np.abs(level[:, known]).max(axis=1) + 1e-30)
-    scene = _Scene(
-        level[:, known], known, u[known], v[known], noise, floor, None if sky is None else sky[known], kappa, grow_cells
-    )
+    values, spread = (None, 0.0) if sky is None else (sky[0][known], sky[1])
+    scene = _Scene(level[:, known], known, u[known], v[known], noise, floor, values, spread, kappa, grow_cells)
     best: tuple[SkyCells, float] | None = None
     loss: dict[int, float] = {}
     for order in orders:
-        if best is not None and best[1] < _EXPLAINED:
+        if best is not None and order > 2 and best[1] < _EXPLAINED:
             break
         candidate = _fit(scene, order)
         if candidate is None:
@@ -151,7 +153,7 @@ def search_sky(
         if best is None or candidate[1] < gain * best[1]:
             best = candidate
     if best is None:
-        return _without_sky(scene, orders)
+        return _without_sky(scene, orders[0])
     found = best[0]
     return SkyCells(found.coefficients, found.order, found.free, loss, noise, found.source)
 
@@ -292,32 +294,19 @@ def _loss(scene: _Scene, terms: F64, found: SkyCells) -> tuple[float, float]:
     return float(_cost(residual / scene.error[:, None])), float(swing)
 
 
-def _without_sky(scene: _Scene, orders: Sequence[int]) -> SkyCells:
-    """Return the surfaces where no part of the image is free of emission: from the colours, or the lower envelope."""
-    order = orders[0]
+def _without_sky(scene: _Scene, order: int) -> SkyCells:
+    """
+    Return the surfaces where no part of the image is free of emission: from the colours, or the lower envelope.
+
+    The colours are believed where what they leave is little more than noise: else there is emission of several.
+    """
     terms = design(scene.u, scene.v, order)
     nothing = np.zeros(scene.known.shape, dtype=bool)
-    if scene.sky is None:
-        return SkyCells(
-            np.stack([fit_lower(terms, channel) for channel in scene.level]),
-            order,
-            nothing,
-            {},
-            scene.noise,
-            "envelope",
-        )
-    gy, gx = scene.known.shape
-    rows, columns = np.nonzero(scene.known)
-    block = rows * _BLOCKS // gy * _BLOCKS + columns * _BLOCKS // gx
-    everywhere = np.ones(len(terms), dtype=bool)
-    loss = {}
-    for other in orders:
-        residual = left_out_residuals(design(scene.u, scene.v, other), scene.sky, block, everywhere)[0]
-        loss[other] = float(np.mean(np.minimum(np.abs(residual), _CUT * np.median(np.abs(residual))) ** 2))
-        if other != order and loss[other] < _GAIN_OF_SECOND * loss[order]:
-            order = other
-    terms = design(scene.u, scene.v, order)
-    shape = fit_robust(terms, scene.sky)
-    ratio = _smooth(scene) / (terms @ shape)
-    level = np.quantile(ratio, _DARKEST_QUANTILE, axis=1)
-    return SkyCells(level[:, None] * shape, order, nothing, loss, scene.noise, "colours")
+    if scene.sky is not None:
+        shape = fit_robust(terms, scene.sky)
+        left = _MAD_TO_SIGMA * float(np.median(np.abs(scene.sky - terms @ shape)))
+        if left < _MOST_LEFT * np.hypot(scene.sky_noise, _LEAST_SHARE):
+            level = np.quantile(_smooth(scene) / (terms @ shape), _DARKEST_QUANTILE, axis=1)
+            return SkyCells(level[:, None] * shape, order, nothing, {}, scene.noise, "colours")
+    surfaces = np.stack([fit_lower(terms, channel) for channel in scene.level])
+    return SkyCells(surfaces, order, nothing, {}, scene.noise, "envelope")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from skyquilt.core import F32
 from skyquilt.errors import NoUsableInput, UsageError
-from skyquilt.steps.finish.colour import measure_background, sample_pixels
+from skyquilt.steps.finish.colour import draw_into_range, measure_background, sample_pixels
 from skyquilt.steps.finish.stretch import auto_stretch
 from skyquilt.steps.finish.tone.curves import AsinhCurve, Curve, HyperbolicCurve, MidtonesCurve, TwoStageCurve
 
@@ -18,6 +19,7 @@ __all__ = [
     "AsinhSettings",
     "AutoStretchSettings",
     "HyperbolicSettings",
+    "KeptColour",
     "ManualSettings",
     "StretchPlan",
     "StretchSettings",
@@ -27,6 +29,11 @@ __all__ = [
 ]
 
 COLOUR_MODES = ("each", "linked", "kept")
+_LEAST_STRENGTH, _MOST_STRENGTH = 0.01, 1e6
+_LEAST_FACTOR, _MOST_FACTOR = 1e-3, 15.0
+_HALVINGS = 60
+_FADE = 0.25
+_COLOUR_FROM_SIGMA, _COLOUR_FULL_SIGMA = 1.0, 8.0  # of the mean's noise above the background
 
 
 def _check_mode(colours: str) -> None:
@@ -73,6 +80,8 @@ class _Ends:
     Attributes
     ----------
     colours : "each", "linked" or "kept"
+    target : float, 0.01 to 0.9
+        What the background becomes, where the strength is not given.
     black_sigma : float, -10 to 10
         Black, in sigma of the background from its level.
     white_quantile : float, 0.5 to 1
@@ -82,13 +91,15 @@ class _Ends:
     """
 
     colours: str = "kept"
-    black_sigma: float = -1.5
+    target: float = 0.2
+    black_sigma: float = -2.8
     white_quantile: float = 0.9999
     black: float | None = None
     white: float | None = None
 
     def __post_init__(self) -> None:
         _check_mode(self.colours)
+        _check_range("a target", self.target, 0.01, 0.9)
         _check_range("black_sigma", self.black_sigma, -10.0, 10.0)
         _check_range("white_quantile", self.white_quantile, 0.5, 1.0)
         for value in (self.black, self.white):
@@ -105,15 +116,17 @@ class AsinhSettings(_Ends):
 
     Attributes
     ----------
-    strength : float, 0.01 to 100000
-        Of `AsinhCurve`; 1 / strength of the range from black to white is where it bends. (dwarf3 counts 1 / strength.)
+    strength : float or None, 0.01 to 1000000
+        Of `AsinhCurve`; 1 / strength of the range from black to white is where it bends (dwarf3 counts that). None
+        takes the one that brings the background to the target.
     """
 
-    strength: float = 200.0
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         _Ends.__post_init__(self)
-        _check_range("a strength", self.strength, 0.01, 1e5)
+        if self.strength is not None:
+            _check_range("a strength", self.strength, _LEAST_STRENGTH, _MOST_STRENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +136,23 @@ class TwoStageSettings(_Ends):
 
     Attributes
     ----------
-    faint, core : float, 0.01 to 100000
-        Strength below and above the knee.
+    faint : float or None, 0.01 to 1000000
+        Strength below the knee; None takes the one that brings the background to the target.
+    core : float, 0.01 to 1000000
+        Strength above the knee.
     knee_quantile : float, 0.5 to 0.99999
         Share of the pixels that are darker than the knee.
     """
 
-    faint: float = 20.0
+    faint: float | None = None
     core: float = 10.0
     knee_quantile: float = 0.995
 
     def __post_init__(self) -> None:
         _Ends.__post_init__(self)
-        _check_range("a strength", self.faint, 0.01, 1e5)
-        _check_range("a strength", self.core, 0.01, 1e5)
+        for value in (self.faint, self.core):
+            if value is not None:
+                _check_range("a strength", value, _LEAST_STRENGTH, _MOST_STRENGTH)
         _check_range("knee_quantile", self.knee_quantile, 0.5, 0.99999)
 
 
@@ -147,8 +163,8 @@ class HyperbolicSettings(_Ends):
 
     Attributes
     ----------
-    stretch_factor : float, 0 to 15
-        ln(D + 1); 0 changes nothing.
+    stretch_factor : float or None, 0 to 15
+        ln(D + 1); 0 changes nothing. None takes the one that brings the background to the target.
     shape : float, -5 to 15
         b.
     symmetry : float or None, 0 to 1
@@ -157,7 +173,7 @@ class HyperbolicSettings(_Ends):
         LP and HP; moved to the point of symmetry where they are beyond it.
     """
 
-    stretch_factor: float = 6.0
+    stretch_factor: float | None = None
     shape: float = 4.0
     symmetry: float | None = None
     protect_low: float = 0.0
@@ -165,7 +181,8 @@ class HyperbolicSettings(_Ends):
 
     def __post_init__(self) -> None:
         _Ends.__post_init__(self)
-        _check_range("a stretch factor", self.stretch_factor, 0.0, 15.0)
+        if self.stretch_factor is not None:
+            _check_range("a stretch factor", self.stretch_factor, 0.0, _MOST_FACTOR)
         _check_range("a shape", self.shape, -5.0, 15.0)
         for value in (self.symmetry, self.protect_low, self.protect_high):
             if value is not None:
@@ -212,6 +229,24 @@ StretchSettings = AutoStretchSettings | AsinhSettings | TwoStageSettings | Hyper
 
 
 @dataclass(frozen=True, slots=True)
+class KeptColour:
+    """
+    How far the colours of a pixel are kept: fully where there is light, less in the noise of the background.
+
+    Attributes
+    ----------
+    start, full : float, unit of the image
+        Mean of the channels up to which the background reaches, and from which colours are kept.
+    slope : float
+        Of the curve at the background.
+    """
+
+    start: float
+    full: float
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
 class StretchPlan:
     """
     The curves of an image.
@@ -220,12 +255,12 @@ class StretchPlan:
     ----------
     curves : tuple of Curve
         One for all channels, or one each.
-    keeps_colour : bool
-        The curve is of the mean of the channels, and these keep their ratios.
+    kept : KeptColour or None
+        With it the curve is of the mean of the channels, and these keep their ratios.
     """
 
     curves: tuple[Curve, ...]
-    keeps_colour: bool
+    kept: KeptColour | None = None
 
     def apply(self, tile: F32) -> F32:
         """
@@ -233,41 +268,35 @@ class StretchPlan:
 
         Notes
         -----
-        Where colours are kept: with I the mean of v_c - black over the channels and f the curve, every channel becomes
-        (v_c - black) f / I (Lupton et al. 2004, PASP 116, 133, eq. 2), 0 where I is not positive. What that puts
-        outside of 0..1 is drawn towards f until it fits, so that hue and mean stay and bright stars turn white instead
-        of flat. Every channel is 0 or NaN where one is NaN.
+        Where colours are kept: with I the mean of the channels less black and f the curve, every channel becomes
+        f + (v_c - black - I) r, r = f / I (Lupton et al. 2004, PASP 116, 133, eq. 2). At the background, r is the slope
+        of the curve instead, as if each channel had been stretched by itself there: f / I would blow up the colours of
+        the noise; a smooth step q² (3 - 2 q) leads from one to the other. Over the last quarter of f, r fades to 0 by
+        such a step: cores of saturated stars, which have the colour of the gains, turn white. What lies outside of 0..1
+        then is drawn towards f until it fits, so that hue and mean stay. All channels are NaN where one is.
         """
-        if not self.keeps_colour or len(tile) == 1:
+        if self.kept is None or len(tile) == 1:
             curves = self.curves * len(tile) if len(self.curves) == 1 else self.curves
             if len(curves) != len(tile):
                 raise UsageError(f"there are {len(curves)} curves for {len(tile)} channels", "plan with this image")
             return np.stack([curve.forward(channel) for channel, curve in zip(tile, curves, strict=True)])
         curve = self.curves[0]
-        light = tile - np.float32(curve.black)
-        mean = light[0] + light[1]
-        for channel in light[2:]:
+        mean = tile[0] + tile[1]
+        for channel in tile[2:]:
             mean += channel
         mean *= np.float32(1.0 / len(tile))
-        bright = curve.forward(mean + np.float32(curve.black))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(mean > 0.0, bright / mean, np.where(np.isnan(mean), mean, np.float32(0.0)))
-        light *= ratio
-        return _fitted(light, bright)
-
-
-def _fitted(light: F32, middle: F32) -> F32:
-    """Draw channels towards their mean until all lie within 0..1."""
-    high, low = light.max(axis=0), light.min(axis=0)
-    one, zero = np.float32(1.0), np.float32(0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        upper = np.where(high > one, (one - middle) / (high - middle), one)
-        lower = np.where(low < zero, middle / (middle - low), one)
-    share = np.clip(np.minimum(upper, lower), zero, one)
-    light -= middle
-    light *= share
-    light += middle
-    return np.clip(light, zero, one, out=light)
+        bright = curve.forward(mean)
+        q = (mean - np.float32(self.kept.start)) * np.float32(1.0 / (self.kept.full - self.kept.start))
+        np.clip(q, np.float32(0.0), np.float32(1.0), out=q)
+        q *= q * (np.float32(3.0) - np.float32(2.0) * q)
+        light = np.maximum(mean - np.float32(curve.black), np.float32(1e-30))
+        ratio = bright / light
+        ratio -= np.float32(self.kept.slope)
+        ratio *= q
+        ratio += np.float32(self.kept.slope)
+        fade = np.clip((np.float32(1.0) - bright) * np.float32(1.0 / _FADE), np.float32(0.0), np.float32(1.0))
+        ratio *= fade * fade * (np.float32(3.0) - np.float32(2.0) * fade)
+        return draw_into_range(tile - mean, bright, ratio)
 
 
 def plan_stretch(sample: F32, settings: StretchSettings) -> StretchPlan:
@@ -287,11 +316,25 @@ def plan_stretch(sample: F32, settings: StretchSettings) -> StretchPlan:
     UsageError
         If black and white exclude each other in this image.
     """
+    curves = _curves(sample, settings)
+    if settings.colours != "kept" or len(sample) == 1:
+        return StretchPlan(curves)
+    seen = sample.mean(axis=0, keepdims=True, dtype=np.float32)
+    background = measure_background(seen)
+    level, sigma = float(background.level[0]), max(float(background.sigma[0]), 1e-9 * abs(float(background.level[0])))
+    sigma = max(sigma, 1e-12 * (curves[0].white - curves[0].black))
+    around = curves[0].forward(np.array([level - 0.5 * sigma, level + 0.5 * sigma]))
+    slope = float(around[1] - around[0]) / sigma
+    kept = KeptColour(level + _COLOUR_FROM_SIGMA * sigma, level + _COLOUR_FULL_SIGMA * sigma, slope)
+    return StretchPlan(curves, kept)
+
+
+def _curves(sample: F32, settings: StretchSettings) -> tuple[Curve, ...]:
+    """Return one curve for all channels, or one each."""
     if isinstance(settings, ManualSettings):
         triples = zip(settings.shadows, settings.highlights, settings.midtones, strict=True)
-        return StretchPlan(tuple(MidtonesCurve(*triple) for triple in triples), settings.colours == "kept")
-    kept = settings.colours == "kept" and len(sample) > 1
-    seen = sample.mean(axis=0, keepdims=True, dtype=np.float32) if kept else sample
+        return tuple(MidtonesCurve(*triple) for triple in triples)
+    seen = sample.mean(axis=0, keepdims=True, dtype=np.float32) if settings.colours == "kept" else sample
     if not np.isfinite(seen).any():
         raise NoUsableInput("no pixel of the image has data", "crop it to what is covered")
     if isinstance(settings, AutoStretchSettings):
@@ -299,9 +342,9 @@ def plan_stretch(sample: F32, settings: StretchSettings) -> StretchPlan:
         found = auto_stretch(seen, linked=linked, target=settings.target, shadows_sigma=settings.shadows_sigma)
         triples = zip(found.shadows, found.highlights, found.midtones, strict=True)
         curves: tuple[Curve, ...] = tuple(MidtonesCurve(*triple) for triple in triples)
-        return StretchPlan(curves[:1] if linked else curves, kept)
-    parts = [seen] if settings.colours != "each" else [channel[None] for channel in seen]
-    return StretchPlan(tuple(_curve(part, settings) for part in parts), kept)
+        return curves[:1] if linked else curves
+    parts = [channel[None] for channel in seen] if settings.colours == "each" else [seen]
+    return tuple(_curve(part, settings) for part in parts)
 
 
 def _curve(seen: F32, settings: AsinhSettings | TwoStageSettings | HyperbolicSettings) -> Curve:
@@ -318,24 +361,47 @@ def _curve(seen: F32, settings: AsinhSettings | TwoStageSettings | HyperbolicSet
         raise UsageError(
             f"black {black:g} is not below white {white:g} in this image", "lower black_sigma, or give both by number"
         )
+
+    def chosen(given: float | None, make: Callable[[float], Curve], least: float, most: float) -> Curve:
+        """Return the curve of the strength given, or of the one that brings the background to the target."""
+        if given is not None:
+            return make(given)
+        if not black < level < white:
+            raise UsageError(
+                f"the background {level:g} does not lie between black {black:g} and white {white:g}, so that it can be"
+                " brought to no target",
+                "give the strength by number",
+            )
+        low, high = math.log(least), math.log(most)
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            if float(make(math.exp(middle)).forward(np.array([level]))[0]) < settings.target:
+                low = middle
+            else:
+                high = middle
+        return make(math.exp(high))
+
     if isinstance(settings, AsinhSettings):
-        return AsinhCurve(black, white, settings.strength)
+        return chosen(settings.strength, lambda s: AsinhCurve(black, white, s), _LEAST_STRENGTH, _MOST_STRENGTH)
     if isinstance(settings, TwoStageSettings):
-        knee = (float(np.quantile(values, settings.knee_quantile)) - black) / (white - black)
-        return TwoStageCurve(black, white, float(np.clip(knee, 1e-4, 0.99)), settings.faint, settings.core)
+        knee = float(
+            np.clip((float(np.quantile(values, settings.knee_quantile)) - black) / (white - black), 1e-4, 0.99)
+        )
+        core = settings.core
+        return chosen(
+            settings.faint, lambda s: TwoStageCurve(black, white, knee, s, core), _LEAST_STRENGTH, _MOST_STRENGTH
+        )
+    if settings.stretch_factor == 0.0:
+        return MidtonesCurve(black, white, 0.5)
     symmetry = settings.symmetry
     if symmetry is None:
         symmetry = float(np.clip((level - black) / (white - black), 0.0, 1.0))
-    if settings.stretch_factor == 0.0:
-        return MidtonesCurve(black, white, 0.5)
-    return HyperbolicCurve(
-        black,
-        white,
-        math.expm1(settings.stretch_factor),
-        settings.shape,
-        symmetry,
-        min(settings.protect_low, symmetry),
-        max(settings.protect_high, symmetry),
+    points = settings.shape, symmetry, min(settings.protect_low, symmetry), max(settings.protect_high, symmetry)
+    return chosen(
+        settings.stretch_factor,
+        lambda factor: HyperbolicCurve(black, white, math.expm1(factor), *points),
+        _LEAST_FACTOR,
+        _MOST_FACTOR,
     )
 
 
