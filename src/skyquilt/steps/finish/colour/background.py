@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, F64
+from skyquilt.core import F32, F64, Mask
 from skyquilt.errors import NoUsableInput
 
 __all__ = ["Background", "measure_background", "sample_pixels"]
@@ -60,9 +60,9 @@ def measure_background(sample: F32) -> Background:
     Notes
     -----
     Definition: blocks of 6x6 pixels of the sample are ranked by S = sum_c (mean_c - median of all) / sigma_c, sigma
-    from the differences of neighbours. Those up to 2 sigma of S above its 15 % quantile are background: of a plain sky that
-    is nearly all of them, of a field full of nebulae the darkest places. The level is the median of their pixels, sigma
-    1.4826 times the median depth of those below it.
+    from the differences of neighbours. Those up to 2 sigma of S above its 15 % quantile are background: of a plain sky
+    that is nearly all of them, of a field full of nebulae the darkest places. The level is the median of their pixels,
+    sigma 1.4826 times the median depth of those below it.
     """
     channels, height, width = sample.shape
     side = min(_BLOCK, max(1, min(height, width) // _BLOCKS_ACROSS))
@@ -71,17 +71,17 @@ def measure_background(sample: F32) -> Background:
     blocks = (
         cut.reshape(channels, rows, side, columns, side).transpose(0, 1, 3, 2, 4).reshape(channels, -1, side * side)
     )
-    known = np.isfinite(blocks).all(axis=0)
-    usable = 2 * known.sum(axis=1) >= side * side
+    known: Mask = np.asarray(np.isfinite(blocks).all(axis=0))
+    usable: Mask = np.asarray(2 * known.sum(axis=1) >= side * side)
     if not usable.any():
         raise NoUsableInput("the image has no place with data in every channel", "crop it to what is covered")
-    blocks, known = blocks[:, usable], known[usable]
+    blocks, known = blocks[:, usable], np.asarray(known[usable])
     mean = np.where(known, blocks, 0.0).sum(axis=2) / known.sum(axis=1)
     noise = np.array([_neighbour_sigma(channel) for channel in sample])
     noise = np.maximum(noise, 1e-9 * np.abs(mean).max() + 1e-30)
     brightness = ((mean - np.median(mean, axis=1, keepdims=True)) / noise[:, None]).sum(axis=0)
     limit = np.quantile(brightness, _DARK_SHARE) + _REACH_SIGMA * np.sqrt(channels) / side
-    dark = brightness <= limit
+    dark: Mask = np.asarray(brightness <= limit)
     pixels = blocks[:, dark][:, known[dark]]
     level = np.median(pixels, axis=1)
     sigma = np.array([_lower_sigma(channel, middle) for channel, middle in zip(pixels, level, strict=True)])

@@ -14,7 +14,7 @@ from skyquilt.steps.finish.colour.spaces import luminance
 __all__ = ["SCNR_METHODS", "ScnrPlan", "ScnrSettings", "plan_scnr", "reduce_colour"]
 
 SCNR_METHODS = ("average", "maximum", "additive_mask", "maximum_mask")
-_MOST_BRIGHTENED = 2.0
+_MOST_BRIGHTENED = 4.0
 _BACKGROUND_SIGMA = 3.0
 _MAD_TO_SIGMA = 1.4826
 
@@ -78,7 +78,7 @@ class ScnrPlan:
     upside down: G' = G + a (m - G)+ with m = (R + B) / 2 where both R and B exceed G ("average"; elsewhere a red nebula
     would turn to orange), or m = min(R, B) ("maximum", without that edge).
     What is spared is taken from the excess (...)+ first, 0 at least. `keep_lightness` multiplies all channels by
-    Y / Y', 1/2 to 2, where both are positive.
+    Y / Y', 1/4 to 4, where both are positive.
     """
 
     settings: ScnrSettings

@@ -46,6 +46,9 @@ class GradientSettings:
         Sigma from which cells count as an object.
     grow_cells : int, 0 to 8
         By how many cells objects are widened.
+    tolerance : float, 0.0005 to 0.05
+        Of the sky: fainter light over many cells is not told from it. A higher one lets a mesh or radial functions
+        follow unevenness of the sky of that height, and costs as faint parts of nebulae.
     smoothing_cells : float, 0.5 to 20
         Sigma of the mesh.
     use_colours : bool
@@ -59,6 +62,7 @@ class GradientSettings:
     cell_px: int | None = None
     kappa: float = 3.0
     grow_cells: int = 1
+    tolerance: float = 0.0025
     smoothing_cells: float = 3.0
     use_colours: bool = True
 
@@ -73,6 +77,8 @@ class GradientSettings:
             raise UsageError(f"objects cannot be found at {self.kappa:g} sigma", "give 2 to 10")
         if not 0 <= self.grow_cells <= 8:
             raise UsageError(f"objects cannot be widened by {self.grow_cells} cells", "give 0 to 8")
+        if not 0.0005 <= self.tolerance <= 0.05:
+            raise UsageError(f"a tolerance of {self.tolerance:g} of the sky is out of range", "give 0.0005 to 0.05")
         if not 0.5 <= self.smoothing_cells <= 20.0:
             raise UsageError(f"a mesh cannot be smoothed over {self.smoothing_cells:g} cells", "give 0.5 to 20")
 
@@ -97,14 +103,15 @@ def plan_gradient(cells: Cells, settings: GradientSettings) -> SkyModel:
     -----
     What can be told and what not. The sky is taken as smooth on the scale of the field; whatever is brighter than that
     surface somewhere is an object, whatever its size, as long as 8 % of the cells are free of it. So a nebula that
-    fills half of the field is told from a linear gradient well (truth: 0.1 % of the sky), from a curved one as far as
-    the curve can be continued from the free half (0.2 to 1.4 %). Light that is itself as smooth and wide as a
-    polynomial (galactic cirrus, a galaxy's halo beyond the field) is not told from the sky by shape, and nothing here
-    claims it. Where emission reaches everywhere, its least brightness counts as sky; the gradient is then taken from
-    the sum of channels in which emission of one colour cancels, true as far as the sky keeps its colour (the error is
-    about 1.5 times the gradient's change of colour), and in grey images from the lower envelope, true as far as the
-    darkest places are equally dark. `SkyModel.source` says which it was. Channels with a pedestal (bias not taken off)
-    lose the help of the colours only in that last case.
+    fills half of the field is told from a linear gradient (truth: 0.2 % of the sky at most), and from a curved one as
+    far as the curve can be continued from the free part: 0.3 to 2.5 %, and not at all where the free half hides the
+    curve's third order. Light that is itself as smooth and wide as a polynomial (galactic cirrus, the halo of a galaxy
+    that fills the field) is not told from the sky by shape, and nothing here claims it. Where emission reaches
+    everywhere, its least brightness counts as sky. The gradient, of the first order then, is taken from the sum of
+    channels in which emission of one colour cancels, true as far as the sky keeps its colour (the error is about 1.5
+    times the gradient's change of colour) and no pedestal is left in the image; and where that does not exist (grey
+    light, or of several colours) from the lower envelope, true as far as the darkest places are equally dark.
+    `SkyModel.source` says which it was.
     """
     gy, gx = cells.level.shape[1:]
     if min(gy, gx) < _FEWEST_CELLS:
@@ -123,7 +130,14 @@ def plan_gradient(cells: Cells, settings: GradientSettings) -> SkyModel:
             f"only {int(known.sum())} of {known.size} cells of the image have data", "crop it to what is covered"
         )
     found = search_sky(
-        level, u, v, orders, kappa=settings.kappa, grow_cells=settings.grow_cells, use_colours=settings.use_colours
+        level,
+        u,
+        v,
+        orders,
+        kappa=settings.kappa,
+        grow_cells=settings.grow_cells,
+        tolerance=settings.tolerance,
+        use_colours=settings.use_colours,
     )
     nodes = (found.coefficients @ design(u.ravel(), v.ravel(), found.order).T).reshape(level.shape)
     if settings.model != "polynomial" and found.free.any():

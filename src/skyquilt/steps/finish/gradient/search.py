@@ -25,7 +25,6 @@ _ROUNDS = 12
 _DESCENT = 9
 _FLOOR_QUANTILE = 0.05
 _DARKEST_QUANTILE = 0.01
-_LEAST_SHARE = 0.0025  # of the sky: fainter light than that is not told from it
 _LEAST_FREE = 0.08  # of the cells: fewer are no proof that there is sky at all
 _CUT = 3.0
 _HOLE = 10.0  # a cell below the sky is a contradiction, one above it an object
@@ -88,11 +87,12 @@ class _Scene:
     sky_noise: float
     kappa: float
     grow_cells: int
+    tolerance: float
 
     @property
     def error(self) -> F64:
         """What the level of a sky cell may miss the surface by, (c,): noise, and what no low order follows."""
-        error: F64 = np.hypot(self.noise, _LEAST_SHARE * self.floor)
+        error: F64 = np.hypot(self.noise, self.tolerance * self.floor)
         return error
 
     def on_grid(self, values: F64) -> F64:
@@ -103,7 +103,15 @@ class _Scene:
 
 
 def search_sky(
-    level: F64, u: F64, v: F64, orders: Sequence[int], *, kappa: float, grow_cells: int, use_colours: bool
+    level: F64,
+    u: F64,
+    v: F64,
+    orders: Sequence[int],
+    *,
+    kappa: float,
+    grow_cells: int,
+    tolerance: float,
+    use_colours: bool,
 ) -> SkyCells:
     """
     Return the sky among cells.
@@ -120,6 +128,8 @@ def search_sky(
         Sigma from which a group of cells is an object.
     grow_cells : int
         By how much objects are widened.
+    tolerance : float
+        Of the sky: light that is fainter than that over 7x7 cells is no object.
     use_colours : bool
         Whether the sky's colour may be taken as the same everywhere, to tell it from coloured emission.
 
@@ -139,7 +149,9 @@ def search_sky(
     # without any noise (a drawn image) a part of the level stands for it
     noise = np.maximum(noise, 1e-7 * np.abs(level[:, known]).max(axis=1) + 1e-30)
     values, spread = (None, 0.0) if sky is None else (sky[0][known], sky[1])
-    scene = _Scene(level[:, known], known, u[known], v[known], noise, floor, values, spread, kappa, grow_cells)
+    scene = _Scene(
+        level[:, known], known, u[known], v[known], noise, floor, values, spread, kappa, grow_cells, tolerance
+    )
     best: tuple[SkyCells, float] | None = None
     loss: dict[int, float] = {}
     for order in orders:
@@ -204,7 +216,7 @@ def _refine(scene: _Scene, terms: F64, order: int, surfaces: F64) -> SkyCells | 
 def _objects(scene: _Scene, residual: F64) -> Mask:
     objects = np.zeros(scene.known.shape, dtype=bool)
     for channel, noise, floor in zip(residual, scene.noise, scene.floor, strict=True):
-        least = _LEAST_SHARE * abs(float(floor))
+        least = scene.tolerance * abs(float(floor))
         grid = scene.on_grid(channel)
         objects |= find_objects(grid, scene.known, float(noise), kappa=scene.kappa, least=least)
     return objects
@@ -305,7 +317,7 @@ def _without_sky(scene: _Scene, order: int) -> SkyCells:
     if scene.sky is not None:
         shape = fit_robust(terms, scene.sky)
         left = _MAD_TO_SIGMA * float(np.median(np.abs(scene.sky - terms @ shape)))
-        if left < _MOST_LEFT * np.hypot(scene.sky_noise, _LEAST_SHARE):
+        if left < _MOST_LEFT * np.hypot(scene.sky_noise, scene.tolerance):
             level = np.quantile(_smooth(scene) / (terms @ shape), _DARKEST_QUANTILE, axis=1)
             return SkyCells(level[:, None] * shape, order, nothing, {}, scene.noise, "colours")
     surfaces = np.stack([fit_lower(terms, channel) for channel in scene.level])

@@ -81,10 +81,13 @@ class MidtonesCurve:
 
 
 def _midtones(t: Values, m: float) -> Values:
+    """Return t (1 - m) / (t (1 - m) + m (1 - t)): written so that it is 1 at 1 and never above, to the bit."""
     kind = t.dtype.type
-    below = t * kind(2.0 * m - 1.0)
-    below -= kind(m)
-    result: Values = np.divide(t * kind(m - 1.0), below, out=below)
+    above = t * kind(1.0 - m)
+    below = kind(1.0) - t
+    below *= kind(m)
+    below += above
+    result: Values = np.divide(above, below, out=below)
     return result
 
 
@@ -124,7 +127,7 @@ def _asinh(t: Values, strength: float) -> Values:
     kind = t.dtype.type
     t *= kind(strength)
     np.arcsinh(t, out=t)
-    t *= kind(1.0 / np.arcsinh(strength))
+    t /= np.arcsinh(np.full(1, strength, kind))  # as the loop above rounds it, so that 1 becomes 1
     return np.minimum(t, kind(1.0), out=t)
 
 
@@ -165,9 +168,10 @@ class TwoStageCurve:
         """See `Curve`."""
         kind = values.dtype.type
         t = _unit(values, self.black, self.white)
-        low: Values = _asinh(np.minimum(t * kind(1.0 / self.knee), kind(1.0)), self.faint) * kind(self.height)
+        height = kind(self.height)
+        low: Values = _asinh(np.minimum(t * kind(1.0 / self.knee), kind(1.0)), self.faint) * height
         high = np.maximum(t - kind(self.knee), kind(0.0)) * kind(1.0 / (1.0 - self.knee))
-        low += _asinh(high, self.core) * kind(1.0 - self.height)
+        low += _asinh(np.minimum(high, kind(1.0)), self.core) * (kind(1.0) - height)
         return low
 
     def inverse(self, values: Values) -> Values:
