@@ -78,7 +78,9 @@ class Stretch:
         return picture
 
 
-def auto_stretch(pixels: F32, *, linked: bool = False, target: float = _TARGET_BACKGROUND) -> Stretch:
+def auto_stretch(
+    pixels: F32, *, linked: bool = False, target: float = _TARGET_BACKGROUND, shadows_sigma: float = _SHADOWS_SIGMA
+) -> Stretch:
     """
     Return the stretch that puts the sky at `target` of the range.
 
@@ -88,10 +90,14 @@ def auto_stretch(pixels: F32, *, linked: bool = False, target: float = _TARGET_B
         NaN where nothing was exposed; every second, third ... pixel is looked at so that about 250,000 decide.
     linked : bool
         One curve for all channels (keeps colours) instead of one each (neutral sky).
+    target : float, 0..1
+        What the sky becomes.
+    shadows_sigma : float
+        What becomes black, in sigma from the sky; below 0.
 
     Notes
     -----
-    Definition:: MADN = 1.4826 MAD; shadows = median - 2.8 MADN; midtones = MTF(target, median - shadows);
+    Definition:: MADN = 1.4826 MAD; shadows = median + shadows_sigma MADN; midtones = MTF(target, median - shadows);
     highlights = the largest value. Source: the STF auto stretch of PixInsight, used likewise by Siril.
     """
     step = max(1, int(np.sqrt(pixels.shape[1] * pixels.shape[2] / _SAMPLES)))
@@ -103,7 +109,7 @@ def auto_stretch(pixels: F32, *, linked: bool = False, target: float = _TARGET_B
             values = np.zeros(1, dtype=np.float32)
         median = float(np.median(values))
         spread = 1.4826 * float(np.median(np.abs(values - median)))
-        low, high = median + _SHADOWS_SIGMA * spread, float(values.max())
+        low, high = median + shadows_sigma * spread, float(values.max())
         if not high > low:
             low, high = median - 1.0, median + 1.0
         shadows.append(low)
