@@ -9,7 +9,7 @@ from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.calibrate import calibrate_box, repair_pixel
 from skyquilt.kernels.lanes import WIDTH, any_true, load, splat
 
-__all__ = ["INFLUENCE", "calibrate_piece", "is_within_box", "mark_bad", "mirror_into", "scatter_cfa"]
+__all__ = ["INFLUENCE", "calibrate_piece", "is_within_box", "mark_bad", "mirror_into", "mirrored", "scatter_cfa"]
 
 _ONE_PIXEL = np.zeros((5, 5), dtype=np.float32)
 _ONE_PIXEL[2, 2] = 1.0
@@ -89,15 +89,18 @@ def list_defects(rows: tuple[I64, I32], x0: int, y0: int, height: int, width: in
 
 
 @exact_kernel
-def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int) -> int:
+def add_unusable(
+    raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int, saturated: I32
+) -> tuple[int, int]:
     """
-    Add what only this box knows to its bad pixels, and return how many there are.
+    Add what only this box knows to its bad pixels, and return how many there are and how many shine (`saturated`).
 
     What is masked or not a number becomes a defect (of value 0) as well; what is saturated keeps its value.
     """
     limit = np.float32(saturation)
     n_channels, height, width = raw.shape
     values = raw.reshape(-1)
+    n_saturated = 0
     for y in range(height):
         is_plain = usable.size == 0
         for channel in range(n_channels):
@@ -119,7 +122,10 @@ def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: 
                 bad[n_bad] = y * width + x
                 n_bad += 1
             defects[y, x] = defects[y, x] or is_defect
-    return n_bad
+            if is_saturated and not defects[y, x]:
+                saturated[n_saturated] = y * width + x
+                n_saturated += 1
+    return n_bad, n_saturated
 
 
 @exact_kernel
@@ -135,9 +141,10 @@ def calibrate_piece(
     saturation: float,
     step: int,
     bad: I32,
-) -> int:
+    saturated: I32,
+) -> tuple[int, int]:
     """
-    Calibrate a box in place, mend its defects, and return how many of its pixels are bad.
+    Calibrate a box in place, mend its defects, and return how many of its pixels are bad and how many saturated.
 
     Parameters
     ----------
@@ -155,15 +162,18 @@ def calibrate_piece(
         Distance of the next pixel of the same colour: 2 on a CFA, else 1.
     bad : int32 (h * w,), written
         Places ``y * w + x`` of the defects and saturated pixels, each once.
+    saturated : int32 (h * w,), written
+        Places of the saturated pixels that are no defects.
     """
     n_channels, height, width = raw.shape
+    n_saturated = 0
     n_bad = list_defects(rows, x0, y0, height, width, bad)
     defects, left, top, n_defects = frame_defects, x0, y0, n_bad
     if usable.size > 0 or has_saturated(raw, saturation):
         defects, left, top = np.zeros((height, width), dtype=np.bool_), 0, 0
         for k in range(n_bad):
             defects[bad[k] // width, bad[k] % width] = True
-        n_bad = add_unusable(raw, usable, saturation, defects, bad, n_bad)
+        n_bad, n_saturated = add_unusable(raw, usable, saturation, defects, bad, n_bad, saturated)
         n_defects = n_bad
     values = np.empty(8, dtype=np.float32)
     for channel in range(n_channels):
@@ -173,7 +183,7 @@ def calibrate_piece(
             y, x = bad[k] // width, bad[k] % width
             if defects[top + y, left + x]:
                 repair_pixel(pixels, defects, left, top, x, y, step, values)
-    return n_bad
+    return n_bad, n_saturated
 
 
 @exact_inlined
