@@ -398,7 +398,7 @@ def shielded(frame: F32, limit: float, method: str, kernel: str, to_frame: Trans
         ("rcd", "catmull_rom", 10),
         ("bilinear", "catmull_rom", 3),
         ("superpixel", "catmull_rom", 2),
-        ("mono", "catmull_rom", 2),
+        ("mono", "catmull_rom", 3),
     ],
 )
 def test_beside_saturated_pixels_the_sampler_equals_the_shielded_sources(

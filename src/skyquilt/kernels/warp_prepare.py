@@ -89,18 +89,16 @@ def list_defects(rows: tuple[I64, I32], x0: int, y0: int, height: int, width: in
 
 
 @exact_kernel
-def add_unusable(
-    raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int, saturated: I32
-) -> tuple[int, int]:
+def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int, saturated: I32) -> int:
     """
-    Add what only this box knows to its bad pixels, and return how many there are and how many shine (`saturated`).
+    Add what only this box knows to its bad pixels, and return how many there are.
 
-    What is masked or not a number becomes a defect (of value 0) as well; what is saturated keeps its value.
+    What is masked or not a number becomes a defect (of value 0) as well; what is saturated keeps its value and is
+    listed in `saturated`, after their number.
     """
     limit = np.float32(saturation)
     n_channels, height, width = raw.shape
     values = raw.reshape(-1)
-    n_saturated = 0
     for y in range(height):
         is_plain = usable.size == 0
         for channel in range(n_channels):
@@ -123,9 +121,9 @@ def add_unusable(
                 n_bad += 1
             defects[y, x] = defects[y, x] or is_defect
             if is_saturated and not defects[y, x]:
-                saturated[n_saturated] = y * width + x
-                n_saturated += 1
-    return n_bad, n_saturated
+                saturated[0] += 1
+                saturated[saturated[0]] = y * width + x
+    return n_bad
 
 
 @exact_kernel
@@ -141,10 +139,9 @@ def calibrate_piece(
     saturation: float,
     step: int,
     bad: I32,
-    saturated: I32,
-) -> tuple[int, int]:
+) -> int:
     """
-    Calibrate a box in place, mend its defects, and return how many of its pixels are bad and how many saturated.
+    Calibrate a box in place, mend its defects, and return how many of its pixels are bad.
 
     Parameters
     ----------
@@ -160,20 +157,20 @@ def calibrate_piece(
         Judged on the raw values, before anything is subtracted.
     step : int, px
         Distance of the next pixel of the same colour: 2 on a CFA, else 1.
-    bad : int32 (h * w,), written
-        Places ``y * w + x`` of the defects and saturated pixels, each once.
-    saturated : int32 (h * w,), written
-        Places of the saturated pixels that are no defects.
+    bad : int32 (2, h * w + 1), written
+        Places ``y * w + x`` of the defects and saturated pixels, each once; below, if there are any, the number of the
+        saturated pixels that are no defects, and their places in that order.
     """
     n_channels, height, width = raw.shape
-    n_saturated = 0
+    bad, saturated = bad[0], bad[1]
+    saturated[0] = 0
     n_bad = list_defects(rows, x0, y0, height, width, bad)
     defects, left, top, n_defects = frame_defects, x0, y0, n_bad
     if usable.size > 0 or has_saturated(raw, saturation):
         defects, left, top = np.zeros((height, width), dtype=np.bool_), 0, 0
         for k in range(n_bad):
             defects[bad[k] // width, bad[k] % width] = True
-        n_bad, n_saturated = add_unusable(raw, usable, saturation, defects, bad, n_bad, saturated)
+        n_bad = add_unusable(raw, usable, saturation, defects, bad, n_bad, saturated)
         n_defects = n_bad
     values = np.empty(8, dtype=np.float32)
     for channel in range(n_channels):
@@ -183,7 +180,7 @@ def calibrate_piece(
             y, x = bad[k] // width, bad[k] % width
             if defects[top + y, left + x]:
                 repair_pixel(pixels, defects, left, top, x, y, step, values)
-    return n_bad, n_saturated
+    return n_bad
 
 
 @exact_inlined

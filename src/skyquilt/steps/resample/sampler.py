@@ -55,6 +55,7 @@ _SPREAD: dict[str, Callable[..., None]] = {
 METHODS = tuple(_SPREAD)
 _NOT_POSITIVE = ("malvar", "rcd")  # the ways with weights below 0
 _NO_MASK: Mask = np.zeros((0, 0), dtype=np.bool_)
+_NO_PLACES: I32 = np.zeros(0, dtype=np.int32)
 _NO_FLAGS: F32 = np.zeros((0, 0, 0), dtype=np.float32)
 
 
@@ -82,10 +83,12 @@ class _Piece(NamedTuple):  # made a thousand times a second: a dataclass takes f
 
     Attributes
     ----------
+    box : Box
+        Which pixels (superpixels) it holds.
     pixels : float32 (h, w, 4 or 1), ADU
     flags : float32 (h, w, 4 or 1)
-        For those whose pixels have no lane for the validity: that validity (mono), or the bad sites in the lane of their
-        colour ("cfa"); of size 0 where nothing is bad.
+        For those whose pixels have no lane for the validity: that validity (mono), or the bad sites in the lane of
+        their colour ("cfa"); of size 0 where nothing is bad.
     raw : float32 (c, h', w'), ADU
         What was read for it, calibrated and mended.
     read_box : Box
@@ -93,6 +96,7 @@ class _Piece(NamedTuple):  # made a thousand times a second: a dataclass takes f
         Places ``y * w' + x`` in `raw`.
     """
 
+    box: Box
     pixels: F32
     flags: F32
     raw: F32
@@ -135,11 +139,11 @@ class CanvasSampler:
     Notes
     -----
     Definition: ``scale * Warped(Debayered(Calibrated(raw))) + surface``, to float32 rounding, at absolute coordinates:
-    any tiling gives the same bits. Within `glare_px` of a saturated pixel, where it may have a part, it is `Shielded` in
-    place of `Warped`; "cfa" and "nearest", which cannot overshoot, are not. Weights: 255 for a sample; 0 where a pixel of
-    its footprint lies outside of the frame or on a trail; 1 (stopgap) where more than a quarter of an error of the mended
-    and saturated pixels would reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample` holds the interpreter
-    lock for some 30 µs only.
+    any tiling gives the same bits. Within `glare_px` of a saturated pixel, where it may have a part, it is `Shielded`
+    in place of `Warped`; "cfa" and "nearest", which cannot overshoot, are not. Weights: 255 for a sample; 0 where a
+    pixel of its footprint lies outside of the frame or on a trail; 1 (stopgap) where more than a quarter of an error of
+    the mended and saturated pixels would reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample` holds the
+    interpreter lock for some 30 µs only.
     """
 
     def __init__(
@@ -179,6 +183,7 @@ class CanvasSampler:
         self._is_held = self._method in _NOT_POSITIVE
         overshoots = kernel != "nearest" and (self._is_held or self._table.shape[1] > 2)
         self._is_shielded = overshoots and self._method != "cfa"
+        self._seen = self._reach + (1 if self._is_shielded and self._n_channels == 1 else 0)
         self._dark = _plane(calibration.dark, NO_DARK)
         self._inverse_flat = _plane(calibration.inverse_flat, NO_FLAT)
         self._defects = _plane(calibration.defects, NO_DEFECTS)
@@ -202,8 +207,13 @@ class CanvasSampler:
 
     @property
     def glare_px(self) -> int:
-        """How far the glare of a saturated pixel reaches, in pixels of what is resampled (superpixels); 0 if nowhere."""
-        return self._reach + self._table.shape[1] // 2 if self._is_shielded else 0
+        """
+        How far the glare of a saturated pixel reaches, in pixels of what is resampled (superpixels); 0 if nowhere.
+
+        The reach of the debayering and half the kernel, and a pixel more for mono frames, whose plateau has a flank
+        that is nearly as steep as its edge.
+        """
+        return self._seen + self._table.shape[1] // 2 if self._is_shielded else 0
 
     def source_box(self, box: Box) -> Box:
         """Return the frame pixels that `sample` will read for a canvas box; empty if the frame does not reach it."""
@@ -227,7 +237,7 @@ class CanvasSampler:
             weights[...] = 0
             return
         filled = self._fill_piece(piece)
-        pixels, flags = filled.pixels, filled.flags
+        piece, pixels, flags = filled.box, filled.pixels, filled.flags
         corners = (box.x0, box.y0, box.x1, box.y1)
         place = (piece.x0, piece.y0, self._width // self._pitch, self._height // self._pitch, self._pitch)
         if self._method == "cfa":
@@ -272,8 +282,8 @@ class CanvasSampler:
     def _fill_piece(self, piece: Box) -> _Piece:
         """Read, calibrate and debayer a piece of the frame."""
         raw, usable, read_box = self._read(piece)
-        bad, saturated = _scratch.take("bad", 2, read_box.n_pixels).view(np.int32)
-        n_bad, n_saturated = calibrate_piece(
+        bad = _scratch.take("bad", 2, read_box.n_pixels + 1).view(np.int32)
+        n_bad = calibrate_piece(
             raw,
             usable,
             self._dark,
@@ -285,34 +295,36 @@ class CanvasSampler:
             self._saturation,
             self._step,
             bad,
-            saturated,
         )
-        saturated = saturated[:n_saturated]
         reach, pitch = self._reach, self._pitch
         lanes = 4 if self._n_channels == 3 else 1
-        pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
-        self._spread(
-            raw,
-            (read_box.x0, read_box.y0, self._width, self._height),
-            (piece.x0, piece.y0, piece.x1, piece.y1),
-            self._origin,
-            self._star_colour,
-            _scratch.take("planes", len(raw), piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach),
-            pixels,
-        )
+        if lanes == 1 and read_box.contains(piece):  # nothing is mirrored: what was read is what is needed
+            piece, pixels = read_box, raw.reshape(*read_box.shape, 1)
+        else:
+            pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
+            self._spread(
+                raw,
+                (read_box.x0, read_box.y0, self._width, self._height),
+                (piece.x0, piece.y0, piece.x1, piece.y1),
+                self._origin,
+                self._star_colour,
+                _scratch.take("planes", len(raw), piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach),
+                pixels,
+            )
         if n_bad == 0:
-            return _Piece(pixels, _NO_FLAGS, raw, read_box, saturated)
+            return _Piece(piece, pixels, _NO_FLAGS, raw, read_box, _NO_PLACES)
+        saturated = bad[1, 1 : bad[1, 0] + 1]
         validity = pixels
         if self._method == "cfa" or lanes == 1:
             validity = _scratch.take("validity", piece.height, piece.width, 1)
             validity[...] = 1.0
         from_piece = read_box.x0 - pitch * piece.x0, read_box.y0 - pitch * piece.y0
-        mark_bad(bad[:n_bad], read_box.width, *from_piece, pitch, INFLUENCE[self._method], validity)
+        mark_bad(bad[0, :n_bad], read_box.width, *from_piece, pitch, INFLUENCE[self._method], validity)
         if self._method != "cfa":
-            return _Piece(pixels, validity if lanes == 1 else _NO_FLAGS, raw, read_box, saturated)
+            return _Piece(piece, pixels, validity if lanes == 1 else _NO_FLAGS, raw, read_box, saturated)
         flags = _scratch.take("flags", piece.height, piece.width, lanes)
         scatter_cfa(1.0 - validity[:, :, 0], *self._red_site_of(piece), flags)
-        return _Piece(pixels, flags, raw, read_box, saturated)
+        return _Piece(piece, pixels, flags, raw, read_box, saturated)
 
     def _red_site_of(self, piece: Box) -> tuple[int, int]:
         """Return the parity of the red sites, counted from the first pixel of a piece."""
@@ -335,9 +347,10 @@ class CanvasSampler:
 
     def _find_read_box(self, piece: Box, is_mended: bool) -> Box:
         """Return what must be read: the piece, the reach of the debayering, what is mirrored, room for the mending."""
-        # the piece has a pixel to spare beyond the kernels: every sample sees all pixels within `glare_px` of its four
+        # the piece has a pixel to spare beyond the kernels: so whatever is within `glare_px` of a sample's four pixels
+        # is seen
         pitch = self._pitch
-        wanted = Box(piece.x0 * pitch, piece.y0 * pitch, piece.x1 * pitch, piece.y1 * pitch).grow(self._reach)
+        wanted = Box(piece.x0 * pitch, piece.y0 * pitch, piece.x1 * pitch, piece.y1 * pitch).grow(self._seen)
         x0, x1 = _with_mirrored(wanted.x0, wanted.x1, self._width)
         y0, y1 = _with_mirrored(wanted.y0, wanted.y1, self._height)
         margin = 2 * self._step if is_mended else 0
