@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
 from skyquilt.core import F32, Calibration, FrameFile, LeftOut, Measurement, Normalisation, Registration, Trail
 from skyquilt.engine.manifest import FrameRecord
@@ -17,6 +17,7 @@ class Light:
     The working record of a light; each phase fills in its part.
 
     `plane` is the binned look of the frame, kept from the measuring to the search for trails if memory allows.
+    `ceiling_adu` is the level at which the group's pixels pile up, where that is below what its files could hold.
     `left_out` ends the frame's way; it stays in the list, so that the manifest tells of it. `looked_with` keeps the
     calibration of the measuring once the defects found in the lights were added for the integration.
     """
@@ -37,6 +38,12 @@ class Light:
     left_out: LeftOut | None = None
     notes: list[str] = field(default_factory=list)
     looked_with: tuple[Calibration, str] | None = None
+    ceiling_adu: float = inf
+
+    @property
+    def saturation_adu(self) -> float:
+        """The largest value that its raw pixels can take, ADU."""
+        return min(self.file.meta.saturation_adu, self.ceiling_adu)
 
     @property
     def is_in(self) -> bool:
