@@ -181,6 +181,7 @@ def every_sampler(to_frame: Transform) -> list[CanvasSampler]:
         "star_colour": (0.8125, 0.609375),
         "normalisation": normalisation,
         "saturation_adu": 15000.0,
+        "saturated_stars": np.array([[30, 40], [150, 90]]),
         "feather_px": 20.0,
         "radial_feather": 0.1,
         "trails": (Trail(-5.0, 20.0, 150.0, 160.0, 3.0, 9.0),),
@@ -372,9 +373,14 @@ def crowd_of_bright_stars() -> F32:
     return bright_stars(list(zip(rng.uniform(0, WIDTH, 30), y, rng.uniform(1e4, 3e5, 30), strict=True)))
 
 
+STARS = np.array([[40, 50], [131, 99], [-1, 70], [209, 20], [2000, -300]], dtype=np.int32)  # some at and off the edge
+
+
 def shielded(frame: F32, limit: float, method: str, kernel: str, to_frame: Transform, reach: int) -> Shielded:
     """Return what the sampler must give, composed of readable parts."""
     saturated, cfa, star_colour = frame[0] >= limit, Cfa("GRBG"), (0.875, 0.546875)
+    for x, y in STARS:
+        saturated[max(0, y) : max(0, y + 2), max(0, x) : max(0, x + 2)] = True
     source = ArraySource(frame)
     if method == "mono":
         sharp, held = Warped(source, to_frame, kernel), Warped(source, to_frame, "bilinear")
@@ -414,6 +420,7 @@ def test_beside_saturated_pixels_the_sampler_equals_the_shielded_sources(
         kernel=kernel,
         star_colour=(0.875, 0.546875),
         saturation_adu=limit,
+        saturated_stars=STARS,
     )
     assert sampler.glare_px == reach
     composed = shielded(frame, limit, method, kernel, to_frame, reach)

@@ -169,6 +169,7 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             star_colour=sampling.star_colour,
             normalisation=light.normalisation,
             saturation_adu=stars.saturation_limit(light.saturation_adu),
+            saturated_stars=light.saturated_stars,
             feather_px=recipe.feather_px,
             radial_feather=recipe.radial_feather,
             trails=light.trails,

@@ -17,7 +17,7 @@ from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.warp import count_cells, on_edge
 from skyquilt.kernels.warp_prepare import mirrored
 
-__all__ = ["find_glare", "hold_colours", "mark_glare", "shield_samples"]
+__all__ = ["find_glare", "hold_colours", "mark_glare", "mark_stars", "shield_samples"]
 
 # How far from the mean of its sites towards their lowest and highest a held colour may go. Measured on stacks of four
 # frames of saturated stars, 1.9 and 2.6 px FWHM: 1 keeps a third more of the debayering's own false colours in the
@@ -146,17 +146,51 @@ def mark_glare(saturated: I32, width: int, dx: int, dy: int, pitch: int, reach: 
     -----
     Definition: `find_glare`.
     """
-    n_rows, n_columns = glare.shape
     last_x, last_y = -(2**30), -(2**30)
     for k in range(saturated.shape[0]):
         y, x = (saturated[k] // width + dy) // pitch, (saturated[k] % width + dx) // pitch
         # along a row only what the pixel before has not marked
         first = x + reach if y == last_y and 0 <= x - last_x <= 1 else x - reach
         last_x, last_y = x, y
-        for v in range(max(0, y - reach), min(n_rows, y + reach + 1)):
-            for u in range(max(0, first), min(n_columns, x + reach + 1)):
-                glare[v, u] = np.uint8(1)
-                blocks[v // _BLOCK_PX, u // _BLOCK_PX] = np.uint8(1)
+        fill_square(glare, blocks, first, y - reach, x + reach + 1, y + reach + 1)
+
+
+@exact_kernel
+def mark_stars(stars: I32, left: int, top: int, pitch: int, reach: int, glare: U8, blocks: U8) -> None:
+    """
+    Set the glare of stars to 1, as `mark_glare` does that of pixels.
+
+    Parameters
+    ----------
+    stars : int32 (n, 2), px of the frame
+        (x, y) of the first of the 2 x 2 pixels at the centre of each.
+    left, top : int
+        First pixel of `glare`, of `pitch` frame pixels each.
+    """
+    for k in range(stars.shape[0]):
+        x0, x1 = stars[k, 0] // pitch - left, (stars[k, 0] + 1) // pitch - left
+        y0, y1 = stars[k, 1] // pitch - top, (stars[k, 1] + 1) // pitch - top
+        fill_square(glare, blocks, x0 - reach, y0 - reach, x1 + reach + 1, y1 + reach + 1)
+
+
+@exact_inlined
+def fill_square(glare: U8, blocks: U8, x0: int, y0: int, x1: int, y1: int) -> None:
+    """Set what lies within a box to 1."""
+    for v in range(max(0, y0), min(glare.shape[0], y1)):
+        for u in range(max(0, x0), min(glare.shape[1], x1)):
+            glare[v, u] = np.uint8(1)
+            blocks[v // _BLOCK_PX, u // _BLOCK_PX] = np.uint8(1)
+
+
+@exact_inlined
+def reaches(stars: I32, place: tuple[int, int, int, int, int], reach: int, width: int, height: int) -> bool:
+    """Tell whether the glare of any star touches a piece of that size."""
+    left, top, _, _, pitch = place
+    for k in range(stars.shape[0]):
+        x, y = stars[k, 0] // pitch - left, stars[k, 1] // pitch - top
+        if x + 1 + reach >= 0 and y + 1 + reach >= 0 and x - reach < width and y - reach < height:
+            return True
+    return False
 
 
 @exact_inlined
@@ -221,6 +255,7 @@ def shield_samples(
     frame: tuple[int, int, int, int],
     origin: tuple[int, int],
     saturated: I32,
+    stars: I32,
     reach: int,
     is_held: bool,
     pixels: F32,
@@ -244,6 +279,8 @@ def shield_samples(
         Parity of the frame's red sites.
     saturated : int32 (n,)
         Places ``y * w + x`` in `plane`, in that order.
+    stars : int32 (n, 2), px of the frame
+        As `mark_stars` takes them.
     reach : int
         How far a saturated pixel's glare reaches, in pixels of `pixels`.
     is_held : bool
@@ -264,10 +301,13 @@ def shield_samples(
     x0, y0, x1, y1 = box
     left, top, _, _, pitch = place
     height, width, lanes = pixels.shape
+    if saturated.shape[0] == 0 and not reaches(stars, place, reach, width, height):
+        return
     glare = np.zeros((height, width), dtype=np.uint8)
     blocks = np.zeros((height // _BLOCK_PX + 1, width // _BLOCK_PX + 1), dtype=np.uint8)
     from_x, from_y = frame[0] - pitch * left, frame[1] - pitch * top
     mark_glare(saturated, plane.shape[1], from_x, from_y, pitch, reach, glare, blocks)
+    mark_stars(stars, left, top, pitch, reach, glare, blocks)
     corner, sums = np.empty(lanes, dtype=np.float32), np.empty(lanes, dtype=np.float32)
     scales = np.array([scale[0], scale[1], scale[2]], dtype=np.float32)
     offset, inverse_pitch = 0.5 * (pitch - 1), 1.0 / pitch

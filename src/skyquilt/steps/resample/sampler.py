@@ -56,6 +56,7 @@ METHODS = tuple(_SPREAD)
 _NOT_POSITIVE = ("malvar", "rcd")  # the ways with weights below 0
 _NO_MASK: Mask = np.zeros((0, 0), dtype=np.bool_)
 _NO_PLACES: I32 = np.zeros(0, dtype=np.int32)
+_NO_STARS: I32 = np.zeros((0, 2), dtype=np.int32)
 _NO_FLAGS: F32 = np.zeros((0, 0, 0), dtype=np.float32)
 
 
@@ -129,6 +130,9 @@ class CanvasSampler:
         None leaves the values in the frame's own ADU.
     saturation_adu : float
         Raw values at or above it are saturated.
+    saturated_stars : int32 (n, 2) or None
+        (x, y) of the first of the 2 x 2 px at the centres of stars that saturate in other frames, if not in this one:
+        their surroundings are treated alike.
     feather_px : float, px of the frame
         Over which the weight rises from 2 at the frame's edge to 255.
     radial_feather : float, 0..1
@@ -139,11 +143,11 @@ class CanvasSampler:
     Notes
     -----
     Definition: ``scale * Warped(Debayered(Calibrated(raw))) + surface``, to float32 rounding, at absolute coordinates:
-    any tiling gives the same bits. Within `glare_px` of a saturated pixel, where it may have a part, it is `Shielded`
-    in place of `Warped`; "cfa" and "nearest", which cannot overshoot, are not. Weights: 255 for a sample; 0 where a
-    pixel of its footprint lies outside of the frame or on a trail; 1 (stopgap) where more than a quarter of an error of
-    the mended and saturated pixels would reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample` holds the
-    interpreter lock for some 30 µs only.
+    any tiling gives the same bits. Within `glare_px` of a saturated pixel or star, where it may have a part, it is
+    `Shielded` in place of `Warped`; "cfa" and "nearest", which cannot overshoot, are not. Weights: 255 for a sample; 0
+    where a pixel of its footprint lies outside of the frame or on a trail; 1 (stopgap) where more than a quarter of an
+    error of the mended and saturated pixels would reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample`
+    holds the interpreter lock for some 30 µs only.
     """
 
     def __init__(
@@ -159,6 +163,7 @@ class CanvasSampler:
         star_colour: tuple[float, float] = (1.0, 1.0),
         normalisation: Normalisation | None = None,
         saturation_adu: float = 65535.0,
+        saturated_stars: I32 | None = None,
         feather_px: float = 0.0,
         radial_feather: float = 0.0,
         trails: tuple[Trail, ...] = (),
@@ -189,6 +194,7 @@ class CanvasSampler:
         self._defects = _plane(calibration.defects, NO_DEFECTS)
         self._defect_rows = calibration.defect_rows
         self._saturation = float(saturation_adu)
+        self._stars = _NO_STARS if saturated_stars is None else np.ascontiguousarray(saturated_stars, dtype=np.int32)
         scale = np.ones(self._n_channels) if normalisation is None else normalisation.scale
         last = len(scale) - 1
         self._scale = (float(scale[0]), float(scale[min(1, last)]), float(scale[min(2, last)]))
@@ -257,13 +263,14 @@ class CanvasSampler:
             warp_rgb(pixels, nodes, corners, place, self._table, self._scale, values, weights)
         else:
             warp_mono(pixels, flags, nodes, corners, place, self._table, self._scale[0], values, weights)
-        if self._is_shielded and len(filled.saturated) > 0:
+        if self._is_shielded and (len(filled.saturated) > 0 or len(self._stars) > 0):
             frame = (filled.read_box.x0, filled.read_box.y0, self._width, self._height)
             shield_samples(
                 filled.raw[0],
                 frame,
                 self._origin,
                 filled.saturated,
+                self._stars,
                 self.glare_px,
                 self._is_held,
                 pixels,
