@@ -252,3 +252,22 @@ def test_two_thousand_frames_take_little_more_memory_than_two_hundred(tmp_path):
     # the cube takes the tile that fits its budget; the sweep's tile does not know of the number of frames
     assert growth["sweep", 2000] < growth["sweep", 200] + 60e6
     assert noise["sweep"] == pytest.approx(noise["cube"], rel=0.02)
+
+
+def test_the_surroundings_of_saturated_stars_are_clean(stacks):
+    stacked = stacks(replace(STARRY, fwhm_px=1.9, zero_point=26.0, n_frames=4))
+    stars = stacked.stars(apart_px=16.0, margin_px=30.0, peak_adu=(90000.0, np.inf))
+    assert len(stars) >= 20
+    y, x = np.indices(stacked.coverage.shape)
+    for star_x, star_y in zip(stars.x, stars.y, strict=True):
+        distance = np.hypot(x - star_x, y - star_y)
+        for channel, colour in enumerate(COLOURS):
+            around = stacked.value[channel][(distance > 14) & (distance < 22)]
+            sky = np.median(around)
+            noise = 1.4826 * np.median(np.abs(around - sky))
+            near = stacked.value[channel][distance < 8]
+            assert near.min() > sky - 5 * noise, f"{colour} at {star_x:.0f}, {star_y:.0f}: {near.min() - sky:.0f} ADU"
+            # what is saturated in all frames is shown as it is: a plateau, no hole
+            assert np.isfinite(near).all()
+            assert near.max() < 1.2 * 65535
+            assert stacked.value[channel][distance < 1.0].min() > 0.5 * near.max()

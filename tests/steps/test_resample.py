@@ -23,9 +23,10 @@ from skyquilt.core import (
 )
 from skyquilt.errors import UsageError
 from skyquilt.kernels.calibrate import repair_defects_slowly
+from skyquilt.kernels.glare import find_glare
 from skyquilt.kernels.warp_table import KERNELS
 from skyquilt.steps.debayer import Debayered
-from skyquilt.steps.resample import DEFAULT_WINDOW_PX, METHODS, CanvasSampler, NodeGrid, Warped
+from skyquilt.steps.resample import DEFAULT_WINDOW_PX, METHODS, CanvasSampler, NodeGrid, Shielded, Warped
 from skyquilt.steps.resample.warped import source_positions
 
 HEIGHT, WIDTH = 150, 210
@@ -180,6 +181,7 @@ def every_sampler(to_frame: Transform) -> list[CanvasSampler]:
         "star_colour": (0.8125, 0.609375),
         "normalisation": normalisation,
         "saturation_adu": 15000.0,
+        "saturated_stars": np.array([[30, 40], [150, 90]]),
         "feather_px": 20.0,
         "radial_feather": 0.1,
         "trails": (Trail(-5.0, 20.0, 150.0, 160.0, 3.0, 9.0),),
@@ -349,6 +351,147 @@ def test_saturation_is_judged_on_the_raw_values() -> None:
     far = np.ones(weights[0].shape, dtype=bool)
     far[64:75, 84:95] = False
     np.testing.assert_allclose(values[:, far], 100.0, rtol=1e-5)
+
+
+COLOURS = np.array([[0.7, 1.0], [1.0, 1.2]])[np.indices((HEIGHT, WIDTH))[0] % 2, np.indices((HEIGHT, WIDTH))[1] % 2]
+
+
+def bright_stars(places: list[tuple[float, float, float]]) -> F32:
+    """Return a mosaic of sharp stars (x, y, peak) on a flat sky, clipped."""
+    y, x = np.indices((HEIGHT, WIDTH))
+    frame = np.full((HEIGHT, WIDTH), 1000.0)
+    for cx, cy, peak in places:
+        frame += COLOURS * peak * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 0.85**2))
+    return np.minimum(frame, 65535.0).astype(np.float32)[None]
+
+
+def crowd_of_bright_stars() -> F32:
+    """Return stars above and below saturation, some of them at the very edge."""
+    rng = np.random.default_rng(12)
+    y = rng.uniform(0, HEIGHT, 30)
+    y[::5] = rng.uniform(-0.5, 1.5, 6)
+    return bright_stars(list(zip(rng.uniform(0, WIDTH, 30), y, rng.uniform(1e4, 3e5, 30), strict=True)))
+
+
+STARS = np.array([[40, 50], [131, 99], [-1, 70], [209, 20], [2000, -300]], dtype=np.int32)  # some at and off the edge
+
+
+def shielded(frame: F32, limit: float, method: str, kernel: str, to_frame: Transform, reach: int) -> Shielded:
+    """Return what the sampler must give, composed of readable parts."""
+    saturated, cfa, star_colour = frame[0] >= limit, Cfa("GRBG"), (0.875, 0.546875)
+    for x, y in STARS:
+        saturated[max(0, y) : max(0, y + 2), max(0, x) : max(0, x + 2)] = True
+    source = ArraySource(frame)
+    if method == "mono":
+        sharp, held = Warped(source, to_frame, kernel), Warped(source, to_frame, "bilinear")
+        return Shielded(sharp, held, find_glare(saturated, reach))
+    if method == "superpixel":
+        saturated = saturated.reshape(HEIGHT // 2, 2, WIDTH // 2, 2).any(axis=(1, 3))
+        to_frame = to_frame.then(HALVED)
+    plain = Debayered(source, cfa, method, star_colour)
+    held_colours = Debayered(source, cfa, method, star_colour, is_held=True)
+    sharp, held = Warped(plain, to_frame, kernel), Warped(held_colours, to_frame, "bilinear")
+    return Shielded(sharp, held, find_glare(saturated, reach))
+
+
+@pytest.mark.parametrize("to_frame", [TURNED, bent_map()])
+@pytest.mark.parametrize(
+    ("method", "kernel", "reach"),
+    [
+        ("malvar", "least_squares", 4),
+        ("malvar", "bilinear", 3),
+        ("malvar", "lanczos3", 5),
+        ("rcd", "catmull_rom", 10),
+        ("bilinear", "catmull_rom", 3),
+        ("superpixel", "catmull_rom", 2),
+        ("mono", "catmull_rom", 3),
+    ],
+)
+def test_beside_saturated_pixels_the_sampler_equals_the_shielded_sources(
+    method: str, kernel: str, reach: int, to_frame: Transform
+) -> None:
+    frame, limit = crowd_of_bright_stars(), 60000.0
+    sampler = CanvasSampler(
+        FilledSource(frame),
+        cfa=None if method == "mono" else Cfa("GRBG"),
+        calibration=Calibration(),
+        to_frame=to_frame,
+        method="malvar" if method == "mono" else method,
+        kernel=kernel,
+        star_colour=(0.875, 0.546875),
+        saturation_adu=limit,
+        saturated_stars=STARS,
+    )
+    assert sampler.glare_px == reach
+    composed = shielded(frame, limit, method, kernel, to_frame, reach)
+    expected, sharp = composed.read(Box(-20, -10, 230, 170)), composed.sharp.read(Box(-20, -10, 230, 170))
+    values, weights = sample(sampler, expected.box)
+    np.testing.assert_array_equal(weights[0] > 0, expected.mask)
+    np.testing.assert_allclose(values[:, expected.mask], expected.pixels[:, expected.mask], rtol=2e-6, atol=0.02)
+    changed = np.abs(sharp.pixels - expected.pixels).max(axis=0) > 1.0
+    assert 200 < changed.sum() < 0.6 * expected.mask.sum()
+
+
+@pytest.mark.parametrize(("method", "kernel"), [("malvar", "least_squares"), ("rcd", "lanczos3"), ("mono", "lanczos3")])
+def test_nothing_falls_below_the_sky_beside_saturated_stars(method: str, kernel: str) -> None:
+    rng = np.random.default_rng(13)
+    places = [
+        (x + rng.uniform(-3, 3), y + rng.uniform(-3, 3), rng.uniform(1.5e5, 6e5))
+        for x in range(25, 190, 20)
+        for y in range(25, 130, 20)
+    ]
+    frame, box, lowest = bright_stars(places), Box(10, 10, 190, 130), []
+    for limit in (np.inf, 62000.0):
+        sampler = CanvasSampler(
+            FilledSource(frame),
+            cfa=None if method == "mono" else Cfa("GRBG"),
+            calibration=Calibration(),
+            to_frame=TURNED,
+            method="malvar" if method == "mono" else method,
+            kernel=kernel,
+            saturation_adu=limit,
+        )
+        lowest.append(float(sample(sampler, box)[0].min()))
+    assert lowest[0] < -2000
+    assert lowest[1] > 950  # of a sky of 1000
+
+
+def test_without_a_saturated_pixel_in_reach_no_bit_changes() -> None:
+    frame, box = crowd_of_bright_stars(), Box(10, 10, 190, 130)
+    results = [
+        sample(
+            CanvasSampler(
+                FilledSource(frame), cfa=Cfa("GRBG"), calibration=Calibration(), to_frame=TURNED, saturation_adu=limit
+            ),
+            box,
+        )
+        for limit in (np.inf, 60000.0)
+    ]
+    u, v = source_positions(NodeGrid(TURNED, 0), box)
+    y, x = np.nonzero(frame[0] >= 60000.0)
+    away = np.min(np.maximum(np.abs(u[..., None] - x), np.abs(v[..., None] - y)), axis=-1) > 5
+    assert 5000 < away.sum() < away.size - 1000
+    np.testing.assert_array_equal(results[0][0][:, away], results[1][0][:, away])
+    np.testing.assert_array_equal(results[0][1][:, away], results[1][1][:, away])
+
+
+def test_a_saturated_defect_has_no_glare() -> None:
+    frame, defects = make_frame(), np.zeros((HEIGHT, WIDTH), dtype=bool)
+    frame[0, 70, 90], defects[70, 90] = 65535.0, True
+    results = [
+        sample(
+            CanvasSampler(
+                FilledSource(frame),
+                cfa=Cfa("GRBG"),
+                calibration=Calibration(defects=defects),
+                to_frame=TURNED,
+                saturation_adu=limit,
+            ),
+            Box(10, 10, 190, 130),
+        )[0]
+        for limit in (np.inf, 60000.0)
+    ]
+    np.testing.assert_array_equal(results[0], results[1])
 
 
 def test_the_feather_rises_linearly_from_the_edge() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from skyquilt.core import Event, Listener, Measurement, Registration, Transform
 from skyquilt.engine.budget import n_processors
 from skyquilt.engine.executors import run_in_order
+from skyquilt.engine.glare import share_glare
 from skyquilt.engine.light import Light
 from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.recipe import Recipe
@@ -79,6 +80,7 @@ def align_lights(
             light.registration = match if isinstance(match, Registration) else None
         _normalise(kept, best.light, recipe, listener)
         _weigh([light for light in kept if light.is_in], recipe)
+        share_glare([light for light in kept if light.is_in], best.light)
         return best.light
     return _nothing_left(lights)
 

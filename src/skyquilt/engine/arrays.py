@@ -200,7 +200,7 @@ def _resampled(
         method=method,
         kernel=resample.DEFAULT_KERNEL,
         normalisation=None,
-        saturation_adu=frame.meta.saturation_adu,
+        saturation_adu=stars.saturation_limit(frame.meta.saturation_adu),
     )
     image = np.empty((sampler.n_channels, *canvas.shape), dtype=np.float32)
     weights = np.empty((sampler.weight_channels, *canvas.shape), dtype=np.uint8)

@@ -72,7 +72,7 @@ def calibrated_frame(light: Light, cfa: Cfa | None) -> CalibratedFrame:
         usable = float(np.mean(tile.mask))
     if source.n_channels > 1:
         return CalibratedFrame(pixels, usable, None)
-    halved = look_at(pixels[0], light.calibration, cfa, light.file.meta.saturation_adu, _memory.half)
+    halved = look_at(pixels[0], light.calibration, cfa, light.saturation_adu, _memory.half)
     return CalibratedFrame(pixels, usable, halved)
 
 

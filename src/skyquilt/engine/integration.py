@@ -96,8 +96,9 @@ def _facts(light: Light) -> list[object]:
         light.normalisation.scale.tolist(),
         light.normalisation.surface.tolist(),
         light.weight,
-        [meta.exposure_s, meta.gain_e_per_adu, meta.saturation_adu],
+        [meta.exposure_s, meta.gain_e_per_adu, light.saturation_adu],
         [light.measurement.noise_adu.tolist(), light.measurement.figures.background_adu],
+        [] if light.saturated_stars is None else light.saturated_stars.tolist(),
         [[trail.x0, trail.y0, trail.x1, trail.y1, trail.half_width] for trail in light.trails],
     ]
 

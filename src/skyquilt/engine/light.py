@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
-from skyquilt.core import F32, Calibration, FrameFile, LeftOut, Measurement, Normalisation, Registration, Trail
+from skyquilt.core import F32, I32, Calibration, FrameFile, LeftOut, Measurement, Normalisation, Registration, Trail
 from skyquilt.engine.manifest import FrameRecord
 
 __all__ = ["Light", "record_of", "record_of_stray"]
@@ -17,6 +17,8 @@ class Light:
     The working record of a light; each phase fills in its part.
 
     `plane` is the binned look of the frame, kept from the measuring to the search for trails if memory allows.
+    `ceiling_adu` is the level at which the group's pixels pile up, where that is below what its files could hold.
+    `saturated_stars` holds where the stars lie that saturate in any frame of the stack (`engine.glare`).
     `left_out` ends the frame's way; it stays in the list, so that the manifest tells of it. `looked_with` keeps the
     calibration of the measuring once the defects found in the lights were added for the integration.
     """
@@ -37,6 +39,13 @@ class Light:
     left_out: LeftOut | None = None
     notes: list[str] = field(default_factory=list)
     looked_with: tuple[Calibration, str] | None = None
+    ceiling_adu: float = inf
+    saturated_stars: I32 | None = None
+
+    @property
+    def saturation_adu(self) -> float:
+        """The largest value that its raw pixels can take, ADU."""
+        return min(self.file.meta.saturation_adu, self.ceiling_adu)
 
     @property
     def is_in(self) -> bool:
@@ -60,6 +69,7 @@ class Light:
             (self.calibration, self.calibration_key), self.looked_with = self.looked_with, None
         self.score = self.registration = self.normalisation = self.weight = None
         self.trails, self.samples, self.is_reference = (), (0, 0, 0), False
+        self.saturated_stars = None
 
 
 def record_of(light: Light) -> FrameRecord:

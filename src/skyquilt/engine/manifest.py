@@ -229,7 +229,10 @@ class Manifest(_Record):
     """
     The whole run. Everything above `environment` is the reproducible part: no clock, host or absolute path.
 
-    `star_colour` is red over green and blue over green of a usual star, to which the debayering was balanced.
+    `full_scale_adu` is what became 1 in the normalised unit: the largest value that the files could hold.
+    `saturation_adu` is where raw pixels of the stacked frames stop: less than that where they pile up below, None where
+    nothing is known (floats). `star_colour` is red over green and blue over green of a usual star, to which the
+    debayering was balanced.
     """
 
     schema_id: str = SCHEMA_ID
@@ -249,6 +252,7 @@ class Manifest(_Record):
     schedule: str
     unit: str
     full_scale_adu: float = 65535.0
+    saturation_adu: float | None = None
     canvas: tuple[int, int, int, int]
     reference: str | None
     calibration: list[MasterRecord]

@@ -67,11 +67,11 @@ def _measure(
 ) -> tuple[str, Measurement | UnreadableFrame | str, str]:
     """Return hash, measurement or what is wrong with the frame, and a note."""
     sha256 = file_sha256(light.file.path)
-    key = cache.key(sha256, light.calibration_key, cfa.name if cfa else "mono")
+    key = cache.key(sha256, light.calibration_key, cfa.name if cfa else "mono", repr(light.saturation_adu))
     if (kept := cache.load(key)) is not None:
         return sha256, kept, ""
     frame = calibrated_frame(light, cfa)
-    saturation_adu = light.file.meta.saturation_adu
+    saturation_adu = light.saturation_adu
     note = ""
     if frame.halved is None:
         measurement = stars.measure_cube(frame.pixels, saturation_adu=saturation_adu)

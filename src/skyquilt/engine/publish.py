@@ -187,6 +187,7 @@ def _manifest(
         schedule=arrangement.plan.schedule,
         unit=run.recipe.unit,
         full_scale_adu=run.full_scale_adu,
+        saturation_adu=run.saturation_adu,
         canvas=(canvas.x0, canvas.y0, canvas.x1, canvas.y1),
         reference=arrangement.reference.file.name,
         calibration=[master.record for master in run.calibrator.masters],

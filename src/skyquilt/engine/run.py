@@ -87,6 +87,12 @@ class GroupRun:
         known = [light.file.meta.saturation_adu for light in self.kept]
         return max((value for value in known if np.isfinite(value)), default=1.0)
 
+    @property
+    def saturation_adu(self) -> float | None:
+        """The lowest value at which a pixel of the frames that are in can be saturated, ADU; None for floats."""
+        lowest = min((light.saturation_adu for light in self.kept), default=np.inf)
+        return lowest if np.isfinite(lowest) else None
+
     def job(self, arrangement: Arrangement) -> IntegrationJob:
         """Return the integration of the frames that are in."""
         return IntegrationJob(

@@ -154,7 +154,7 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             defects=light.calibration.defects,
             to_frame=to_frame,
             normalisation=light.normalisation,
-            saturation_adu=light.file.meta.saturation_adu,
+            saturation_adu=stars.saturation_limit(light.saturation_adu),
             trails=light.trails,
         )
     else:
@@ -168,7 +168,8 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             window_px=sampling.window_px,
             star_colour=sampling.star_colour,
             normalisation=light.normalisation,
-            saturation_adu=light.file.meta.saturation_adu,
+            saturation_adu=stars.saturation_limit(light.saturation_adu),
+            saturated_stars=light.saturated_stars,
             feather_px=recipe.feather_px,
             radial_feather=recipe.radial_feather,
             trails=light.trails,

@@ -16,6 +16,7 @@ from skyquilt.engine.budget import check_disk, memory_budget, n_processors, rele
 from skyquilt.engine.cache import MeasurementCache, clear_cache
 from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.canvas import Canvas
+from skyquilt.engine.ceiling import lower_saturation
 from skyquilt.engine.frames import BINNING
 from skyquilt.engine.framing import frame_canvas, parse_framing
 from skyquilt.engine.integration import IntegrationJob, integrate_lights, resumed_job
@@ -160,6 +161,7 @@ def prepare_group(
         clear_cache(scratch, "measurements")
     cache = MeasurementCache(scratch if options.use_cache and not options.dry_run else None)
     planes_bytes = 4 * sum(light.meta.width * light.meta.height for light in group.lights) // BINNING**2
+    lower_saturation(lights, listener)
     measure_lights(
         lights,
         cfa,

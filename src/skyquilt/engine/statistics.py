@@ -162,7 +162,7 @@ def _saturation_adu(lights: Sequence[Light]) -> float:
     levels = [np.inf]
     for light in lights:
         assert light.normalisation is not None
-        levels.append(light.file.meta.saturation_adu * float(np.min(light.normalisation.scale)))
+        levels.append(light.saturation_adu * float(np.min(light.normalisation.scale)))
     return float(SATURATION_SHARE * min(levels))
 
 

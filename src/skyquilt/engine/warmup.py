@@ -151,6 +151,7 @@ def _compile_the_integration() -> None:
             cfa=cfa,
             calibration=calibration,
             to_frame=Transform.shift(0.3, 0.2),
+            saturation_adu=2500.0,  # of a few stars
             trails=(Trail(0.0, 0.0, 9.0, 9.0, 2.0, 9.0),),
         )
         for frame in frames

@@ -43,10 +43,12 @@ from skyquilt.kernels.warp_simd import (
 __all__ = [
     "BAD_SHARE",
     "NODE_PX",
+    "count_cells",
     "feather_weights",
     "find_footprint",
     "linear_nodes",
     "mask_trails",
+    "on_edge",
     "warp_cfa",
     "warp_mono",
     "warp_rgb",

@@ -9,7 +9,7 @@ from skyquilt.kernels.backend import exact_inlined, exact_kernel
 from skyquilt.kernels.calibrate import calibrate_box, repair_pixel
 from skyquilt.kernels.lanes import WIDTH, any_true, load, splat
 
-__all__ = ["INFLUENCE", "calibrate_piece", "is_within_box", "mark_bad", "mirror_into", "scatter_cfa"]
+__all__ = ["INFLUENCE", "calibrate_piece", "is_within_box", "mark_bad", "mirror_into", "mirrored", "scatter_cfa"]
 
 _ONE_PIXEL = np.zeros((5, 5), dtype=np.float32)
 _ONE_PIXEL[2, 2] = 1.0
@@ -89,11 +89,12 @@ def list_defects(rows: tuple[I64, I32], x0: int, y0: int, height: int, width: in
 
 
 @exact_kernel
-def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int) -> int:
+def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: I32, n_bad: int, saturated: I32) -> int:
     """
     Add what only this box knows to its bad pixels, and return how many there are.
 
-    What is masked or not a number becomes a defect (of value 0) as well; what is saturated keeps its value.
+    What is masked or not a number becomes a defect (of value 0) as well; what is saturated keeps its value and is
+    listed in `saturated`, after their number.
     """
     limit = np.float32(saturation)
     n_channels, height, width = raw.shape
@@ -119,6 +120,9 @@ def add_unusable(raw: F32, usable: Mask, saturation: float, defects: Mask, bad: 
                 bad[n_bad] = y * width + x
                 n_bad += 1
             defects[y, x] = defects[y, x] or is_defect
+            if is_saturated and not defects[y, x]:
+                saturated[0] += 1
+                saturated[saturated[0]] = y * width + x
     return n_bad
 
 
@@ -153,17 +157,20 @@ def calibrate_piece(
         Judged on the raw values, before anything is subtracted.
     step : int, px
         Distance of the next pixel of the same colour: 2 on a CFA, else 1.
-    bad : int32 (h * w,), written
-        Places ``y * w + x`` of the defects and saturated pixels, each once.
+    bad : int32 (2, h * w + 1), written
+        Places ``y * w + x`` of the defects and saturated pixels, each once; below, if there are any, the number of the
+        saturated pixels that are no defects, and their places in that order.
     """
     n_channels, height, width = raw.shape
+    bad, saturated = bad[0], bad[1]
+    saturated[0] = 0
     n_bad = list_defects(rows, x0, y0, height, width, bad)
     defects, left, top, n_defects = frame_defects, x0, y0, n_bad
     if usable.size > 0 or has_saturated(raw, saturation):
         defects, left, top = np.zeros((height, width), dtype=np.bool_), 0, 0
         for k in range(n_bad):
             defects[bad[k] // width, bad[k] % width] = True
-        n_bad = add_unusable(raw, usable, saturation, defects, bad, n_bad)
+        n_bad = add_unusable(raw, usable, saturation, defects, bad, n_bad, saturated)
         n_defects = n_bad
     values = np.empty(8, dtype=np.float32)
     for channel in range(n_channels):

@@ -158,6 +158,11 @@ def _calibrate(manifest: Manifest) -> str:
         sentences.append("No dark, flat or bias frames were used.")
     if manifest.n_defects:
         sentences.append(f"{manifest.n_defects} hot, cold or dead pixels were replaced from their neighbours.")
+    if manifest.saturation_adu is not None and manifest.saturation_adu < manifest.full_scale_adu:
+        sentences.append(
+            f"Pixels pile up at {manifest.saturation_adu:g} ADU, below the {manifest.full_scale_adu:g} ADU that the "
+            "files could hold: that is where they were taken to be saturated."
+        )
     return " ".join(sentences)
 
 

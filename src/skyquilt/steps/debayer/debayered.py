@@ -8,6 +8,7 @@ from skyquilt.core import F32, Box, Cfa, Mask, PixelSource, Tile
 from skyquilt.errors import UsageError
 from skyquilt.kernels.debayer import REACH, debayer_bilinear, debayer_malvar, debayer_superpixel
 from skyquilt.kernels.debayer_rcd import debayer_rcd
+from skyquilt.kernels.glare import hold_colours
 
 __all__ = ["METHODS", "Debayered", "debayer"]
 
@@ -84,6 +85,9 @@ class Debayered:
         As `debayer`; "superpixel" gives a source of half the size.
     star_colour : (float, float)
         As `debayer`.
+    is_held : bool
+        Whether the colours are held near what the sites around them measured (`kernels.glare.hold_colours`): what the
+        samples beside saturated pixels are taken from. Superpixels need no holding.
 
     Notes
     -----
@@ -92,13 +96,20 @@ class Debayered:
     """
 
     def __init__(
-        self, source: PixelSource, cfa: Cfa, method: str = "malvar", star_colour: tuple[float, float] = NEUTRAL
+        self,
+        source: PixelSource,
+        cfa: Cfa,
+        method: str = "malvar",
+        star_colour: tuple[float, float] = NEUTRAL,
+        *,
+        is_held: bool = False,
     ) -> None:
         _check(method)
         self.source = source
         self.cfa = cfa
         self.method = method
         self.star_colour = star_colour
+        self.is_held = is_held
 
     @property
     def n_channels(self) -> int:
@@ -136,8 +147,13 @@ class Debayered:
         grid = np.ix_(rows - piece.y0, columns - piece.x0)
         plane = np.ascontiguousarray(tile.pixels[0][grid])
         out = np.empty((*box.shape, 4), dtype=np.float32)
-        _run(self.method, plane, self.cfa.shifted(box.x0, box.y0).red_site, self.star_colour, out)
-        return out[..., :3].transpose(2, 0, 1), _erode(tile.mask[grid], reach)
+        red_site = self.cfa.shifted(box.x0, box.y0).red_site
+        _run(self.method, plane, red_site, self.star_colour, out)
+        colours = out[..., :3].transpose(2, 0, 1)
+        if self.is_held:
+            rows_with_one, columns_with_one = wanted.grow(1 - reach).slices(wanted)
+            colours = hold_colours(colours, plane[rows_with_one, columns_with_one], red_site)
+        return colours, _erode(tile.mask[grid], reach)
 
 
 def _mirror(

@@ -12,7 +12,7 @@ from skyquilt.steps.resample.sampler import (
     METHODS,
     CanvasSampler,
 )
-from skyquilt.steps.resample.warped import Warped
+from skyquilt.steps.resample.warped import Shielded, Warped
 
 __all__ = [
     "DEFAULT_KERNEL",
@@ -25,6 +25,7 @@ __all__ = [
     "MosaicSampler",
     "NodeGrid",
     "PixelMap",
+    "Shielded",
     "Warped",
     "sample_variances",
 ]

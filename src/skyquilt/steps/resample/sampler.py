@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from skyquilt.core import F32, F64, U8, Box, Calibration, Cfa, Mask, Normalisation, PixelSource, Trail
+from skyquilt.core import F32, F64, I32, U8, Box, Calibration, Cfa, Mask, Normalisation, PixelSource, Trail
 from skyquilt.errors import UsageError
 from skyquilt.kernels.calibrate import NO_DARK, NO_DEFECTS, NO_FLAT
 from skyquilt.kernels.debayer import REACH
+from skyquilt.kernels.glare import shield_samples
 from skyquilt.kernels.warp import feather_weights, find_footprint, mask_trails, warp_cfa, warp_mono, warp_rgb
 from skyquilt.kernels.warp_piece import (
     spread_bilinear,
@@ -52,7 +53,10 @@ _SPREAD: dict[str, Callable[..., None]] = {
     "cfa": spread_cfa,
 }
 METHODS = tuple(_SPREAD)
+_NOT_POSITIVE = ("malvar", "rcd")  # the ways with weights below 0
 _NO_MASK: Mask = np.zeros((0, 0), dtype=np.bool_)
+_NO_PLACES: I32 = np.zeros(0, dtype=np.int32)
+_NO_STARS: I32 = np.zeros((0, 2), dtype=np.int32)
 _NO_FLAGS: F32 = np.zeros((0, 0, 0), dtype=np.float32)
 
 
@@ -72,6 +76,33 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+class _Piece(NamedTuple):  # made a thousand times a second: a dataclass takes four times as long
+    """
+    A piece of the frame, ready to be resampled.
+
+    Attributes
+    ----------
+    box : Box
+        Which pixels (superpixels) it holds.
+    pixels : float32 (h, w, 4 or 1), ADU
+    flags : float32 (h, w, 4 or 1)
+        For those whose pixels have no lane for the validity: that validity (mono), or the bad sites in the lane of
+        their colour ("cfa"); of size 0 where nothing is bad.
+    raw : float32 (c, h', w'), ADU
+        What was read for it, calibrated and mended.
+    read_box : Box
+    saturated : int32 (n,)
+        Places ``y * w' + x`` in `raw`.
+    """
+
+    box: Box
+    pixels: F32
+    flags: F32
+    raw: F32
+    read_box: Box
+    saturated: I32
 
 
 class CanvasSampler:
@@ -99,6 +130,9 @@ class CanvasSampler:
         None leaves the values in the frame's own ADU.
     saturation_adu : float
         Raw values at or above it are saturated.
+    saturated_stars : int32 (n, 2) or None
+        (x, y) of the first of the 2 x 2 px at the centres of stars that saturate in other frames, if not in this one:
+        their surroundings are treated alike.
     feather_px : float, px of the frame
         Over which the weight rises from 2 at the frame's edge to 255.
     radial_feather : float, 0..1
@@ -109,9 +143,11 @@ class CanvasSampler:
     Notes
     -----
     Definition: ``scale * Warped(Debayered(Calibrated(raw))) + surface``, to float32 rounding, at absolute coordinates:
-    any tiling gives the same bits. Weights: 255 for a sample; 0 where a pixel of its footprint lies outside of the
-    frame or on a trail; 1 (stopgap) where more than a quarter of an error of the mended and saturated pixels would
-    reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample` holds the interpreter lock for some 30 µs only.
+    any tiling gives the same bits. Within `glare_px` of a saturated pixel or star, where it may have a part, it is
+    `Shielded` in place of `Warped`; "cfa" and "nearest", which cannot overshoot, are not. Weights: 255 for a sample; 0
+    where a pixel of its footprint lies outside of the frame or on a trail; 1 (stopgap) where more than a quarter of an
+    error of the mended and saturated pixels would reach it (`kernels.warp.BAD_SHARE`). Safe under threads; `sample`
+    holds the interpreter lock for some 30 µs only.
     """
 
     def __init__(
@@ -127,6 +163,7 @@ class CanvasSampler:
         star_colour: tuple[float, float] = (1.0, 1.0),
         normalisation: Normalisation | None = None,
         saturation_adu: float = 65535.0,
+        saturated_stars: I32 | None = None,
         feather_px: float = 0.0,
         radial_feather: float = 0.0,
         trails: tuple[Trail, ...] = (),
@@ -148,11 +185,16 @@ class CanvasSampler:
         self._origin = cfa.red_site if cfa is not None else (0, 0)
         self._star_colour = (float(star_colour[0]), float(star_colour[1]))
         self._table = gaussian_table(window_px) if self._method == "cfa" else kernel_table(kernel)
+        self._is_held = self._method in _NOT_POSITIVE
+        overshoots = kernel != "nearest" and (self._is_held or self._table.shape[1] > 2)
+        self._is_shielded = overshoots and self._method != "cfa"
+        self._seen = self._reach + (1 if self._is_shielded and self._n_channels == 1 else 0)
         self._dark = _plane(calibration.dark, NO_DARK)
         self._inverse_flat = _plane(calibration.inverse_flat, NO_FLAT)
         self._defects = _plane(calibration.defects, NO_DEFECTS)
         self._defect_rows = calibration.defect_rows
         self._saturation = float(saturation_adu)
+        self._stars = _NO_STARS if saturated_stars is None else np.ascontiguousarray(saturated_stars, dtype=np.int32)
         scale = np.ones(self._n_channels) if normalisation is None else normalisation.scale
         last = len(scale) - 1
         self._scale = (float(scale[0]), float(scale[min(1, last)]), float(scale[min(2, last)]))
@@ -168,6 +210,16 @@ class CanvasSampler:
     @property
     def weight_channels(self) -> int:
         return 3 if self._method == "cfa" else 1
+
+    @property
+    def glare_px(self) -> int:
+        """
+        How far the glare of a saturated pixel reaches, in pixels of what is resampled (superpixels); 0 if nowhere.
+
+        The reach of the debayering and half the kernel, and a pixel more for mono frames, whose plateau has a flank
+        that is nearly as steep as its edge.
+        """
+        return self._seen + self._table.shape[1] // 2 if self._is_shielded else 0
 
     def source_box(self, box: Box) -> Box:
         """Return the frame pixels that `sample` will read for a canvas box; empty if the frame does not reach it."""
@@ -190,7 +242,8 @@ class CanvasSampler:
             values[...] = 0.0
             weights[...] = 0
             return
-        pixels, flags = self._fill_piece(piece)
+        filled = self._fill_piece(piece)
+        piece, pixels, flags = filled.box, filled.pixels, filled.flags
         corners = (box.x0, box.y0, box.x1, box.y1)
         place = (piece.x0, piece.y0, self._width // self._pitch, self._height // self._pitch, self._pitch)
         if self._method == "cfa":
@@ -210,20 +263,33 @@ class CanvasSampler:
             warp_rgb(pixels, nodes, corners, place, self._table, self._scale, values, weights)
         else:
             warp_mono(pixels, flags, nodes, corners, place, self._table, self._scale[0], values, weights)
+        if self._is_shielded and (len(filled.saturated) > 0 or len(self._stars) > 0):
+            frame = (filled.read_box.x0, filled.read_box.y0, self._width, self._height)
+            shield_samples(
+                filled.raw[0],
+                frame,
+                self._origin,
+                filled.saturated,
+                self._stars,
+                self.glare_px,
+                self._is_held,
+                pixels,
+                nodes,
+                corners,
+                place,
+                self._scale,
+                values,
+                weights,
+            )
         if self._feather != (0.0, 0.0):
             feather_weights(nodes, corners, (self._width, self._height), self._feather, weights)
         if len(self._trails):
             mask_trails(nodes, corners, self._trails, weights)
 
-    def _fill_piece(self, piece: Box) -> tuple[F32, F32]:
-        """
-        Read, calibrate and debayer a piece of the frame; return its pixels and their flags.
-
-        The flags are for those whose pixels have no lane for the validity: that validity (mono), or the bad sites in
-        the lane of their colour ("cfa"); of size 0 where nothing is bad.
-        """
+    def _fill_piece(self, piece: Box) -> _Piece:
+        """Read, calibrate and debayer a piece of the frame."""
         raw, usable, read_box = self._read(piece)
-        bad = _scratch.take("bad", read_box.n_pixels).view(np.int32)
+        bad = _scratch.take("bad", 2, read_box.n_pixels + 1).view(np.int32)
         n_bad = calibrate_piece(
             raw,
             usable,
@@ -239,29 +305,33 @@ class CanvasSampler:
         )
         reach, pitch = self._reach, self._pitch
         lanes = 4 if self._n_channels == 3 else 1
-        pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
-        self._spread(
-            raw,
-            (read_box.x0, read_box.y0, self._width, self._height),
-            (piece.x0, piece.y0, piece.x1, piece.y1),
-            self._origin,
-            self._star_colour,
-            _scratch.take("planes", len(raw), piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach),
-            pixels,
-        )
+        if lanes == 1 and read_box.contains(piece):  # nothing is mirrored: what was read is what is needed
+            piece, pixels = read_box, raw.reshape(*read_box.shape, 1)
+        else:
+            pixels = _scratch.take("pixels", piece.height, piece.width, lanes)
+            self._spread(
+                raw,
+                (read_box.x0, read_box.y0, self._width, self._height),
+                (piece.x0, piece.y0, piece.x1, piece.y1),
+                self._origin,
+                self._star_colour,
+                _scratch.take("planes", len(raw), piece.height * pitch + 2 * reach, piece.width * pitch + 2 * reach),
+                pixels,
+            )
         if n_bad == 0:
-            return pixels, _NO_FLAGS
+            return _Piece(piece, pixels, _NO_FLAGS, raw, read_box, _NO_PLACES)
+        saturated = bad[1, 1 : bad[1, 0] + 1]
         validity = pixels
         if self._method == "cfa" or lanes == 1:
             validity = _scratch.take("validity", piece.height, piece.width, 1)
             validity[...] = 1.0
         from_piece = read_box.x0 - pitch * piece.x0, read_box.y0 - pitch * piece.y0
-        mark_bad(bad[:n_bad], read_box.width, *from_piece, pitch, INFLUENCE[self._method], validity)
+        mark_bad(bad[0, :n_bad], read_box.width, *from_piece, pitch, INFLUENCE[self._method], validity)
         if self._method != "cfa":
-            return pixels, validity if lanes == 1 else _NO_FLAGS
+            return _Piece(piece, pixels, validity if lanes == 1 else _NO_FLAGS, raw, read_box, saturated)
         flags = _scratch.take("flags", piece.height, piece.width, lanes)
         scatter_cfa(1.0 - validity[:, :, 0], *self._red_site_of(piece), flags)
-        return pixels, flags
+        return _Piece(piece, pixels, flags, raw, read_box, saturated)
 
     def _red_site_of(self, piece: Box) -> tuple[int, int]:
         """Return the parity of the red sites, counted from the first pixel of a piece."""
@@ -284,8 +354,10 @@ class CanvasSampler:
 
     def _find_read_box(self, piece: Box, is_mended: bool) -> Box:
         """Return what must be read: the piece, the reach of the debayering, what is mirrored, room for the mending."""
+        # the piece has a pixel to spare beyond the kernels: so whatever is within `glare_px` of a sample's four pixels
+        # is seen
         pitch = self._pitch
-        wanted = Box(piece.x0 * pitch, piece.y0 * pitch, piece.x1 * pitch, piece.y1 * pitch).grow(self._reach)
+        wanted = Box(piece.x0 * pitch, piece.y0 * pitch, piece.x1 * pitch, piece.y1 * pitch).grow(self._seen)
         x0, x1 = _with_mirrored(wanted.x0, wanted.x1, self._width)
         y0, y1 = _with_mirrored(wanted.y0, wanted.y1, self._height)
         margin = 2 * self._step if is_mended else 0

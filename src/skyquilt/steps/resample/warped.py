@@ -9,7 +9,7 @@ from skyquilt.kernels.warp import NODE_PX
 from skyquilt.kernels.warp_table import KERNEL_TAPS, N_PHASES, kernel_table
 from skyquilt.steps.resample.nodes import NodeGrid
 
-__all__ = ["Warped"]
+__all__ = ["Shielded", "Warped"]
 
 
 class Warped:
@@ -65,6 +65,50 @@ class Warped:
         mask = is_near & is_usable
         pixels[:, mask] = values[:, mask]
         return Tile(pixels, mask, box)
+
+
+class Shielded:
+    """
+    A source on the canvas, shielded from its saturated pixels: a `PixelSource` in plain NumPy.
+
+    Parameters
+    ----------
+    sharp : Warped
+        The samples everywhere else.
+    held : Warped
+        The same map with the kernel "bilinear", of the source with its colours held (`Debayered`), where it has any.
+    glare : bool (y, x) of the bounds of the warped source
+        `kernels.glare.find_glare` of its saturated pixels.
+
+    Notes
+    -----
+    Definition: a sample is that of `held` where any of the four pixels around it lies in the glare.
+    """
+
+    def __init__(self, sharp: Warped, held: Warped, glare: Mask) -> None:
+        self.sharp = sharp
+        self.held = held
+        self.glare = glare
+
+    @property
+    def n_channels(self) -> int:
+        return self.sharp.n_channels
+
+    @property
+    def bounds(self) -> Box:
+        return self.sharp.bounds
+
+    def read(self, box: Box) -> Tile:
+        """Return the samples of a canvas box, masked where those of `sharp` are."""
+        sharp, held = self.sharp.read(box), self.held.read(box)
+        u, v = source_positions(self.sharp._grid, box)
+        bounds = self.sharp.source.bounds
+        x = np.where(sharp.mask, np.floor(u) - bounds.x0, 0.0).astype(np.int64)
+        y = np.where(sharp.mask, np.floor(v) - bounds.y0, 0.0).astype(np.int64)
+        glare = np.pad(self.glare, ((0, 1), (0, 1)))
+        is_in_glare = glare[y, x] | glare[y + 1, x] | glare[y, x + 1] | glare[y + 1, x + 1]
+        pixels = np.where(is_in_glare & sharp.mask, held.pixels, sharp.pixels)
+        return Tile(pixels, sharp.mask, box)
 
 
 def source_positions(grid: NodeGrid, box: Box) -> tuple[F64, F64]:
