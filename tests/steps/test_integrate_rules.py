@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from skyquilt.core import F32, U8, Box
+from skyquilt.kernels.lanes import WIDTH
+from skyquilt.kernels.reject import empty_block, find_intervals
 from skyquilt.steps.integrate import FrameTerms, IntegrateSettings, integrate_cube
 from skyquilt.steps.integrate.definitions import combine_pixel, keep_noise_model, keep_samples, structure
+from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, reach, widenings
 
 RULES = ["sigma", "winsorized", "mad", "linear_fit", "esd", "percentile", "none"]
 
@@ -168,3 +171,38 @@ def test_frames_that_do_not_land_change_no_bit(rule: str, combine: str) -> None:
     some = integrate_cube(frames, box, plain_terms(30), settings, landing=landing)
     for name in ("value", "variance", "coverage", "n_used", "rejected_low", "frame_rejected", "frame_samples"):
         assert np.array_equal(getattr(whole, name), getattr(some, name), equal_nan=True), name
+
+
+@pytest.mark.parametrize("rule", ["sigma", "mad", "winsorized", "linear_fit", "esd"])
+@pytest.mark.parametrize("n_full", [0, 1, 20])
+def test_a_rule_reads_nothing_that_lies_before_its_memory(rule: str, n_full: int) -> None:
+    n_frames, n_pixels = 20, 2 * WIDTH
+    rng = np.random.default_rng(n_full)
+    values = rng.normal(1000, 30, n_frames * n_pixels + WIDTH).astype(np.float32)
+    weights = np.zeros(n_frames * n_pixels + WIDTH, dtype=np.uint8)
+    weights[: n_full * n_pixels : 2] = 255  # every other pixel has no sample at all
+    found = []
+    for before in (-1e30, 1e30):
+        memory = np.full(64 * WIDTH + len(empty_block(n_frames)), before, dtype=np.float32)
+        memory[64 * WIDTH :] = np.inf
+        planes = [np.zeros(n_pixels, dtype=np.float32) for _ in range(4)]
+        find_intervals(
+            rule,
+            values,
+            weights,
+            (n_frames, 1, 1, n_pixels),
+            0,
+            0,
+            (3.0, 3.0, 0.2, 0.1, 0.3),
+            10,
+            (
+                *reach(3.0, 3.0, n_frames),
+                mad_corrections(n_frames),
+                widenings(rule, n_frames),
+                critical_deviates(0.05, n_frames),
+            ),
+            memory[64 * WIDTH :],
+            *planes,
+        )
+        found.append(np.stack(planes))
+    assert np.array_equal(found[0], found[1], equal_nan=True)

@@ -103,17 +103,22 @@ def _window_radius_mixed(block: F32, n_rows: int, spare: int, first: Any, count:
 
 @exact_called
 def _median_deviation(block: F32, n_rows: int, spare: int, first: Any, count: Any, centre: Any, plain: bool) -> Any:
-    """Return the median of the absolute deviations; `plain` says that first and centre are zero everywhere."""
+    """
+    Return the median of the absolute deviations; `plain` says that first and centre are zero everywhere.
+
+    A column without samples gets what its first row holds: a window of no rows would begin before the block.
+    """
     most = largest(count)
     if plain and not any_true(count < splat(most)):
         n = int(most)
-        radius = _window_radius(block, n, (n + 1) // 2)
+        radius = _window_radius(block, max(n, 1), max((n + 1) // 2, 1))
         if n % 2 == 0 and n > 0:
             radius = splat(0.5) * (radius + _window_radius(block, n, n // 2 + 1))
     else:
         half = splat(0.5)
         one = splat(1.0)
-        lower = _window_radius_mixed(block, n_rows, spare, first, count, whole_part((count + one) * half), centre)
+        least = larger(whole_part((count + one) * half), one)
+        lower = _window_radius_mixed(block, n_rows, spare, first, count, least, centre)
         upper = _window_radius_mixed(block, n_rows, spare, first, count, whole_part(count * half) + one, centre)
         radius = half * (lower + upper)
     return radius

@@ -67,6 +67,7 @@ def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame, feather_px: floa
         star_colour=sampling.star_colour,
         normalisation=frame.normalisation,
         saturation_adu=frame.saturation_adu,
+        saturated_stars=frame.shielded,
         feather_px=feather_px,
         radial_feather=job.recipe.radial_feather,
         trails=frame.trail_bands,

@@ -60,7 +60,9 @@ def _gains(island: IslandRun, noise: list[float]) -> list[float]:
 
 def saturation_of(island: IslandRun) -> float:
     """Return the level of the mosaic from which on a pixel may have been saturated in every frame."""
-    levels = [frame.saturation_adu * min(frame.scale) for frame in island.job.frames]
+    levels = [
+        light.saturation_adu * float(np.min(light.normalisation.scale)) for light in island.kept if light.normalisation
+    ]
     return SATURATION_SHARE * min(levels, default=np.inf)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from skyquilt.core import F64, CatalogueStars, Event, FrameMeta, Measurement, SkyGrid, Wcs
+from skyquilt.core.sky import directions as directions_of
 from skyquilt.core.sky import unit_vectors
 from skyquilt.engine.light import Light
 from skyquilt.engine.mosaic.gather import MosaicRun
@@ -120,7 +121,8 @@ def fit_fluxes(
     normalise : str
         As in a stack: what of it is used.
     """
-    observations = _observations(lights, fitted)
+    observations, directions = _observations(lights, fitted)
+    _share_glare(lights, fitted, observations, directions)
     skies = [_sky_of(light, fitted, canvas) for light in lights]
     pointing = np.zeros(len(lights), np.int64)
     for number, one in enumerate(pointings):
@@ -147,8 +149,31 @@ def _sky_of(light: Light, fitted: Fitted, canvas: SkyGrid) -> mosaic.FrameSky:
     return mosaic.frame_sky(_measured(light), lambda x, y: canvas.wcs.to_pixels(*wcs.to_sky(x, y)))
 
 
-def _observations(lights: Sequence[Light], fitted: Fitted) -> mosaic.FluxObservations:
-    """Return the stars of all frames with a number for each star, by where the frames' places lay them."""
+def _share_glare(
+    lights: Sequence[Light], fitted: Fitted, observations: mosaic.FluxObservations, directions: F64
+) -> None:
+    """Tell every light where the stars lie that saturate in any of them (`engine.glare`)."""
+    n_stars = int(observations.star.max(initial=-1)) + 1
+    shown = np.bincount(observations.star, minlength=n_stars)
+    saturated = np.bincount(observations.star, observations.is_saturated, minlength=n_stars) > 0
+    chosen = np.flatnonzero(saturated & (shown > 1))
+    if not len(chosen):
+        return
+    middle = np.stack([np.bincount(observations.star, directions[:, k], n_stars)[chosen] for k in range(3)], axis=1)
+    sky = directions_of(middle)
+    for light in lights:
+        meta = light.file.meta
+        x, y = fitted.wcs[id(light)].to_pixels(*sky)
+        inside = (x > -1.0) & (y > -1.0) & (x < meta.width) & (y < meta.height)
+        light.saturated_stars = np.floor(np.stack([x, y], axis=1)[inside]).astype(np.int32)
+
+
+def _observations(lights: Sequence[Light], fitted: Fitted) -> tuple[mosaic.FluxObservations, F64]:
+    """
+    Return the stars of all frames with a number for each star, by where the frames' places lay them.
+
+    The second is their directions, unit vectors (n, 3), one an observation.
+    """
     nowhere = np.zeros(0, np.int64), CatalogueStars.empty(), ""
     points = mosaic.pick_points(
         [_astro_frame(light, Place(fitted.wcs[id(light)], *nowhere)) for light in lights], _MOST_STARS
@@ -160,7 +185,8 @@ def _observations(lights: Sequence[Light], fitted: Fitted) -> mosaic.FluxObserva
         vectors.append(unit_vectors(*fitted.wcs[id(light)].to_sky(stars.x[rows], stars.y[rows])))
     scale = np.median([fitted.wcs[id(light)].scale_arcsec for light in lights])
     reach = _SAME_STAR_PX * float(np.radians(scale / 3600.0))
-    ties = mosaic.match_ties(points, np.concatenate(vectors), reach)
+    placed = np.concatenate(vectors)
+    ties = mosaic.match_ties(points, placed, reach)
     frame, row = points.frame[ties.point], points.row[ties.point]
     lists = [_measured(light).stars for light in lights]
     at = np.concatenate([[0], np.cumsum([len(stars) for stars in lists])])[frame] + row
@@ -169,9 +195,10 @@ def _observations(lights: Sequence[Light], fitted: Fitted) -> mosaic.FluxObserva
         values: F64 = np.concatenate([getattr(stars, name) for stars in lists])[at]
         return values
 
-    return mosaic.FluxObservations(
+    observations = mosaic.FluxObservations(
         frame, ties.star, column("flux"), column("flux_error"), column("is_saturated").astype(bool)
     )
+    return observations, placed[ties.point]
 
 
 def weigh_frames(lights: Sequence[Light], method: str) -> None:

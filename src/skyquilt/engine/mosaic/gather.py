@@ -10,6 +10,7 @@ from skyquilt.core import Cfa, Event, LeftOut, LightGroup, Listener, Session
 from skyquilt.engine.budget import memory_budget, n_processors, release_memory
 from skyquilt.engine.cache import MeasurementCache, clear_cache
 from skyquilt.engine.calibration import Calibrator
+from skyquilt.engine.ceiling import lower_saturation
 from skyquilt.engine.light import Light
 from skyquilt.engine.measuring import measure_lights
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
@@ -173,6 +174,7 @@ def measure_field_set(
             for file, (calibration, digest) in zip(group.lights, calibrations, strict=True)
         ]
         release_memory()
+        lower_saturation(lights, listener)
         measure_lights(lights, meta.cfa, cache, listener, n_threads=n_at_frames, should_stop=options.should_stop)
         for light in lights:
             _keep_brightest(light)

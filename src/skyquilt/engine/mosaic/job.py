@@ -19,13 +19,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from skyquilt import __version__
-from skyquilt.core import F64, Box, Calibration, Cfa, FrameFile, FrameMeta, Normalisation, SkyGrid, Trail, Wcs
+from skyquilt.core import F64, I32, Box, Calibration, Cfa, FrameFile, FrameMeta, Normalisation, SkyGrid, Trail, Wcs
 from skyquilt.core.sky import Sip
 from skyquilt.engine.light import Light
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.sampling import Sampling
 from skyquilt.io.atomic import write_atomically
-from skyquilt.steps import integrate, mosaic
+from skyquilt.steps import integrate, mosaic, stars
 
 __all__ = [
     "BAND_HALO_PX",
@@ -97,6 +97,8 @@ class TileFrame(_Data):
     `surface`, `centre` and `radius` are those of a `Normalisation` in canvas pixels; `sky_sigma`, `shot` and
     `sky_level` those of `integrate.FrameTerms`, one a canvas channel. `sha256` is that of the raw file. `calibration`
     names the arrays that calibrate it, `base_calibration` those without the defects that the frames of the run told.
+    `saturation_adu` is where pixels count as saturated; `saturated_stars` are pixels (x, y) of stars that saturate in any
+    frame.
     """
 
     path: str
@@ -123,6 +125,7 @@ class TileFrame(_Data):
     shot: list[float]
     sky_level: list[float]
     trails: list[tuple[float, float, float, float, float, float]] = []
+    saturated_stars: list[tuple[int, int]] = []
 
     @cached_property
     def digest(self) -> str:
@@ -147,6 +150,11 @@ class TileFrame(_Data):
     @property
     def normalisation(self) -> Normalisation:
         return Normalisation(np.array(self.scale), np.array(self.surface), self.centre, self.radius, self.transparency)
+
+    @property
+    def shielded(self) -> I32 | None:
+        """The pixels of stars that saturate in any frame, int32 (n, 2)."""
+        return np.array(self.saturated_stars, dtype=np.int32) if self.saturated_stars else None
 
     @property
     def trail_bands(self) -> tuple[Trail, ...]:
@@ -268,7 +276,7 @@ def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:
         height=meta.height,
         n_planes=meta.n_planes,
         cfa=meta.cfa.name if meta.cfa else None,
-        saturation_adu=meta.saturation_adu,
+        saturation_adu=stars.saturation_limit(light.saturation_adu),
         base_calibration=light.looked_with[1] if light.looked_with else light.calibration_key,
         calibration=light.calibration_key,
         wcs=WcsData.of(wcs),
@@ -283,6 +291,7 @@ def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:
         shot=shot.tolist(),
         sky_level=(per_channel(level, n_channels) * scale + per_channel(terms.surface[:, 0], n_channels)).tolist(),
         trails=[(t.x0, t.y0, t.x1, t.y1, t.half_width, t.significance) for t in light.trails],
+        saturated_stars=[] if light.saturated_stars is None else [(int(x), int(y)) for x, y in light.saturated_stars],
     )
 
 
