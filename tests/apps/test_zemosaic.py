@@ -492,6 +492,13 @@ def test_a_value_of_the_file_that_cannot_be_meant_ends_the_command(
     assert f"stacking_kappa_low in {NAME} is -1" in result.stderr
 
 
+def test_input_and_output_as_zemosaic_takes_them_get_a_hint(mosaic: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    result = mosaic("raw", "products", code=4)
+    assert "there is no folder products" in result.stderr
+    assert "--out" in result.stderr
+
+
 def test_without_a_folder_the_file_must_name_one(mosaic: Callable[..., Result], config: Callable[..., Path]) -> None:
     assert "no folder with frames is given" in mosaic(code=2).stderr
     assert f"{NAME} has no input_dir" in mosaic("--config", config({"input_dir": ""}), code=2).stderr

@@ -79,6 +79,11 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
     taken = take_over(options)
     folders = taken.folders(folders)
     for folder in folders:
+        if folder == folders[-1] != folders[0] and not folder.exists():
+            raise NoUsableInput(
+                f"there is no folder {folder}",
+                "every folder named holds frames; that of the products is given by --out",
+            )
         existing_folder(folder)
     from skyquilt import engine
     from skyquilt.apps.cli.progress import Progress

@@ -191,7 +191,7 @@ def _read(given: Given, beside: Path, free_memory: Callable[[], int]) -> Reading
 
 
 def _json_object(path: Path, flag: str) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{flag}: there is no file {path}", "check the path")
     try:
         with path.open("rb") as file:
