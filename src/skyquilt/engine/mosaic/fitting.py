@@ -159,7 +159,8 @@ def _share_glare(
     chosen = np.flatnonzero(saturated & (shown > 1))
     if not len(chosen):
         return
-    middle = np.stack([np.bincount(observations.star, directions[:, k], n_stars)[chosen] for k in range(3)], axis=1)
+    sums = [np.bincount(observations.star, directions[:, k], n_stars)[chosen] for k in range(3)]
+    middle: F64 = np.stack(sums, axis=1).astype(np.float64)
     sky = directions_of(middle)
     for light in lights:
         meta = light.file.meta

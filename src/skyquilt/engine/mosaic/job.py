@@ -97,8 +97,8 @@ class TileFrame(_Data):
     `surface`, `centre` and `radius` are those of a `Normalisation` in canvas pixels; `sky_sigma`, `shot` and
     `sky_level` those of `integrate.FrameTerms`, one a canvas channel. `sha256` is that of the raw file. `calibration`
     names the arrays that calibrate it, `base_calibration` those without the defects that the frames of the run told.
-    `saturation_adu` is where pixels count as saturated; `saturated_stars` are pixels (x, y) of stars that saturate in any
-    frame.
+    `saturation_adu` is where pixels count as saturated; `saturated_stars` are pixels (x, y) of stars that saturate in
+    any frame.
     """
 
     path: str
