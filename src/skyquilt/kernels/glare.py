@@ -208,6 +208,8 @@ def is_near(
         # Written so that not-a-number is never the lower or the higher one.
         low_x, high_x = x if x < low_x else low_x, x if x > high_x else high_x
         low_y, high_y = y if y < low_y else low_y, y if y > high_y else high_y
+    if not (low_x <= high_x and low_y <= high_y):  # the map has no such point: nothing of the frame lies there
+        return False
     low_x, low_y = (low_x - offset) * scale - left / _BLOCK_PX, (low_y - offset) * scale - top / _BLOCK_PX
     high_x, high_y = (high_x - offset) * scale - left / _BLOCK_PX, (high_y - offset) * scale - top / _BLOCK_PX
     beyond = 3.0 / _BLOCK_PX
