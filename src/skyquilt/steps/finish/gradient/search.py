@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -152,6 +152,16 @@ def search_sky(
     scene = _Scene(
         level[:, known], known, u[known], v[known], noise, floor, values, spread, kappa, grow_cells, tolerance
     )
+    # objects as wide as asked for, or as found where hardly anything is left beside them
+    for grow_by in dict.fromkeys((grow_cells, 0)):
+        best, loss = _choose(replace(scene, grow_cells=grow_by), orders)
+        if best is not None:
+            return replace(best, loss=loss)
+    return _without_sky(scene, orders[0])
+
+
+def _choose(scene: _Scene, orders: Sequence[int]) -> tuple[SkyCells | None, dict[int, float]]:
+    """Return the sky of the order that is believed, and the losses of all that could be fitted."""
     best: tuple[SkyCells, float] | None = None
     loss: dict[int, float] = {}
     for order in orders:
@@ -164,10 +174,7 @@ def search_sky(
         gain = _GAIN_OF_SECOND if order <= 2 else _GAIN_OF_HIGHER
         if best is None or candidate[1] < gain * best[1]:
             best = candidate
-    if best is None:
-        return _without_sky(scene, orders[0])
-    found = best[0]
-    return SkyCells(found.coefficients, found.order, found.free, loss, noise, found.source)
+    return (None if best is None else best[0]), loss
 
 
 def _fit(scene: _Scene, order: int) -> tuple[SkyCells, float] | None:
