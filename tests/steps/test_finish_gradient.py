@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from finish_sky import GREY, HEIGHT, RED, WIDTH, Master, emission_of, gradient_of, make_master
+from finish_sky import GREY, HEIGHT, RED, SKY, WIDTH, Master, emission_of, gradient_of, make_master
 
 from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.steps.finish import (
@@ -150,6 +150,15 @@ def test_a_mono_image_and_the_order_by_hand() -> None:
     miss = model.evaluate(0, 0, WIDTH, HEIGHT)[0] - master.sky[1]
     assert np.ptp(miss) < 0.005 * 570
     assert remove_gradient(master.image, GradientSettings(order=4))[1].order in (1, 4)
+
+
+@pytest.mark.parametrize("kind", ["none", "half"])
+def test_a_sky_that_was_brought_to_zero_before(kind: str) -> None:
+    master = make_master(emission_of(kind), gradient_of(1))
+    level = np.array(SKY)[:, None, None]
+    model = remove_gradient((master.image - level).astype(np.float32), GradientSettings())[1]
+    miss = model.evaluate(0, 0, WIDTH, HEIGHT) + level - master.sky
+    assert np.percentile(np.abs(miss - np.median(miss, axis=(1, 2), keepdims=True)), 98) < 0.003 * 570
 
 
 def test_what_cannot_be_meant_is_refused() -> None:
