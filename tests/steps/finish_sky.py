@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from skyquilt.steps.finish import SkyModel
 from skyquilt.testing.sky import Scenario, Truth, make_truth
 
 HEIGHT, WIDTH = 960, 540
@@ -106,3 +107,15 @@ def make_rich_master() -> np.ndarray:
     light += np.array(SKY)[:, None, None]
     noise = np.random.default_rng(2).normal(0.0, 5.0, light.shape) * np.sqrt(light / 570.0)
     return (light + noise).astype(np.float32)
+
+
+def gradient_errors(master: Master, model: SkyModel) -> tuple[float, float]:
+    """Gradient left (98 % of the pixels, of the sky) and relative error of the emission, of the worst channel."""
+    miss = model.evaluate(0, 0, WIDTH, HEIGHT) - master.sky
+    left, lost = 0.0, 0.0
+    for channel, sky, light in zip(miss, master.sky, master.emission, strict=True):
+        left = max(left, float(np.percentile(np.abs(channel - np.median(channel)), 98) / np.median(sky)))
+        if light.max() > 0.0:
+            bright = light > 0.1 * light.max()
+            lost = max(lost, abs(float(channel[bright].sum() / light[bright].sum())))
+    return left, lost

@@ -8,9 +8,11 @@ from finish_sky import emission_of, gradient_of, make_master
 
 from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.steps.finish import (
+    COLOURMAPS,
     AsinhCurve,
     AsinhSettings,
     AutoStretchSettings,
+    ColourmapSettings,
     Curve,
     HyperbolicCurve,
     HyperbolicSettings,
@@ -19,7 +21,9 @@ from skyquilt.steps.finish import (
     StretchSettings,
     TwoStageCurve,
     TwoStageSettings,
+    apply_colourmap,
     auto_stretch,
+    luminance,
     measure_background,
     midtones,
     plan_stretch,
@@ -221,3 +225,23 @@ def test_what_cannot_be_meant_is_refused(master: np.ndarray) -> None:
     for settings in (AutoStretchSettings(), AsinhSettings()):
         with pytest.raises(NoUsableInput):
             stretch_image(np.full((3, 30, 30), np.nan, np.float32), settings)
+
+
+@pytest.mark.parametrize("name", list(COLOURMAPS))
+def test_colour_maps_grow_brighter_all_along(name: str) -> None:
+    ramp = np.linspace(0, 1, 500, dtype=np.float32)[None, None]
+    out = apply_colourmap(ramp, ColourmapSettings(name))
+    assert (np.diff(luminance(out)) > 0).all()
+    for place, colour in COLOURMAPS[name]:
+        found = apply_colourmap(np.full((1, 1, 1), place, np.float32), ColourmapSettings(name))[:, 0, 0]
+        np.testing.assert_allclose(found, colour, atol=1e-6)
+    assert np.isnan(apply_colourmap(np.full((1, 1, 1), np.nan, np.float32), ColourmapSettings(name))).all()
+    if name == "grayscale":
+        np.testing.assert_allclose(out, np.repeat(ramp, 3, axis=0), atol=1e-7)
+
+
+def test_colour_maps_are_for_one_channel() -> None:
+    with pytest.raises(UsageError, match="one channel"):
+        apply_colourmap(np.zeros((3, 2, 2), np.float32), ColourmapSettings())
+    with pytest.raises(UsageError, match="no colour map"):
+        ColourmapSettings("jet")

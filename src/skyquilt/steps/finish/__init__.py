@@ -65,9 +65,11 @@ from skyquilt.steps.finish.gradient import (
 from skyquilt.steps.finish.stretch import Stretch, asinh_stretch, auto_stretch, midtones
 from skyquilt.steps.finish.tone import (
     COLOUR_MODES,
+    COLOURMAPS,
     AsinhCurve,
     AsinhSettings,
     AutoStretchSettings,
+    ColourmapSettings,
     Curve,
     HyperbolicCurve,
     HyperbolicSettings,
@@ -78,12 +80,14 @@ from skyquilt.steps.finish.tone import (
     StretchSettings,
     TwoStageCurve,
     TwoStageSettings,
+    apply_colourmap,
     plan_stretch,
     stretch_image,
 )
 
 __all__ = [
     "BALANCE_METHODS",
+    "COLOURMAPS",
     "COLOUR_MATRICES",
     "COLOUR_MODES",
     "DUOBAND_RESPONSE",
@@ -102,6 +106,7 @@ __all__ = [
     "BayerSettings",
     "Cells",
     "ColourRelation",
+    "ColourmapSettings",
     "ContinuumSettings",
     "Curve",
     "DuobandSettings",
@@ -127,6 +132,7 @@ __all__ = [
     "TwoStageCurve",
     "TwoStageSettings",
     "apply_colour_matrix",
+    "apply_colourmap",
     "asinh_stretch",
     "auto_stretch",
     "b_minus_v",

@@ -131,6 +131,7 @@ def plan_gradient(cells: Cells, settings: GradientSettings) -> SkyModel:
         )
     found = search_sky(
         level,
+        np.array([np.median(channel[known]) for channel in cells.sigma.astype(np.float64)]),
         u,
         v,
         orders,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _ROUNDS = 12
 _DESCENT = 9
 _FLOOR_QUANTILE = 0.05
 _DARKEST_QUANTILE = 0.01
+_LEAST_LEVEL = 20.0  # noise of a pixel
 _LEAST_FREE = 0.08  # of the cells: fewer are no proof that there is sky at all
 _CUT = 3.0
 _HOLE = 10.0  # a cell below the sky is a contradiction, one above it an object
@@ -83,6 +84,7 @@ class _Scene:
     v: F64
     noise: F64  # (c,)
     floor: F64  # (c,)
+    scale: F64  # (c,): what shares of the sky are counted by
     sky: F64 | None  # (n,), emission-free
     sky_noise: float
     kappa: float
@@ -92,7 +94,7 @@ class _Scene:
     @property
     def error(self) -> F64:
         """What the level of a sky cell may miss the surface by, (c,): noise, and what no low order follows."""
-        error: F64 = np.hypot(self.noise, self.tolerance * self.floor)
+        error: F64 = np.hypot(self.noise, self.tolerance * self.scale)
         return error
 
     def on_grid(self, values: F64) -> F64:
@@ -104,6 +106,7 @@ class _Scene:
 
 def search_sky(
     level: F64,
+    pixel_sigma: F64,
     u: F64,
     v: F64,
     orders: Sequence[int],
@@ -120,6 +123,8 @@ def search_sky(
     ----------
     level : float64 (c, gy, gx)
         NaN where unknown; a cell counts where it is known in all channels.
+    pixel_sigma : float64 (c,)
+        Noise of a pixel: 20 times that stands for the level of a sky that was brought to 0 before.
     u, v : float64 (gy, gx)
         Coordinates of the cells, about -1 to 1.
     orders : sequence of int
@@ -145,13 +150,24 @@ def search_sky(
     known: Mask = np.asarray(np.isfinite(level).all(axis=0))
     noise = np.array([cell_noise(channel) for channel in level])
     floor = np.array([np.quantile(channel[known], _FLOOR_QUANTILE) for channel in level])
-    sky = emission_free(level, known, floor, noise) if use_colours else None
+    scale = np.maximum(np.abs(floor), _LEAST_LEVEL * pixel_sigma)
+    sky = emission_free(level, known, floor, noise) if use_colours and (floor >= scale).all() else None
     # without any noise (a drawn image) a part of the level stands for it
     noise = np.maximum(noise, 1e-7 * np.abs(level[:, known]).max(axis=1) + 1e-30)
     values, spread = (None, 0.0) if sky is None else (sky[0][known], sky[1])
     scene = _Scene(
-        level[:, known], known, u[known], v[known], noise, floor, values, spread, kappa, grow_cells, tolerance
+        level[:, known], known, u[known], v[known], noise, floor, scale, values, spread, kappa, grow_cells, tolerance
     )
+    # objects as wide as asked for, or as found where hardly anything is left beside them
+    for grow_by in dict.fromkeys((grow_cells, 0)):
+        best, loss = _choose(replace(scene, grow_cells=grow_by), orders)
+        if best is not None:
+            return replace(best, loss=loss)
+    return _without_sky(scene, orders[0])
+
+
+def _choose(scene: _Scene, orders: Sequence[int]) -> tuple[SkyCells | None, dict[int, float]]:
+    """Return the sky of the order that is believed, and the losses of all that could be fitted."""
     best: tuple[SkyCells, float] | None = None
     loss: dict[int, float] = {}
     for order in orders:
@@ -164,10 +180,7 @@ def search_sky(
         gain = _GAIN_OF_SECOND if order <= 2 else _GAIN_OF_HIGHER
         if best is None or candidate[1] < gain * best[1]:
             best = candidate
-    if best is None:
-        return _without_sky(scene, orders[0])
-    found = best[0]
-    return SkyCells(found.coefficients, found.order, found.free, loss, noise, found.source)
+    return (None if best is None else best[0]), loss
 
 
 def _fit(scene: _Scene, order: int) -> tuple[SkyCells, float] | None:
@@ -215,8 +228,8 @@ def _refine(scene: _Scene, terms: F64, order: int, surfaces: F64) -> SkyCells | 
 
 def _objects(scene: _Scene, residual: F64) -> Mask:
     objects = np.zeros(scene.known.shape, dtype=bool)
-    for channel, noise, floor in zip(residual, scene.noise, scene.floor, strict=True):
-        least = scene.tolerance * abs(float(floor))
+    for channel, noise, scale in zip(residual, scene.noise, scene.scale, strict=True):
+        least = scene.tolerance * float(scale)
         grid = scene.on_grid(channel)
         objects |= find_objects(grid, scene.known, float(noise), kappa=scene.kappa, least=least)
     return objects
@@ -255,7 +268,7 @@ def _darkest(scene: _Scene, smooth: F64) -> I64:
     gy, gx = scene.known.shape
     rows, columns = np.nonzero(scene.known)
     part = (rows * _SITES // gy) * _SITES + columns * _SITES // gx
-    order = np.lexsort(((smooth / scene.floor[:, None]).mean(axis=0), part))
+    order = np.lexsort(((smooth / scene.scale[:, None]).mean(axis=0), part))
     return np.asarray(order[np.unique(part[order], return_index=True)[1]], dtype=np.int64)
 
 
@@ -302,7 +315,7 @@ def _loss(scene: _Scene, terms: F64, found: SkyCells) -> tuple[float, float]:
     free = found.free[scene.known]
     pairs = [left_out_residuals(terms, channel, block, free) for channel in scene.level]
     residual = np.stack([pair[0] for pair in pairs])
-    swing = max(pair[1] / abs(floor) for pair, floor in zip(pairs, scene.floor, strict=True))
+    swing = max(pair[1] / scale for pair, scale in zip(pairs, scene.scale, strict=True))
     return float(_cost(residual / scene.error[:, None])), float(swing)
 
 

@@ -69,11 +69,10 @@ class SkyModel:
     @cached_property
     def _splines(self) -> tuple[F64, F64, F64]:
         """Knots along y and x, and coefficients (c, ny, nx)."""
-        from scipy.interpolate import make_interp_spline
-
-        along_y = make_interp_spline(self.down, np.moveaxis(self.nodes, 1, 0), k=_DEGREE)
-        along_x = make_interp_spline(self.across, np.moveaxis(along_y.c, 2, 0), k=_DEGREE)
-        return along_y.t, along_x.t, np.ascontiguousarray(np.moveaxis(along_x.c, 0, 2).swapaxes(0, 1))
+        knots_y, knots_x = _knots(self.down), _knots(self.across)
+        along_y = np.linalg.inv(_collocation(knots_y, self.down))
+        along_x = np.linalg.inv(_collocation(knots_x, self.across))
+        return knots_y, knots_x, along_y @ self.nodes @ along_x.T
 
     def evaluate(self, x0: int, y0: int, width: int, height: int) -> F32:
         """Return the sky over a box of the image, float32 (c, y, x), unit of the image."""
@@ -132,6 +131,20 @@ class SkyModel:
             for k in range(1, _DEGREE + 1):
                 sky += strips[:, first + k] * basis_y[row, k]
             yield sky
+
+
+def _knots(places: F64) -> F64:
+    """Return the knots of the cubic spline through places that has no knot at the second and the last but one."""
+    return np.concatenate([np.full(4, places[0]), places[2:-2], np.full(4, places[-1])])
+
+
+def _collocation(knots: F64, places: F64) -> F64:
+    """Return the values of all B-splines at the places, float64 (n, n)."""
+    matrix = np.zeros((len(places), len(places)))
+    first, values = _basis(knots, places)
+    for k in range(_DEGREE + 1):
+        matrix[np.arange(len(places)), first + k] = values[:, k]
+    return matrix
 
 
 def _basis(knots: F64, at: F64) -> tuple[I64, F64]:

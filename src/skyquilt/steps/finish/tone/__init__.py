@@ -1,5 +1,6 @@
 """Tone curves and the stretches that choose them."""
 
+from skyquilt.steps.finish.tone.colourmap import COLOURMAPS, ColourmapSettings, apply_colourmap
 from skyquilt.steps.finish.tone.curves import AsinhCurve, Curve, HyperbolicCurve, MidtonesCurve, TwoStageCurve
 from skyquilt.steps.finish.tone.stretching import (
     COLOUR_MODES,
@@ -16,10 +17,12 @@ from skyquilt.steps.finish.tone.stretching import (
 )
 
 __all__ = [
+    "COLOURMAPS",
     "COLOUR_MODES",
     "AsinhCurve",
     "AsinhSettings",
     "AutoStretchSettings",
+    "ColourmapSettings",
     "Curve",
     "HyperbolicCurve",
     "HyperbolicSettings",
@@ -30,6 +33,7 @@ __all__ = [
     "StretchSettings",
     "TwoStageCurve",
     "TwoStageSettings",
+    "apply_colourmap",
     "plan_stretch",
     "stretch_image",
 ]

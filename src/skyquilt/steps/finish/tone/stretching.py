@@ -32,6 +32,7 @@ COLOUR_MODES = ("each", "linked", "kept")
 _LEAST_STRENGTH, _MOST_STRENGTH = 0.01, 1e6
 _LEAST_FACTOR, _MOST_FACTOR = 1e-3, 15.0
 _HALVINGS = 60
+_FOOT_SIGMA = 2.0
 _FADE = 0.25
 _COLOUR_FROM_SIGMA, _COLOUR_FULL_SIGMA = 1.0, 8.0  # of the mean's noise above the background
 
@@ -168,7 +169,7 @@ class HyperbolicSettings(_Ends):
     shape : float, -5 to 15
         b.
     symmetry : float or None, 0 to 1
-        SP, of the range from black to white; None takes the level of the background.
+        SP, of the range from black to white; None takes the foot of the background, 2 sigma below its level.
     protect_low, protect_high : float, 0 to 1
         LP and HP; moved to the point of symmetry where they are beyond it.
     """
@@ -395,7 +396,8 @@ def _curve(seen: F32, settings: AsinhSettings | TwoStageSettings | HyperbolicSet
         return MidtonesCurve(black, white, 0.5)
     symmetry = settings.symmetry
     if symmetry is None:
-        symmetry = float(np.clip((level - black) / (white - black), 0.0, 1.0))
+        foot = level - _FOOT_SIGMA * float(np.max(background.sigma))
+        symmetry = float(np.clip((foot - black) / (white - black), 0.0, 1.0))
     points = settings.shape, symmetry, min(settings.protect_low, symmetry), max(settings.protect_high, symmetry)
     return chosen(
         settings.stretch_factor,
