@@ -13,7 +13,8 @@ from skyquilt.steps.stars.shape import FWHM_PER_SIGMA, Profile, weighted_median
 __all__ = ["measure_flux"]
 
 _RADIUS_FWHM = 2.0
-_LEAST_RADIUS = 5.0  # px
+_PIXEL_FWHM2 = 8.0 * np.log(2.0) / 12.0  # px²: a pixel's own share of the FWHM of what it sampled
+_LEAST_RADIUS = 3.0  # px: thirteen green pixels
 _MOST_STARS = 150
 _NEIGHBOUR_SHARE = 0.02  # of the star's height: what others may have within the aperture
 _APERTURE_FLOOR = 0.004  # relative: sky under the star, pixels at the edge
@@ -25,7 +26,7 @@ def measure_flux(
     saturation: float,
 ) -> tuple[F64, F64]:  # fmt: skip
     """
-    Return (flux, error) of the fitted stars, ADU within two FWHM.
+    Return (flux, error) of the fitted stars, ADU within two FWHM of the seeing.
 
     Parameters
     ----------
@@ -39,7 +40,10 @@ def measure_flux(
     Notes
     -----
     Definition: p = height * flux_per_height * FWHM² / 5.545 is the profile's flux, a the sum in an aperture of radius
-    max(2 FWHM, 5 px). C = mean of a / p over stars that stand alone, weighted by 1 / (e² + t²), with the error e of
+    2 sqrt(FWHM² - 0.46 px²), 3 px at least: two FWHM of the light before the pixels widened it. So far out a star's
+    wings follow a power law, and the share of it that such an aperture misses stays the same when the seeing changes;
+    one of a fixed radius of 5 px misses 2 to 5 % more light for each px of FWHM (Moffat profiles of beta 2.5 to 3.5),
+    which showed as transparency. C = mean of a / p over stars that stand alone, weighted by 1 / (e² + t²), with the error e of
     each ratio and the scatter t beyond the errors, and with a ratio of 1 +- 0.05 as a prior. Where the stars are as the
     profile says, t is 0 and flux = C p. Where they are not (trailed, undersampled, changing over the field), p misses a
     share that differs from star to star and from frame to frame; then bright stars get their own a:
@@ -49,7 +53,8 @@ def measure_flux(
     flux, error = table[:, fit.AMPLITUDE] * area, table[:, fit.AMPLITUDE_ERROR] * area
     if not len(flux):
         return flux, error
-    radius = max(_RADIUS_FWHM * FWHM_PER_SIGMA * profile.largest_sigma, _LEAST_RADIUS)
+    seeing = np.sqrt(max((FWHM_PER_SIGMA * profile.largest_sigma) ** 2 - _PIXEL_FWHM2, 0.0))
+    radius = max(_RADIUS_FWHM * seeing, _LEAST_RADIUS)
     n = min(_MOST_STARS, len(table))
     sums = np.full(len(table), np.nan)
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()

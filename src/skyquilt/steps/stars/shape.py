@@ -23,6 +23,8 @@ _MOST_STARS = 60
 _BEST_STARS = 24
 _REACH = 3.5  # sigma: far enough out for the wings to tell their steepness
 _MODEL_ERROR = 0.005  # of the height, per pixel: no real star is a Moffat function to the last digit
+_SKY_FROM_FWHM, _SKY_FROM_PX = 3.0, 3.0  # where the annulus of the sky around a star begins, plane px
+_SKY_WIDTH_FWHM, _SKY_WIDTH_PX = 1.4, 2.5
 _LARGEST_SIGMA = 14.0  # px of the frame
 _SMALLEST_FWHM = 1.42  # px: hot pairs and cosmic rays end below it
 SHARPEST = 0.75  # sigma of the sharpest image that optics and pixel make, px
@@ -66,10 +68,17 @@ def fwhm_of(xx: F64 | float, xy: F64 | float, yy: F64 | float) -> F64 | float:
 
 
 def local_sky(plane: Plane, x: F64, y: F64, profile_sigma: float) -> F64:
-    """Return the level around each star above the sky map, ADU: the clipped mean of an annulus outside of the star."""
-    inner = max(2.2 * FWHM_PER_SIGMA * profile_sigma / plane.step, 3.0)
+    """
+    Return the level around each star above the sky map, ADU: the clipped mean of an annulus outside of the star.
+
+    It begins at three FWHM: from 2.2 on it held up to 1 % of a star's light in its wings, and of a share that changed
+    with the seeing.
+    """
+    fwhm = FWHM_PER_SIGMA * profile_sigma / plane.step
+    inner = max(_SKY_FROM_FWHM * fwhm, _SKY_FROM_PX)
+    outer = inner + max(_SKY_WIDTH_FWHM * fwhm, _SKY_WIDTH_PX)
     level = np.empty(len(x))
-    local_levels(plane.pixels, plane.from_frame(x), plane.from_frame(y), inner, inner + 2.5, level)
+    local_levels(plane.pixels, plane.from_frame(x), plane.from_frame(y), inner, outer, level)
     return level
 
 
