@@ -98,17 +98,17 @@ def flux_ratio(frame: Measurement, reference: Measurement, registration: Registr
 
     Notes
     -----
-    Definition: weighted mean of ln(F_reference / F_frame) + ln(s_frame / s_reference) over pairs that are saturated in neither frame, weights
+    Definition: weighted mean of ln(F_reference / F_frame) + d over pairs that are saturated in neither frame, weights
     1 / (e_f² + e_r² + f² + t²) with the relative errors e, f = 0.5 %, the scatter t that the pairs show beyond their
     errors, and Tukey's biweight. Pairs are chosen by the geometric mean of both signal-to-noise ratios, so that the
     faint limit of neither frame favours one side.
 
-    s is the share of a star's light within the aperture of its frame (`light_within`): where stars have wings, poorer
-    seeing carries light out of an aperture of fixed size, 1 to 5 % of it for each px of FWHM (Moffat profiles of beta 3.5 to
-    2.5), which is no loss of transparency. Both frames take the mean of their wings' steepness, so that its error
-    touches only the difference of s. Of the difference d = ln(s_frame / s_reference), d (1 - v / d²) is taken, at
-    least nothing, v its variance by the errors of both FWHM (the positive part of James & Stein 1961): FWHM that a few
-    faint stars tell differ without a change of the seeing.
+    d = ln(s_frame / s_reference) of the shares s of a star's light within the apertures (`light_within`): where stars
+    have wings, poorer seeing carries light out of an aperture of fixed size, 1 to 5 % of it for each px of FWHM (Moffat
+    profiles of beta 3.5 to 2.5), which is no loss of transparency. Both frames take the mean of their wings' steepness,
+    so that its error touches only the difference. FWHM that a few faint stars tell differ without a change of the
+    seeing, so d (1 - v / d²) is taken, at least nothing, v the variance of d by the errors of both FWHM (the positive
+    part of James & Stein 1961).
     """
     pairs = registration.pairs
     if not len(pairs):
