@@ -73,6 +73,17 @@ def test_flux_does_not_depend_on_the_seeing(fwhm: float) -> None:
     assert np.median(np.concatenate(ratios)) == pytest.approx(1.0, abs=0.006), "share of the true flux"
 
 
+@pytest.mark.parametrize("fwhm", [1.8, 2.8, 4.0])
+def test_seeing_and_wings_are_told_with_the_aperture(fwhm: float) -> None:
+    *_, image = field(3, 90, fwhm=fwhm, shape="moffat")
+    figures = measure(image, Cfa("GRBG"), saturation_adu=SATURATION).figures
+    assert figures.seeing_px == pytest.approx(fwhm, rel=0.05)
+    assert 0.0 < figures.seeing_error_px < 0.05 * fwhm
+    assert figures.inverse_beta == pytest.approx(1.0 / 3.5, abs=0.05)
+    assert figures.aperture_px == pytest.approx(max(6.0, 2.0 * np.hypot(fwhm, PIXEL_FWHM)), rel=0.05)
+    assert np.isnan(measure(np.zeros((200, 300), np.float32), None, saturation_adu=SATURATION).figures.seeing_px)
+
+
 def test_wide_stars_are_not_split() -> None:
     rng = np.random.default_rng(5)
     x, y, flux = scatter(rng, 35, WIDTH, HEIGHT, faintest=15_000)
