@@ -8,6 +8,7 @@ import pytest
 
 import skyquilt
 from skyquilt.engine.budget import resident_memory
+from skyquilt.testing.bounds import registration_bounds
 from skyquilt.testing.judge import Stacked, read_stacked
 from skyquilt.testing.sky import Scenario, make_session
 
@@ -58,7 +59,6 @@ ROADS = {
     "wide dithers": replace(CLEAN, dither_px=40.0, dither_every=1, n_frames=10),
     "a lens that distorts": replace(CLEAN, distortion_px=2.0, rotation_deg=(0.0, 40.0), n_faint_stars=300, n_frames=10),
     "ten stars": replace(CLEAN, n_faint_stars=10, zero_point=26.0, rotation_deg=(0.0, 80.0), n_frames=6),
-    # near what their photons allow: 0.02 px rms over these frames, up to 0.05 px where the ten lie to one side
     "ten fainter stars": replace(CLEAN, n_faint_stars=10, zero_point=25.0, rotation_deg=(0.0, 80.0), n_frames=6),
     "five thousand stars": replace(
         CLEAN, width=1080, height=1080, n_faint_stars=5000, rotation_deg=(170.0, 190.0), n_frames=3
@@ -72,6 +72,17 @@ def test_frames_are_registered_to_a_twentieth_of_a_pixel(stacks, road):
     assert len(stacked.frames) == stacked.truth.scenario.n_frames
     errors = stacked.registration_errors()
     assert errors.max() <= 0.05, f"rms over each frame: {np.round(errors, 4)} px"
+
+
+@pytest.mark.parametrize("seed", [4, 5, 9, 12, 19, 22])  # four of these had 0.06 to 0.1 px by pairs of frames alone
+def test_ten_faint_stars_place_frames_as_well_as_their_photons_allow(tmp_path, seed):
+    stacked = stack(tmp_path, replace(ROADS["ten fainter stars"], seed=seed))
+    errors = stacked.registration_errors()
+    bounds = registration_bounds(stacked.truth, stacked.reference, stacked.frames)
+    # of ten skies whose stars are so few, some lie to one side: there even perfect centroids leave more than 0.05 px
+    allowed = max(bound.quantile_px(1.0 - 0.05 / len(bounds)) for bound in bounds)
+    assert errors.max() <= max(0.05, allowed), f"rms over each frame: {np.round(errors, 4)} px, allowed {allowed:.3f}"
+    assert np.sqrt(np.mean(errors**2)) <= 1.6 * np.sqrt(np.mean([bound.rms_px**2 for bound in bounds]))
 
 
 @pytest.mark.parametrize("fwhm_px", [2.2, 2.9, 3.6])

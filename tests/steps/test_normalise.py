@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from star_field import CHANNELS, render, scatter
@@ -116,6 +118,44 @@ def test_a_constant_added_to_the_frame_is_taken_off_again(reference: Measurement
     low, high = (fit_normalisation(m, reference, registration) for m in (measured, lifted))
     assert low.surface[:, 0] - high.surface[:, 0] == pytest.approx(256 * low.scale, abs=0.01)
     assert low.surface[:, 1:] == pytest.approx(high.surface[:, 1:], abs=0.01)
+
+
+def seen_through(seeing_px: float, *, beta: float, transparency: float, seed: int, snr: float = 1e3) -> Measurement:
+    """A list of Moffat stars measured in an aperture of 6 px, their profile known to 1 / snr."""
+    rng = np.random.default_rng(seed)
+    x, y, flux = scatter(np.random.default_rng(99), 200, WIDTH, HEIGHT)
+    order = np.argsort(-flux, kind="stable")
+    x, y, flux, one = x[order], y[order], flux[order], np.ones(len(x))
+    wings = (1.0 + 4.0 * (2.0 ** (1.0 / beta) - 1.0) * (6.0 / seeing_px) ** 2) ** (1.0 - beta)
+    shown = transparency * (1.0 - wings) * flux * rng.normal(1.0, 0.003, len(x))
+    stars = Stars(x, y, 0.03 * one, shown, 0.003 * shown, shown, one, 0.1 * one, np.zeros(len(x), dtype=bool))
+    measured = grid_measurement(np.full((3, 10, 10), 900.0), stars)
+    told, error = seeing_px + rng.normal(0.0, seeing_px / snr), seeing_px / snr
+    profile = {"seeing_px": told, "seeing_error_px": error, "inverse_beta": 1.0 / beta, "aperture_px": 6.0}
+    return replace(measured, figures=replace(measured.figures, **profile))
+
+
+def ratio_of(frame: Measurement, reference: Measurement) -> float:
+    pairs = np.stack([np.arange(200)] * 2, axis=1)
+    return flux_ratio(frame, reference, Registration(Transform.identity(), 200, 0.0, 0.0, pairs))
+
+
+@pytest.mark.parametrize("beta", [2.8, 3.5])
+def test_light_that_poorer_seeing_carries_out_of_the_aperture_is_no_loss_of_transparency(beta: float) -> None:
+    sharp = seen_through(1.9, beta=beta, transparency=1.0, seed=1)
+    wide = seen_through(2.4, beta=beta, transparency=0.9, seed=2)
+    assert ratio_of(wide, sharp) == pytest.approx(1 / 0.9, rel=0.001)
+    unknown = replace(wide, figures=replace(wide.figures, seeing_px=np.nan))
+    assert ratio_of(unknown, sharp) > (1 / 0.9) * 1.004, "what the profile corrects"
+
+
+def test_seeing_that_is_hardly_known_corrects_nothing() -> None:
+    reference = seen_through(2.2, beta=3.0, transparency=1.0, seed=1)
+    vague = [seen_through(2.2, beta=3.0, transparency=1.0, seed=seed, snr=10.0) for seed in range(2, 42)]
+    scatter_vague = np.std([np.log(ratio_of(frame, reference)) for frame in vague])
+    bare = [replace(m, figures=replace(m.figures, seeing_error_px=0.0)) for m in vague]
+    scatter_bare = np.std([np.log(ratio_of(frame, reference)) for frame in bare])
+    assert scatter_vague < 0.75 * scatter_bare
 
 
 def grid_measurement(level: np.ndarray, stars: Stars | None = None, cell_px: int = 64) -> Measurement:

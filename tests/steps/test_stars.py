@@ -62,13 +62,26 @@ def test_fwhm_is_right_to_three_percent_also_where_the_cfa_undersamples(fwhm: fl
 
 @pytest.mark.parametrize("fwhm", [2.0, 2.8, 4.5])
 def test_flux_does_not_depend_on_the_seeing(fwhm: float) -> None:
-    x, y, flux, image = field(4, 90, fwhm=fwhm)
-    stars = measure(image, Cfa("RGGB"), saturation_adu=SATURATION).stars
-    truth, found = pairs(stars, x, y)
-    good = isolated(x, y, 8 * fwhm)[truth] & (flux[truth] > 10_000)
-    ratio = stars.flux[found][good] / flux[truth][good]
-    assert np.median(ratio) == pytest.approx(1.0, abs=0.006), "share of the true flux"
-    assert np.all(np.diff(stars.flux) <= 0), "brightest first"
+    ratios = []
+    for seed in range(4, 10):  # of one field some ten stars stand alone, which tell their median to 0.4 % only
+        x, y, flux, image = field(seed, 90, fwhm=fwhm)
+        stars = measure(image, Cfa("RGGB"), saturation_adu=SATURATION).stars
+        truth, found = pairs(stars, x, y)
+        good = isolated(x, y, 8 * fwhm)[truth] & (flux[truth] > 10_000)
+        ratios.append(stars.flux[found][good] / flux[truth][good])
+        assert np.all(np.diff(stars.flux) <= 0), "brightest first"
+    assert np.median(np.concatenate(ratios)) == pytest.approx(1.0, abs=0.006), "share of the true flux"
+
+
+@pytest.mark.parametrize("fwhm", [1.8, 2.8, 4.0])
+def test_seeing_and_wings_are_told_with_the_aperture(fwhm: float) -> None:
+    *_, image = field(3, 90, fwhm=fwhm, shape="moffat")
+    figures = measure(image, Cfa("GRBG"), saturation_adu=SATURATION).figures
+    assert figures.seeing_px == pytest.approx(fwhm, rel=0.05)
+    assert 0.0 < figures.seeing_error_px < 0.05 * fwhm
+    assert figures.inverse_beta == pytest.approx(1.0 / 3.5, abs=0.05)
+    assert figures.aperture_px == pytest.approx(max(6.0, 2.0 * np.hypot(fwhm, PIXEL_FWHM)), rel=0.05)
+    assert np.isnan(measure(np.zeros((200, 300), np.float32), None, saturation_adu=SATURATION).figures.seeing_px)
 
 
 def test_wide_stars_are_not_split() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,15 @@ class Figures:
         Median elongation of unsaturated stars; NaN without stars.
     gradient : float
         Largest minus smallest value of the coarse background map, over its median.
+    seeing_px : float
+        FWHM of the profile that the stars share, px of the full frame, the pixel's own width taken off; NaN without
+        stars that tell.
+    seeing_error_px : float
+        Of `seeing_px`, px, 1 sigma.
+    inverse_beta : float, 0..0.36
+        1 / beta of that profile, a Moffat function: how much light stands in its wings. 0 is a Gaussian.
+    aperture_px : float
+        Radius within which the stars' fluxes are given, px of the full frame; NaN without stars.
     """
 
     background_adu: float
@@ -42,6 +52,10 @@ class Figures:
     fwhm_px: float
     eccentricity: float
     gradient: float
+    seeing_px: float = math.nan
+    seeing_error_px: float = math.nan
+    inverse_beta: float = 0.0
+    aperture_px: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -75,14 +75,30 @@ def align_lights(
         if _leave_out_strangers(kept, best, listener):
             continue
         best.light.is_reference = True
-        for light in kept:
-            match = best.matches[id(light)]
-            light.registration = match if isinstance(match, Registration) else None
-        _normalise(kept, best.light, recipe, listener)
-        _weigh([light for light in kept if light.is_in], recipe)
-        share_glare([light for light in kept if light.is_in], best.light)
+        while kept:
+            _register(kept, best, recipe, known or {})
+            _normalise(kept, best.light, recipe, listener)
+            if all(light.is_in for light in kept):
+                break
+            kept = [light for light in kept if light.is_in]
+        _weigh(kept, recipe)
+        share_glare(kept, best.light)
         return best.light
     return _nothing_left(lights)
+
+
+def _register(kept: list[Light], best: _Candidate, recipe: Recipe, known: dict[str, Transform]) -> None:
+    """Give every light its registration: that which it was matched by, better where all together tell more."""
+    registrations = []
+    for light in kept:
+        match = best.matches[id(light)]
+        assert isinstance(match, Registration), "what could not be registered has been left out"
+        registrations.append(match)
+    if recipe.model == "auto" and not known and best.light in kept:  # transforms that were loaded stand as they are
+        stars = [_measured(light).stars for light in kept]
+        registrations = register.refine_jointly(stars, registrations, kept.index(best.light))
+    for light, registration in zip(kept, registrations, strict=True):
+        light.registration = registration
 
 
 def _nothing_left(lights: Sequence[Light]) -> Light:

@@ -28,6 +28,7 @@ __all__ = [
     "X",
     "Y",
     "fit_stars",
+    "light_within",
     "moffat_profile",
 ]
 
@@ -39,10 +40,11 @@ COLUMNS = 14
 E_MAX = 12.0
 _PER_E = 64.0  # samples of the profile for each unit of e
 _HUGE = 1e30
+_GAUSSIAN = 1e-3  # below it 1 / beta is taken for 0
 _CENTRE_STEPS = 3
 _SHARPEST = 3.4  # 1/px²: FWHM 1.28 px, narrower than any star that a pixel has seen
 _SMALLEST_RADIUS = 3.0  # px: thirteen green pixels, for seven unknowns at most
-_FLUX_E = 16.0 * np.log(2.0)  # two FWHM from the centre
+_FLUX_FWHM = 2.0
 
 
 @lru_cache(maxsize=64)
@@ -64,15 +66,36 @@ def moffat_profile(inverse_beta: float) -> tuple[F64, tuple[float, float], float
     bend : (float, float)
         kappa and beta * kappa: -g'/g = beta kappa / (1 + kappa e).
     flux : float
-        2 pi times the integral of g over e from 0 to 16 ln 2: what falls within two FWHM of the centre.
+        2 pi times the integral of g over e: what falls within two FWHM of the centre.
     """
     e = np.arange(int(E_MAX * _PER_E) + 2) / _PER_E
-    if inverse_beta < 1e-3:
+    if inverse_beta < _GAUSSIAN:
         return _read_only(np.exp(-e)), (0.0, 1.0), 2.0 * np.pi
     beta = 1.0 / inverse_beta
     kappa = (2.0**inverse_beta - 1.0) / np.log(2.0)
-    share = 1.0 - (1.0 + kappa * _FLUX_E) ** (1.0 - beta)
-    return _read_only((1.0 + kappa * e) ** -beta), (kappa, beta * kappa), 2.0 * np.pi * share / (kappa * (beta - 1.0))
+    flux = 2.0 * np.pi * light_within(_FLUX_FWHM, inverse_beta) / (kappa * (beta - 1.0))
+    return _read_only((1.0 + kappa * e) ** -beta), (kappa, beta * kappa), flux
+
+
+def light_within(radius_fwhm: float, inverse_beta: float) -> float:
+    """
+    Return the share of a star's light within a circle around it.
+
+    Parameters
+    ----------
+    radius_fwhm : float
+        Radius of the circle over the star's FWHM.
+    inverse_beta : float, 0 to 0.6
+        1 / beta of the Moffat profile; 0 is the Gaussian.
+
+    Notes
+    -----
+    Definition: 1 - (1 + 4 (2^(1/beta) - 1) m²)^(1 - beta) at m FWHM, the integral of the profile of Moffat 1969 (A&A 3,
+    455); 1 - 2^(-4 m²) for the Gaussian.
+    """
+    if inverse_beta < _GAUSSIAN:
+        return 1.0 - float(2.0 ** (-4.0 * radius_fwhm**2))
+    return 1.0 - float((1.0 + 4.0 * (2.0**inverse_beta - 1.0) * radius_fwhm**2) ** (1.0 - 1.0 / inverse_beta))
 
 
 def _read_only(profile: F64) -> F64:

@@ -181,14 +181,18 @@ class Stacked:
         Notes
         -----
         1.4826 times the median absolute deviation of b(x) - (b(x - 2) + b(x + 2)) / 2 over sqrt(1.5), of the blocks b
-        along rows: slopes cancel, and blocks two apart share no sample, as blocks side by side do (by a few per cent).
+        along rows and along columns: slopes cancel, and blocks two apart share no sample, as blocks side by side do (by
+        a few per cent).
         """
         image = np.where(mask, self.value[channel], np.nan).astype(np.float64)
         height, width = (size // block * block for size in image.shape)
         blocks = image[:height, :width].reshape(height // block, block, width // block, block).mean(axis=(1, 3))
         distance = max(2, -(-8 // block))
-        difference = blocks[:, distance:-distance] - 0.5 * (blocks[:, : -2 * distance] + blocks[:, 2 * distance :])
-        difference = difference[np.isfinite(difference)]
+        differences = [
+            lines[:, distance:-distance] - 0.5 * (lines[:, : -2 * distance] + lines[:, 2 * distance :])
+            for lines in (blocks, blocks.T)
+        ]
+        difference = np.concatenate([values[np.isfinite(values)] for values in differences])
         middle = np.median(difference)
         return float(_SIGMA_PER_MAD * np.median(np.abs(difference - middle)) / np.sqrt(1.5))
 

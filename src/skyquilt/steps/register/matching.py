@@ -21,12 +21,12 @@ from skyquilt.steps.register.hypotheses import (
     transform_of,
 )
 from skyquilt.steps.register.reference import Reference
+from skyquilt.steps.register.residuals import BRIGHT_PAIRS, rms_of
 
 __all__ = ["NoMatch", "match"]
 
 _LEAST_STARS = 5
 _MOST_STARS = 4000
-_BRIGHT_PAIRS = 30
 _FIRST_RADIUS = 6.0
 _SECOND_RADIUS = 4.0
 _LEAST_RADIUS = 1.0
@@ -139,16 +139,16 @@ def match(
         )
     if len(pairs) < _KEPT_SHARE * found[1].n_hits:
         return NoMatch(
-            f"the model {model!r} does not fit: {len(pairs)} star pairs leave {_rms(fit.residual):.2f} px",
+            f"the model {model!r} does not fit: {len(pairs)} star pairs leave {rms_of(fit.residual):.2f} px",
             n,
             len(pairs),
-            _rms(fit.residual),
+            rms_of(fit.residual),
         )
     return Registration(
         transform=fit.transform,
         n_matched=len(pairs),
-        rms_px=_rms(fit.residual),
-        bright_rms_px=_rms(fit.residual[:_BRIGHT_PAIRS]),
+        rms_px=rms_of(fit.residual),
+        bright_rms_px=rms_of(fit.residual[:BRIGHT_PAIRS]),
         pairs=np.stack([usable[pairs[:, 0]], reference.index[pairs[:, 1]]], axis=1),
     )
 
@@ -232,8 +232,3 @@ def _errors(stars: Stars, reference: Reference, pairs: I64, scale: float, miss2:
     excess = median_of(miss2[:half]) / 1.386 - median_of(known2[:half])
     sigma: F64 = np.sqrt(known2 + max(excess, 0.0) + 1e-4)
     return sigma
-
-
-def _rms(residual: F64) -> float:
-    """Root mean square per axis, px."""
-    return float(np.sqrt(np.mean(residual**2))) if len(residual) else float("nan")

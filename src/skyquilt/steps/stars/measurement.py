@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from skyquilt.core import F32, F64, Cfa, Figures, Measurement, Stars
@@ -9,7 +11,7 @@ from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect import subtract_sky
 from skyquilt.kernels.detect_surroundings import mark_duplicates
 from skyquilt.kernels.order import median_of
-from skyquilt.steps.stars.flux import measure_flux
+from skyquilt.steps.stars.flux import aperture_radius, measure_flux
 from skyquilt.steps.stars.halved import Halved, halve, saturation_limit
 from skyquilt.steps.stars.peaks import Peaks, Plane, find_candidates
 from skyquilt.steps.stars.places import Colours, refine
@@ -73,7 +75,7 @@ def measure(
     for FWHM and eccentricity. The places of the brightest 150 are improved by a fit to the sites of all colours, each
     weighed by its noise (`places.refine`). Where stars are wide or few, the same is done on a plane of half the
     resolution. FWHM is that of the image as it is sampled, the pixel's own width included. `flux` is what falls within
-    two FWHM (5 px at least): from the profile for faint stars, from an aperture for bright ones where the profile does
+    two FWHM (6 px at least): from the profile for faint stars, from an aperture for bright ones where the profile does
     not hold (`flux.measure_flux`).
     """
     if pixels.ndim != 2:
@@ -90,8 +92,8 @@ def measure(
     halved = halved or halve(pixels, cfa, saturation_adu)
     even = sky.smoothed(green)
     colours = None if cfa is None else Colours.of(table, sky, even, green)
-    stars = find_stars(pixels, parity, halved, sky, even, green, saturation_adu, max_stars, colours)
-    return _measurement(pixels, sky, even, green, stars, halved.n_saturated)
+    found = find_stars(pixels, parity, halved, sky, even, green, saturation_adu, max_stars, colours)
+    return _measurement(pixels, sky, even, green, *found, halved.n_saturated)
 
 
 def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> Measurement:
@@ -121,16 +123,16 @@ def measure_cube(cube: F32, *, saturation_adu: float, max_stars: int = 2000) -> 
     green = min(1, n_channels - 1)
     halved = halve(planes[green], None, saturation_adu)
     even = sky.smoothed(green)
-    stars = find_stars(planes[green], -1, halved, sky, even, green, saturation_adu, max_stars)
-    return _measurement(planes[green], sky, even, green, stars, halved.n_saturated)
+    found = find_stars(planes[green], -1, halved, sky, even, green, saturation_adu, max_stars)
+    return _measurement(planes[green], sky, even, green, *found, halved.n_saturated)
 
 
 def find_stars(
     pixels: F32, parity: int, halved: Halved, sky: Sky, background: F32, channel: int, saturation_adu: float,
     max_stars: int, colours: Colours | None = None,
-) -> Stars:  # fmt: skip
+) -> tuple[Stars, Profile | None]:  # fmt: skip
     """
-    Return the stars of one plane of pixels, brightest first.
+    Return the stars of one plane of pixels, brightest first, and the profile that was fitted to them.
 
     Parameters
     ----------
@@ -147,14 +149,14 @@ def find_stars(
     """
     noise = float(sky.noise[channel])
     if not noise > 0.0:
-        return Stars.empty()
+        return Stars.empty(), None
     half = np.empty_like(halved.pixels)
     subtract_sky(halved.pixels, background, sky.cell_px, half)
     n_sites = 4 if parity < 0 else 2
     sigma = np.where(np.isfinite(sky.sigma[channel]), sky.sigma[channel], noise)
     plane = Plane(half, 2, (np.maximum(sigma, noise) / np.sqrt(n_sites)).astype(np.float32), sky.cell_px // 2)
     saturation = saturation_limit(saturation_adu)
-    best = Stars.empty()
+    best, best_profile = Stars.empty(), None
     while True:
         peaks = find_candidates(plane, 2 * max_stars)
         base = _interpolate(background, sky.cell_px, peaks.x, peaks.y)
@@ -166,9 +168,9 @@ def find_stars(
             continue
         stars = _fit_all(pixels, parity, plane, base, peaks, profile, noise, saturation, colours).brightest(max_stars)
         if len(stars) > len(best):
-            best = stars
+            best, best_profile = stars, profile
         if len(best) >= _FEW_STARS or not can_be_coarser or plane.step > 4:
-            return best
+            return best, best_profile
         plane = plane.binned()
 
 
@@ -248,7 +250,9 @@ def _interpolate(grid: F32, cell_px: int, x: F64, y: F64) -> F64:
     return value
 
 
-def _measurement(pixels: F32, sky: Sky, even: F32, green: int, stars: Stars, n_saturated: int) -> Measurement:
+def _measurement(
+    pixels: F32, sky: Sky, even: F32, green: int, stars: Stars, profile: Profile | None, n_saturated: int
+) -> Measurement:
     known = sky.level[green][np.isfinite(sky.level[green])]
     background, gradient = np.nan, np.nan
     if len(known):
@@ -268,6 +272,15 @@ def _measurement(pixels: F32, sky: Sky, even: F32, green: int, stars: Stars, n_s
         eccentricity=median_of(stars.eccentricity[chosen]),
         gradient=gradient,
     )
+    if profile is not None:
+        figures = replace(figures, aperture_px=aperture_radius(profile))
+        if profile.n_stars:
+            figures = replace(
+                figures,
+                seeing_px=profile.seeing,
+                seeing_error_px=profile.fwhm_error * profile.fwhm / profile.seeing,
+                inverse_beta=profile.seeing_inverse_beta,
+            )
     height, width = pixels.shape
     return Measurement(figures, stars, sky.level, sky.noise, sky.cell_px, width, height)
 
