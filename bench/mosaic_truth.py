@@ -1,8 +1,8 @@
 """
 Measure what a mosaic promises on synthetic skies whose truth is known, with default settings, and print the table.
 
-Run: ``python bench/mosaic_truth.py [NAME]``; a few minutes on two cores. tests/engine/test_mosaic_truth.py holds smaller
-ones to it.
+Run: ``python bench/mosaic_truth.py [NAME]``; a few minutes on two cores. tests/engine/test_mosaic_truth.py holds
+smaller ones to it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ def scenarios() -> Iterator[tuple[str, MosaicScenario]]:
     yield "open sky, 3x3 pointings of 6", grid
     yield "declination 86", replace(grid, camera=replace(CAMERA, ra_deg=40.0, dec_deg=86.0))
     yield "across RA 0", replace(grid, camera=replace(CAMERA, ra_deg=0.0, dec_deg=62.0))
-    wide = replace(
-        CAMERA, ra_deg=85.0, dec_deg=20.0, scale_arcsec=40.0, n_faint_stars=0, zero_point=19.0
-    )
+    wide = replace(CAMERA, ra_deg=85.0, dec_deg=20.0, scale_arcsec=40.0, n_faint_stars=0, zero_point=19.0)
     yield "twenty degrees", replace(grid, camera=wide, rows=3, columns=4)
 
 

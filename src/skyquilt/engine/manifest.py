@@ -220,6 +220,7 @@ class MosaicRecord(_Record):
     sky_rms_sigma: float | None
     surface_order: int
     distortion_order: dict[str, int] = {}
+    canvas_wcs: dict[str, Any] = {}
     panels: list[PanelRecord]
     overlaps: list[OverlapRecord]
     notes: list[str] = []

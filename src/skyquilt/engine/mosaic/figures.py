@@ -120,6 +120,7 @@ def mosaic_record(island: IslandRun, canvas: StoredCanvas) -> MosaicRecord:
         sky_rms_sigma=_finite(float(np.max(photometry.sky.rms_after / noise))),
         surface_order=int(photometry.sky.order.max(initial=0)),
         distortion_order=island.fitted.distortion_order,
+        canvas_wcs={str(card[0]): card[1] for card in island.grid.wcs.cards()},
         panels=_panels(island),
         overlaps=_overlaps(island, noise),
         notes=[

@@ -233,7 +233,8 @@ def _record(light: Light, island: IslandRun) -> FrameRecord:
         if solution is not None:
             record.n_matched = solution.n_ties + solution.n_catalogue
             record.residual_px = float(solution.rms_px) if np.isfinite(solution.rms_px) else None
-        record.wcs = {str(card[0]): card[1] for card in wcs.cards() if card[0] not in ("WCSAXES", "PLTSOLVD")}
+        size = {"NAXIS1": light.file.meta.width, "NAXIS2": light.file.meta.height}
+        record.wcs = {**size, **{str(card[0]): card[1] for card in wcs.cards()}}
     return record
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from skyquilt.engine.manifest import FrameRecord, Manifest, MasterRecord, SkyRecord
 from skyquilt.engine.photometry import Photometry
+from skyquilt.engine.report.mosaic_facts import mosaic_sentences
 from skyquilt.engine.report.words import DASH, amount, duration, percent
 
 __all__ = [
@@ -115,15 +116,16 @@ def master_sentence(master: MasterRecord) -> str:
 def story(manifest: Manifest) -> list[tuple[str, str]]:
     """Return what was done to the frames, step by step, as (step, sentences) in the order of the work."""
     recipe = manifest.recipe
+    is_mosaic = manifest.mosaic is not None
     steps = [
         ("Choose", _choose(manifest)),
         ("Calibrate", _calibrate(manifest)),
-        ("Register", _register(manifest)),
+        ("Place" if is_mosaic else "Register", _register(manifest)),
         ("Colour", _colour(manifest)),
         ("Normalise and weigh", _weigh(manifest)),
         ("Reject and combine", _combine(manifest)),
     ]
-    if manifest.sky is not None:
+    if manifest.sky is not None and not is_mosaic:
         steps.append(("Place", _place(manifest.sky)))
     if recipe.get("unit") == "adu":
         steps.append(("Write", "The stack is linear and in ADU, like the raw frames."))
@@ -167,6 +169,8 @@ def _calibrate(manifest: Manifest) -> str:
 
 
 def _register(manifest: Manifest) -> str:
+    if manifest.mosaic is not None:
+        return mosaic_sentences(manifest.mosaic, sum(frame.status == "stacked" for frame in manifest.frames))
     reference = f"the reference frame {manifest.reference}" if manifest.reference else "the reference frame"
     sentences = [f"The stars of each frame were matched with those of {reference}."]
     residual = median_of(manifest.frames, lambda frame: None if frame.is_reference else frame.residual_px)
@@ -235,6 +239,8 @@ def magnitude_rows(photometry: Photometry) -> list[tuple[str, str]]:
 
 
 def _weigh(manifest: Manifest) -> str:
+    if manifest.mosaic is not None:
+        return _weigh_mosaic(manifest)
     level = {
         "none": "The level of the frames was left as it was",
         "additive": "The sky of each frame was brought to the reference's level",
@@ -252,6 +258,15 @@ def _weigh(manifest: Manifest) -> str:
         "stars": "its number of stars",
     }.get(weights, f"its {weights}")
     return f"{level}. The weight of a frame follows {follows}."
+
+
+def _weigh_mosaic(manifest: Manifest) -> str:
+    text = (
+        "One flux scale for each frame makes the stars that frames share agree; one surface for each frame makes the "
+        "sky agree wherever frames overlap, so that what the sky itself holds stays."
+    )
+    feather = manifest.recipe.get("feather_px")
+    return f"{text} Frames fade out over {feather:g} px from their edges." if feather else text
 
 
 def _combine(manifest: Manifest) -> str:

@@ -16,6 +16,7 @@ from skyquilt.engine.report.facts import (
     story,
     table_columns,
 )
+from skyquilt.engine.report.mosaic_facts import mosaic_rows, overlap_table, panel_table
 from skyquilt.engine.report.words import DASH, amount, bytes_text, duration, per_channel, percent
 
 __all__ = ["report_markdown"]
@@ -30,6 +31,7 @@ def report_markdown(manifest: Manifest) -> str:
     if manifest.statistics:
         parts += ["## The stack", _table(("Figure", "Value"), _headline(manifest.statistics))]
     parts += _sky(manifest)
+    parts += _mosaic(manifest)
     parts += ["## What was done", "\n".join(f"1. **{step}.** {_safe(text)}" for step, text in story(manifest))]
     parts += _warnings(manifest)
     parts += _left_out(manifest)
@@ -57,6 +59,15 @@ def _sky(manifest: Manifest) -> list[str]:
     if manifest.photometry is not None:
         rows += magnitude_rows(manifest.photometry)
     return ["## On the sky", _table(("Figure", "Value"), rows)]
+
+
+def _mosaic(manifest: Manifest) -> list[str]:
+    mosaic = manifest.mosaic
+    if mosaic is None:
+        return []
+    parts = ["## The mosaic", _table(("Figure", "Value"), mosaic_rows(mosaic)), "### Pointings"]
+    parts.append(_table(*panel_table(mosaic.panels)))
+    return [*parts, "### Overlaps", _table(*overlap_table(mosaic.overlaps))] if mosaic.overlaps else parts
 
 
 def _headline(statistics: Statistics) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from skyquilt.engine.report.facts import (
     table_columns,
 )
 from skyquilt.engine.report.frame_table import frame_table
+from skyquilt.engine.report.mosaic_facts import mosaic_rows, overlap_table, panel_table, sky_map_svg
 from skyquilt.engine.report.plots import FIGURES, plot_svg
 from skyquilt.engine.report.style import STYLE
 from skyquilt.engine.report.words import DASH, amount, bytes_text, duration, per_channel, percent
@@ -38,6 +39,7 @@ def report_html(manifest: Manifest, thumbnail_png: bytes | None) -> str:
     title = escape(manifest.target or manifest.group)
     sections = [
         ("stack", "The stack", _stack(manifest, thumbnail_png)),
+        *([("mosaic", "The mosaic", _mosaic(manifest))] if manifest.mosaic else []),
         ("story", "What was done", _story(manifest)),
         ("left-out", "What was left out", _left_out(manifest)),
         ("plots", "The frames over time", _plots(manifest)),
@@ -93,6 +95,21 @@ def _stack(manifest: Manifest, thumbnail_png: bytes | None) -> str:
             "</figure>"
         )
     return "".join(parts) or "<p>No figures were recorded.</p>"
+
+
+def _mosaic(manifest: Manifest) -> str:
+    mosaic = manifest.mosaic
+    assert mosaic is not None
+    parts = [_table("The mosaic in figures", ("Figure", "Value"), mosaic_rows(mosaic))]
+    if picture := sky_map_svg(manifest):
+        parts.append(f"<figure><h3>The frames on the canvas</h3>{picture}</figure>")
+    head, rows = panel_table(mosaic.panels)
+    parts.append(_folded("Pointings", _table("Pointings", head, rows), len(rows)))
+    if mosaic.overlaps:
+        head, rows = overlap_table(mosaic.overlaps)
+        caption = "How pointings agree where they overlap, those that agree worst first"
+        parts.append(_folded("Overlaps", _table(caption, head, rows), len(rows)))
+    return "".join(parts)
 
 
 def _cards(statistics: Statistics, manifest: Manifest) -> str:

@@ -61,6 +61,9 @@ ol.story{padding-left:1.3rem}ol.story li{margin:.35rem 0;max-width:52rem}
 .warnings{background:var(--warn);border-left:4px solid var(--warn-line);border-radius:.4rem;
 padding:.6rem 1rem .6rem 1.2rem}
 .warnings h2{margin:.2rem 0 .4rem}
+.map{width:100%;max-width:46rem;height:auto}.map .frame{fill:none;stroke:currentColor;stroke-opacity:.4}
+.map .outlines{fill:var(--mark);fill-opacity:.06;stroke:var(--mark);stroke-opacity:.55;stroke-width:.7}
+.map text{fill:currentColor;font-size:13px;text-anchor:middle}
 details{margin:.8rem 0}summary{cursor:pointer;color:var(--mark);padding:.2rem 0}
 code{font-size:.92em;overflow-wrap:anywhere}
 footer{padding:2rem 1.25rem 3rem;font-size:.85rem}
