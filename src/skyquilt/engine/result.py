@@ -39,6 +39,10 @@ class RunOptions:
         Folder in which the index of the whole sky is kept between blind searches; None: it is built each time.
     created : str or None
         ISO date for the DATE card of the products; None leaves it out (reproducible files).
+    scheduler : str or None
+        Address of a Dask scheduler, such as "tcp://host:8786", whose workers measure the frames and make the tiles of
+        a mosaic; frames and output folder lie on a disk that all machines share. A dry run, which writes nothing,
+        measures on this machine. None: all on this machine.
     """
 
     dry_run: bool = False
@@ -50,6 +54,7 @@ class RunOptions:
     should_stop: Callable[[], bool] = _never
     sky_cache: Path | None = None
     created: str | None = None
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

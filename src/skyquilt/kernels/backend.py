@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,6 +31,7 @@ __all__ = [
     "intrinsic",
     "kernel",
     "llvm_ir",
+    "machine_code_target",
     "vector_floats",
 ]
 
@@ -223,6 +225,21 @@ def vector_floats() -> int:
 def compiler_version() -> str:
     """Return what a compiled kernel depends on besides its source: the compiler and the processor."""
     return f"numba {numba.__version__} on {_binding.get_host_cpu_name()}"
+
+
+def machine_code_target() -> str:
+    """
+    Return for which processor kernels are compiled: its name, then a digest of all that decides the machine code.
+
+    Two processes with the same compiler and target run the same instructions.
+    """
+    try:
+        features = _binding.get_host_cpu_features().flatten()
+    except RuntimeError:
+        features = "unknown"
+    told = (numba.config.CPU_NAME, numba.config.CPU_FEATURES, numba.config.OPT, numba.config.DISABLE_JIT)
+    facts = (_binding.get_process_triple(), features, told, vector_floats())
+    return f"{_binding.get_host_cpu_name()};{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
 
 
 def cache_folder_of(function: Callable[..., object]) -> Path:
