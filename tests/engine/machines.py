@@ -32,7 +32,13 @@ class Machines:
         self.workers: list[subprocess.Popen[bytes]] = []
         said = folder / "scheduler.json"
         self.scheduler = self._start(
-            "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--no-show", "--scheduler-file", str(said)
+            "distributed.cli.dask_scheduler",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--no-show",
+            "--scheduler-file",
+            str(said),
         )
         begun = time.monotonic()
         while not (said.exists() and said.read_text()):
@@ -41,16 +47,26 @@ class Machines:
             time.sleep(0.05)
         self.address: str = json.loads(said.read_text())["address"]
 
-    def add(self, n_threads: int = 1, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a worker."""
+    def add(
+        self, n_threads: int = 1, *words: str, variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker, with further words of its command line and variables of its environment."""
+        fixed = ("--nthreads", str(n_threads), "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+        place = ("--local-directory", str(self.folder))
         self.workers.append(
-            self._start(
-                "distributed.cli.dask_worker", self.address, "--nthreads", str(n_threads), "--no-nanny",
-                "--no-dashboard", "--memory-limit", "0", "--local-directory", str(self.folder),
-                variables=variables or {},
-            )
-        )  # fmt: skip
+            self._start("distributed.cli.dask_worker", self.address, *fixed, *place, *words, variables=variables)
+        )
         return self.workers[-1]
+
+    def wait_for(self, n_workers: int) -> None:
+        """Return when the scheduler knows so many workers."""
+        from distributed import Client
+
+        begun = time.monotonic()
+        with Client(self.address, set_as_default=False) as client:
+            while len(client.nthreads()) != n_workers:
+                assert time.monotonic() - begun < PATIENCE_S
+                time.sleep(0.05)
 
     def _start(self, module: str, *words: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         home = str(Path(skyquilt.__path__[0]).parent)
@@ -79,6 +95,8 @@ def machines(folder: Path, n_workers: int) -> Iterator[Machines]:
     try:
         for _ in range(n_workers):
             made.add()
+        if n_workers:
+            made.wait_for(n_workers)
         yield made
     finally:
         made.close()

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import scipy
+import scipy.linalg  # loads the library whose form is asked for
+from numpy.lib.introspect import opt_func_info
+from threadpoolctl import threadpool_info
 
 import skyquilt
 from skyquilt.kernels.backend import compiler_version, machine_code_target
@@ -19,11 +21,17 @@ __all__ = ["difference", "identity"]
 @cache
 def identity() -> str:
     """
-    Return what decides the bits that this process computes, as JSON.
+    Return what decides the bits that this process computes, as JSON. A few hundredths of a second, once.
 
-    The kernels fuse a multiplication and an addition where the processor can, and NumPy's functions differ between
-    processors in the last bit; so the processor and what it can do belong to it. A few hundredths of a second, once.
+    Notes
+    -----
+    The same code gives other last bits on another processor: the compiler fuses a multiplication and an addition where
+    the processor can, NumPy has its functions in several forms, and so has linear algebra. (How many pixels a kernel
+    computes side by side, `kernels.lanes.WIDTH`, changes none.)
     """
+    name, target = machine_code_target()
+    algebra = {one["architecture"] for one in threadpool_info() if one.get("architecture")}
+    facts = [target, opt_func_info(), sorted(algebra)]
     return json.dumps(
         {
             "skyquilt": skyquilt.__version__,
@@ -31,7 +39,8 @@ def identity() -> str:
             "numpy": np.__version__,
             "scipy": scipy.__version__,
             "compiler": compiler_version().partition(" on ")[0],
-            "processor": machine_code_target(),
+            "processor": hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest(),
+            "name": name,
         }
     )
 
@@ -49,19 +58,13 @@ def _sources() -> str:
 def difference(other: str, own: str) -> str:
     """Return in words what another process has that this one has not, with both values; "" if they are alike."""
     theirs, ours = json.loads(other), json.loads(own)
-    for name, value in ours.items():
-        found = theirs.get(name)
-        if found == value:
-            continue
-        if name == "sources":
-            return f"another build of skyquilt {ours['skyquilt']}"
-        if name == "compiler":
-            return f"{found}, this machine {value}"
-        if name == "processor":
-            return f"another processor ({_short(found)}) than this machine ({_short(value)})"
-        return f"{name} {found}, this machine {value}"
-    return ""
-
-
-def _short(target: str | None) -> str:
-    return (target or "unknown").partition(";")[0]
+    found = next((name for name in ours if name != "name" and theirs.get(name) != ours[name]), None)
+    if found is None:
+        return ""
+    if found == "sources":
+        return f"another build of skyquilt {ours['skyquilt']}"
+    if found == "processor":
+        return f"another processor ({theirs.get('name')}) than this machine ({ours['name']})"
+    if found == "compiler":
+        return f"{theirs.get(found)}, this machine {ours[found]}"
+    return f"{found} {theirs.get(found)}, this machine {ours[found]}"

@@ -217,7 +217,8 @@ def vector_floats() -> int:
     registers have too few of them for that.
     """
     try:
-        return 32 if _binding.get_host_cpu_features().get("avx512f") else 8
+        features = numba.config.CPU_FEATURES or _binding.get_host_cpu_features().flatten()
+        return 32 if "+avx512f" in features.split(",") else 8
     except RuntimeError:  # the compiler cannot tell on some processors
         return 8
 
@@ -227,19 +228,20 @@ def compiler_version() -> str:
     return f"numba {numba.__version__} on {_binding.get_host_cpu_name()}"
 
 
-def machine_code_target() -> str:
+def machine_code_target() -> tuple[str, str]:
     """
-    Return for which processor kernels are compiled: its name, then a digest of all that decides the machine code.
+    Return the name of this processor, and a digest of what the kernels are compiled for.
 
-    Two processes with the same compiler and target run the same instructions.
+    Two processes with the same compiler and digest run the same instructions. The digest is that of NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES where these are set: they make different processors alike.
     """
     try:
-        features = _binding.get_host_cpu_features().flatten()
-    except RuntimeError:
+        features = numba.config.CPU_FEATURES or _binding.get_host_cpu_features().flatten()
+    except RuntimeError:  # the compiler cannot tell on some processors
         features = "unknown"
-    told = (numba.config.CPU_NAME, numba.config.CPU_FEATURES, numba.config.OPT, numba.config.DISABLE_JIT)
-    facts = (_binding.get_process_triple(), features, told, vector_floats())
-    return f"{_binding.get_host_cpu_name()};{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+    name = _binding.get_host_cpu_name()
+    facts = (numba.config.CPU_NAME or name, sorted(features.split(",")), numba.config.OPT, numba.config.DISABLE_JIT)
+    return name, hashlib.sha256(repr((_binding.get_process_triple(), facts)).encode()).hexdigest()
 
 
 def cache_folder_of(function: Callable[..., object]) -> Path:

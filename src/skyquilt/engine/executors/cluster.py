@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack
@@ -200,8 +201,10 @@ class Cluster:
             When `should_stop` says so; tasks that have begun are finished and their results yielded first.
         ClusterFailed
             If the scheduler or all workers are lost, or a task takes one worker after the other with it.
-        SkyquiltError
+        SkyquiltError, OSError
             As the function raised it, with the name of the worker.
+        RuntimeError
+            If the function raised anything else: a fault of the program; where it lies is in its notes.
         """
         run = uuid.uuid4().hex
         finished: SimpleQueue[Any] = SimpleQueue()
@@ -335,7 +338,7 @@ def _unlike(worker: str, found: str) -> ClusterFailed:
     if "processor" in found:
         return ClusterFailed(
             f"the worker {worker} has {found}; the last bits of a picture would depend on who computes which part",
-            "start the run, and its workers, on machines with the same processor",
+            "start the run and its workers on machines with the same processor, or see docs/guides/cluster.md",
         )
     return ClusterFailed(
         f"the worker {worker} has {found}", "install the same versions for the scheduler and all workers"
@@ -344,8 +347,14 @@ def _unlike(worker: str, found: str) -> ClusterFailed:
 
 def _value(answer: dict[str, Any]) -> Any:
     """Return the value of a task, or raise the error that it ended with."""
-    if "error" not in answer:
+    if "value" in answer:
         return answer["value"]
+    if "fault" in answer:
+        fault = RuntimeError(f"{answer['fault']} (worker {answer['worker']})")
+        fault.add_note(answer["trace"])
+        raise fault
+    if "errno" in answer:
+        raise OSError(answer["errno"], f"{answer['message']} (worker {answer['worker']})", answer["filename"])
     kind = getattr(errors, answer["error"], SkyquiltError)
     raise kind(f"{answer['message']} (worker {answer['worker']})", answer["hint"])
 
@@ -374,6 +383,15 @@ def perform(
             return {"value": function(*arguments)}
     except SkyquiltError as error:
         return {"error": type(error).__name__, "message": error.message, "hint": error.hint, "worker": worker}
+    except MemoryError:
+        hint = "run it again with a smaller --memory, or with fewer threads a worker"
+        return {"error": "NotEnoughMemory", "message": "the memory is full", "hint": hint, "worker": worker}
+    except OSError as error:
+        told = {"message": error.strerror or str(error), "filename": error.filename and str(error.filename)}
+        return {"errno": error.errno or 0, **told, "worker": worker}
+    except Exception as error:  # an exception that cannot be sent would never arrive, and the run wait for ever
+        trace = "".join(traceback.format_exception(error)[-20:])
+        return {"fault": f"{type(error).__name__}: {error}", "trace": trace, "worker": worker}
 
 
 def _gate(run: str, at_once: int) -> threading.BoundedSemaphore:
