@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,17 @@ pytest.importorskip("distributed", reason="the extra skyquilt[cluster] is not in
 from machines import Machines, machines
 
 import skyquilt as sq
-from skyquilt.core import Event, silent
+from skyquilt.core import Calibration, Event, Measurement, silent
+from skyquilt.engine.cache import MeasurementCache, file_sha256
 from skyquilt.engine.executors import cluster as executor
 from skyquilt.engine.executors.cluster import Cluster
 from skyquilt.engine.identity import difference, identity
-from skyquilt.engine.measuring_tasks import measure_batch
+from skyquilt.engine.light import Light
+from skyquilt.engine.measuring_tasks import _look, measure_batch
 from skyquilt.engine.mosaic import MosaicRecipe, MosaicRunResult
 from skyquilt.engine.mosaic.chunk_tasks import make_chunk_of_job
-from skyquilt.errors import ClusterFailed, Interrupted, NotEnoughDisk, UsageError
+from skyquilt.errors import ClusterFailed, Interrupted, NotEnoughDisk, UnreadableFrame, UsageError
+from skyquilt.io.fits import open_frame
 from skyquilt.testing.mosaic_sky import MosaicScenario, make_mosaic
 from skyquilt.testing.sky import Scenario
 
@@ -39,6 +44,8 @@ CAMERA = Scenario(
     zero_point=22.0,
     rotation_deg=(0.0, 8.0),
     dither_px=5.0,
+    device="dwarf3",
+    n_dark=4,
     seed=3,
 )
 SKY = MosaicScenario(CAMERA, rows=2, columns=2, subs=3, overlap=0.25)
@@ -111,6 +118,7 @@ def test_workers_give_the_bits_and_the_manifest_of_threads(
     result = sq.mosaic(session, tmp_path, recipe=RECIPE, options=options, listener=events.append)
     assert hashes(result) == hashes(on_threads)
     assert len(hashes(result)) == 2
+    assert result.mosaics[0].manifest.calibration, "the frames were calibrated"
     assert result.mosaics[0].manifest == on_threads.mosaics[0].manifest
     writers = {path.name for path in tmp_path.rglob("journal-*.jsonl")}
     assert len(writers - {"journal-main.jsonl"}) == 2, "both workers have written"
@@ -212,6 +220,45 @@ def test_processes_that_are_not_alike_are_told_apart() -> None:
         ("processor", "x", f"another processor ({own['name']}) than this machine ({own['name']})"),
     ):
         assert difference(json.dumps({**own, name: value}), identity()) == told
+
+
+def test_a_frame_that_workers_alone_cannot_read_ends_the_run(session: Path, tmp_path: Path) -> None:
+    path = next(path for path in sorted(session.rglob("*.fits")) if "dark" not in str(path).lower())
+    file = open_frame(path)
+    light = Light(file, Calibration(), "none")
+    cache = MeasurementCache(tmp_path)
+    with pytest.raises(ClusterFailed, match=re.escape(f"a worker cannot read {path}, this machine can: it is gone")):
+        _look(light, file.meta.cfa, cache, None, "unreadable", "it is gone", "")
+    sha256 = file_sha256(path)
+    here = _look(light, file.meta.cfa, cache, sha256, "measured", "", "a note")
+    assert isinstance(here.outcome, Measurement)
+    assert (here.sha256, here.note) == (sha256, "a note")
+    lost = Light(replace(file, path=tmp_path / "lost.fits"), Calibration(), "none")
+    look = _look(lost, file.meta.cfa, cache, None, "unreadable", "told by a worker", "")
+    assert look.sha256 is None
+    assert isinstance(look.outcome, UnreadableFrame)
+
+
+def test_no_more_tasks_than_there_is_memory_for_are_at_work_in_a_process() -> None:
+    gates = {executor._gate("one run", 2) for _ in range(3)}
+    assert len(gates) == 1
+    gate = gates.pop()
+    assert gate.acquire(blocking=False)
+    assert gate.acquire(blocking=False)
+    assert not gate.acquire(blocking=False)
+    assert executor._gate("another run", 2).acquire(blocking=False)
+
+
+@pytest.mark.long
+def test_a_task_that_takes_its_workers_with_it_ends_the_run(
+    session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    with machines(tmp_path, 0) as made:
+        made.add(1, *preload(tmp_path, DIES))
+        with pytest.raises(ClusterFailed, match="1 worker was lost at the same task") as told:
+            sq.mosaic(session, tmp_path / "out", recipe=RECIPE, options=sq.RunOptions(scheduler=made.address))
+        assert "a smaller --memory" in told.value.hint
 
 
 @pytest.mark.long

@@ -31,7 +31,8 @@ def identity() -> str:
     """
     name, target = machine_code_target()
     algebra = {one["architecture"] for one in threadpool_info() if one.get("architecture")}
-    facts = [target, opt_func_info(), sorted(algebra)]
+    forms = {name: {kind: entry["current"] for kind, entry in kinds.items()} for name, kinds in opt_func_info().items()}
+    facts = [target, forms, sorted(algebra)]
     return json.dumps(
         {
             "skyquilt": skyquilt.__version__,

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -151,7 +152,7 @@ def _look(
             f"a worker cannot read {light.file.path.absolute()}, this machine can: {reason}",
             "all machines must see the frames under the same path, with the same times of change",
         )
-    return look
+    return replace(look, note=look.note or note)
 
 
 def measure_batch(path: str) -> list[tuple[str | None, str, str, str]]:

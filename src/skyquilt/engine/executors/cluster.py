@@ -263,9 +263,9 @@ class Cluster:
         try:
             answer: dict[str, Any] = future.result(timeout=_RESULT_S)
         except KilledWorker as error:
+            n, last = error.allowed_failures + 1, error.last_worker.address
             raise ClusterFailed(
-                f"{error.allowed_failures + 1} workers were lost one after the other at the same task, the last one at "
-                f"{error.last_worker.address}",
+                f"{n} worker{'s were' if n > 1 else ' was'} lost at the same task, the last one {last}",
                 "if their memory was full, give a smaller --memory or start workers with fewer threads",
             ) from error
         except (FutureCancelledError, FuturesCancelledError) as error:

@@ -90,20 +90,21 @@ def make_mosaics(
     recipe, options = recipe or MosaicRecipe(), options or RunOptions()
     if recipe.catalogue is not None and not Path(recipe.catalogue).is_file():
         raise UsageError(f"the catalogue {recipe.catalogue} does not exist", "give --catalogue a CSV or FITS table")
-    sessions, sets = find_field_sets(roots, recipe, listener, options.frame_list)
-    compile_kernels(listener)
-    solver = SkySolver(Path(recipe.catalogue) if recipe.catalogue else None, options.sky_cache, listener)
     plans: list[MosaicPlan] = []
     mosaics: list[MosaicResult] = []
     failures: list[GroupFailure] = []
-    with threadpool_limits(1), _cluster(options.scheduler, listener) as cluster:
-        for fields in sets:
-            try:
-                _make_set(fields, out, recipe, options, listener, solver, cluster, plans, mosaics, failures)
-            except (Interrupted, ClusterFailed):
-                raise
-            except SkyquiltError as error:
-                _fail(failures, fields.name, error, listener)
+    with _cluster(options.scheduler, listener) as cluster:  # first: looking at all headers may take minutes
+        sessions, sets = find_field_sets(roots, recipe, listener, options.frame_list)
+        compile_kernels(listener)
+        solver = SkySolver(Path(recipe.catalogue) if recipe.catalogue else None, options.sky_cache, listener)
+        with threadpool_limits(1):
+            for fields in sets:
+                try:
+                    _make_set(fields, out, recipe, options, listener, solver, cluster, plans, mosaics, failures)
+                except (Interrupted, ClusterFailed):
+                    raise
+                except SkyquiltError as error:
+                    _fail(failures, fields.name, error, listener)
     listener(Event("done", "done", data={"stacked": len(mosaics), "failed": len(failures)}))
     return MosaicRunResult(tuple(sessions), tuple(plans), tuple(mosaics), tuple(failures))
 
