@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -84,7 +83,7 @@ class Machines:
     def close(self) -> None:
         """End all processes."""
         for process in [*self.workers, self.scheduler]:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
 
 

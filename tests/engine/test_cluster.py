@@ -49,7 +49,7 @@ CAMERA = Scenario(
     seed=3,
 )
 SKY = MosaicScenario(CAMERA, rows=2, columns=2, subs=3, overlap=0.25)
-RECIPE = MosaicRecipe(scale_arcsec=1.9, unit="adu", quicklook=False, threads=1, trails=False)
+RECIPE = MosaicRecipe(scale_arcsec=1.9, unit="adu", quicklook=False, threads=1, memory=2 * 10**9)
 """A canvas of 12 chunks, 10 of which frames touch."""
 
 DIES = """
@@ -127,6 +127,7 @@ def test_workers_give_the_bits_and_the_manifest_of_threads(
     assert not list(tmp_path.rglob("measuring-*")), "the batches are removed"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_a_worker_killed_while_it_writes_costs_its_task_alone(
     session: Path, crew: Machines, on_threads: MosaicRunResult, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from skyquilt.core import Cfa, FrameFile, FrameMeta, Measurement
+from skyquilt.engine.budget import release_memory
 from skyquilt.engine.cache import MeasurementCache
 from skyquilt.engine.executors.cluster import Cluster, Task
 from skyquilt.engine.kept_calibrations import keep_calibrations, read_calibration
@@ -186,4 +187,5 @@ def measure_batch(path: str) -> list[tuple[str | None, str, str, str]]:
             answers.append((look.sha256, "blank", look.outcome, look.note))
         else:
             answers.append((look.sha256, "unreadable", look.outcome.message, look.note))
+    release_memory()
     return answers

@@ -162,6 +162,8 @@ class Cluster:
             self.threads = self._client.nthreads()
         answers = self._client.run(identity, on_error="return")
         for worker, answer in sorted(answers.items()):
+            if isinstance(answer, OSError):  # it has gone meanwhile
+                continue
             if not isinstance(answer, str):
                 raise ClusterFailed(
                     f"the worker {worker} cannot load skyquilt {__version__}: {_told(answer)}",
@@ -251,7 +253,10 @@ class Cluster:
 
     def _withdraw(self, pending: dict[str, tuple[int, Any]]) -> None:
         """Take back the tasks that no worker has begun."""
-        at_work = {str(key) for keys in self._client.processing().values() for key in keys}
+        try:
+            at_work = {str(key) for keys in self._client.processing().values() for key in keys}
+        except (OSError, TimeoutError) as error:
+            raise self._lost() from error
         idle = [key for key, (_, future) in pending.items() if key not in at_work and not future.done()]
         self._cancel([pending.pop(key)[1] for key in idle])
 

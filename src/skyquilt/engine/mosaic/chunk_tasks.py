@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from skyquilt.engine.budget import release_memory
 from skyquilt.engine.executors.cluster import Cluster
 from skyquilt.engine.mosaic.assembly import ChunkOutcome, ChunkRunner, canvas_of_worker, make_chunk
 from skyquilt.engine.mosaic.job import read_job
@@ -119,6 +120,7 @@ def make_chunk_of_job(job_path: str, turn: str, number: int) -> tuple[int, int, 
             f"{path} is not there for a worker", "put --out on a disk that all machines see under the same path"
         )
     outcome = make_chunk(path, number, _canvas(path, turn), lambda: _is_turn_of(path, turn))
+    release_memory()
     return outcome.number, outcome.gone, outcome.reason
 
 
