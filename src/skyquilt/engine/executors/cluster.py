@@ -171,7 +171,8 @@ class Cluster:
                 )
             if found := difference(answer, identity()):
                 raise _unlike(worker, found)
-        told = f"{self.n_workers} worker{'s' if self.n_workers > 1 else ''} with {self.n_threads} threads"
+        n, k = self.n_workers, self.n_threads
+        told = f"{n} worker{'s' if n > 1 else ''} with {k} thread{'s' if k > 1 else ''}"
         self._listener(Event("notice", "cluster", f"{told} at {self.address}"))
 
     def run(
