@@ -207,6 +207,10 @@ def test_one_sentence_where_no_scheduler_answers(
         Cluster.connect("ftp://127.0.0.1:1", silent)
     with pytest.raises(UsageError, match="a cluster makes mosaics"):
         sq.stack(session, tmp_path / "out", options=options)
+    monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not installed
+    with pytest.raises(UsageError, match="a cluster needs the package distributed") as told:
+        sq.mosaic(session, tmp_path / "out", options=options)
+    assert told.value.hint == "pip install 'skyquilt[cluster]'"
 
 
 def test_processes_that_are_not_alike_are_told_apart() -> None:
