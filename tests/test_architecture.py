@@ -28,8 +28,8 @@ ONE_DOOR = {
     "PIL": {"io/drawings/png.py"},
     "pyongc": {"io/deepsky.py"},
     "zarr": {"io/tiled/arrays.py"},
-    "dask": {"engine/executors/dask.py"},
-    "distributed": {"engine/executors/dask.py"},
+    "dask": {"engine/executors/cluster.py"},
+    "distributed": {"engine/executors/cluster.py"},
     "starlette": {"apps/web"},
     "uvicorn": {"apps/web"},
 }

@@ -13,6 +13,7 @@ What can go wrong, as one tree; every error says what happened, where, and what 
     ├── NotEnoughMemory            8
     ├── OutputBlocked              9   exists, locked, read-only
     ├── VerificationFailed        10
+    ├── ClusterFailed             11   the other machines; the run can be resumed
     └── Interrupted              130   stopped by the user; the run can be resumed
 
 The number is the exit code of the command line (docs/reference/exit-codes.md). Exit code 3, "done with warnings under
@@ -25,6 +26,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadInput",
+    "ClusterFailed",
     "Interrupted",
     "NoUsableInput",
     "NotEnoughDisk",
@@ -111,6 +113,12 @@ class VerificationFailed(SkyquiltError):
     """A product does not match its recorded checksum."""
 
     exit_code = 10
+
+
+class ClusterFailed(SkyquiltError):
+    """The machines of a cluster cannot be reached, are lost, or do not fit; what was done is kept."""
+
+    exit_code = 11
 
 
 class Interrupted(SkyquiltError):

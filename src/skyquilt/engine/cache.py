@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import shutil
+import uuid
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _VERSION = f"3 {__version__}"
 _SCRATCH = ".skyquilt"
 _DIGEST_BYTES = 32
 _counter = itertools.count()
+_process = uuid.uuid4().hex[:12]  # on other machines processes have the same numbers
 _PARTS = {"measurements": "measurements", "stack": "journal", "transforms": "transforms"}
 
 
@@ -122,7 +124,7 @@ def _stars_of(table: F64) -> Stars:
 
 def _write_whole(path: Path, content: memoryview) -> None:
     """Write a file that appears at once, but need not outlive a power cut: a damaged entry is measured again."""
-    part = path.with_name(f".{path.stem}.{os.getpid()}-{next(_counter)}.part")
+    part = path.with_name(f".{path.stem}.{_process}.{os.getpid()}-{next(_counter)}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         try:

@@ -43,6 +43,10 @@ class RunOptions:
         Whether the canvas that a mosaic grew on stays after success, so that frames can be added later.
     created : str or None
         ISO date for the DATE card of the products; None leaves it out (reproducible files).
+    scheduler : str or None
+        Address of a Dask scheduler, such as "tcp://host:8786", whose workers measure the frames and make the tiles of
+        a mosaic; frames and output folder lie on a disk that all machines share. A dry run, which writes nothing,
+        measures on this machine. None: all on this machine.
     """
 
     dry_run: bool = False
@@ -56,6 +60,7 @@ class RunOptions:
     scratch: Path | None = None
     keep_canvas: bool = True
     created: str | None = None
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

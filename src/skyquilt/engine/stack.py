@@ -24,7 +24,7 @@ from skyquilt.engine.journal import Journal
 from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
 from skyquilt.engine.masking import mask_trails
-from skyquilt.engine.measuring import measure_lights
+from skyquilt.engine.measuring import looks_on_threads, measure_lights
 from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.planning import frame_threads, make_plan
 from skyquilt.engine.publish import publish
@@ -145,6 +145,8 @@ def prepare_group(
     strays: Sequence[LeftOut],
 ) -> GroupRun:
     """Calibrate and measure the lights of a group; what was measured before is taken from the cache."""
+    if options.scheduler is not None:
+        raise UsageError("a cluster makes mosaics; stacks are made on this machine", "leave the scheduler out")
     n_threads = recipe.threads or n_processors()
     budget = memory_budget(recipe.memory)
     meta = group.lights[0].meta
@@ -165,11 +167,13 @@ def prepare_group(
     measure_lights(
         lights,
         cfa,
-        cache,
+        looks_on_threads(
+            cache,
+            n_at_frames,
+            keep_planes=recipe.trails and not options.dry_run and planes_bytes < _PLANES_SHARE * budget,
+        ),
         listener,
-        n_threads=n_at_frames,
         should_stop=options.should_stop,
-        keep_planes=recipe.trails and not options.dry_run and planes_bytes < _PLANES_SHARE * budget,
     )
     release_memory()
     return GroupRun(

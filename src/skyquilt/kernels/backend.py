@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,6 +31,7 @@ __all__ = [
     "intrinsic",
     "kernel",
     "llvm_ir",
+    "machine_code_target",
     "vector_floats",
 ]
 
@@ -215,7 +217,8 @@ def vector_floats() -> int:
     registers have too few of them for that.
     """
     try:
-        return 32 if _binding.get_host_cpu_features().get("avx512f") else 8
+        features = numba.config.CPU_FEATURES or _binding.get_host_cpu_features().flatten()
+        return 32 if "+avx512f" in features.split(",") else 8
     except RuntimeError:  # the compiler cannot tell on some processors
         return 8
 
@@ -223,6 +226,22 @@ def vector_floats() -> int:
 def compiler_version() -> str:
     """Return what a compiled kernel depends on besides its source: the compiler and the processor."""
     return f"numba {numba.__version__} on {_binding.get_host_cpu_name()}"
+
+
+def machine_code_target() -> tuple[str, str]:
+    """
+    Return the name of this processor, and a digest of what the kernels are compiled for.
+
+    Two processes with the same compiler and digest run the same instructions. The digest is that of NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES where these are set: they make different processors alike.
+    """
+    try:
+        features = numba.config.CPU_FEATURES or _binding.get_host_cpu_features().flatten()
+    except RuntimeError:  # the compiler cannot tell on some processors
+        features = "unknown"
+    name = _binding.get_host_cpu_name()
+    facts = (numba.config.CPU_NAME or name, sorted(features.split(",")), numba.config.OPT, numba.config.DISABLE_JIT)
+    return name, hashlib.sha256(repr((_binding.get_process_triple(), facts)).encode()).hexdigest()
 
 
 def cache_folder_of(function: Callable[..., object]) -> Path:

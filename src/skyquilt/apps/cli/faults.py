@@ -28,6 +28,7 @@ EXIT_CODES = {
     8: "not enough memory",
     9: "the output exists, is locked by another run, or cannot be written",
     10: "verification failed: a product does not match its checksum",
+    11: "the cluster cannot be reached, is lost, or its workers do not fit; the run can be resumed",
     130: "stopped with Ctrl-C (SIGINT); the run can be resumed",
     143: "stopped by SIGTERM; the run can be resumed",
 }

@@ -62,6 +62,12 @@ __all__ = ["mosaic"]
 @click.option("--cache-refresh", is_flag=True, help="Throw kept measurements and a kept canvas away first.")
 @click.option("--strict", is_flag=True, help="Exit with 3 if there were warnings, spoilt frames or failed islands.")
 @click.option("--gpu", "--use-gpu", "gpu", is_flag=True, help="Accepted; this version computes on the CPU and says so.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Measure the frames and make the tiles on the workers of this Dask scheduler, such as tcp://host:8786; "
+    "FOLDERs and --out lie on a disk that all machines share (docs/guides/cluster.md).",
+)
 @progress_option
 @zemosaic_options
 @mosaic_options
@@ -111,6 +117,7 @@ def mosaic(console: Console, folders: tuple[Path, ...], out: Path, **options: An
             scratch=taken.scratch,
             keep_canvas=taken.keep_canvas,
             created=date_of_products(),
+            scheduler=options["scheduler"],
         )
         stopped = None
         try:

@@ -15,6 +15,7 @@ from skyquilt.engine.budget import release_memory
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.mosaic.chunks import FrameGoneError, integrate_chunk
 from skyquilt.engine.mosaic.job import CHUNK_PX, MosaicJob, read_job
+from skyquilt.errors import Interrupted
 from skyquilt.io.tiled import TiledCanvas
 
 __all__ = [
@@ -140,7 +141,13 @@ def on_threads(n_threads: int) -> ChunkRunner:
     return run
 
 
-def make_chunk(job_path: Path, number: int, canvas: TiledCanvas) -> ChunkOutcome:
+def _always() -> bool:
+    return True
+
+
+def make_chunk(
+    job_path: Path, number: int, canvas: TiledCanvas, may_write: Callable[[], bool] = _always
+) -> ChunkOutcome:
     """
     Integrate one chunk and store it: the task of a thread, or of a worker on another machine.
 
@@ -152,6 +159,14 @@ def make_chunk(job_path: Path, number: int, canvas: TiledCanvas) -> ChunkOutcome
         Of the chunk.
     canvas : TiledCanvas
         The store, opened by this process.
+    may_write : callable
+        Asked before the chunk is stored.
+
+    Raises
+    ------
+    Interrupted
+        If it may not.
+    NotEnoughDisk, OutputBlocked
     """
     job = read_job(job_path)
     box = job.chunks()[number]
@@ -159,6 +174,8 @@ def make_chunk(job_path: Path, number: int, canvas: TiledCanvas) -> ChunkOutcome
         tile, counts = integrate_chunk(job, job_path.parent, box)
     except FrameGoneError as error:
         return ChunkOutcome(number, error.index, error.reason)
+    if not may_write():
+        raise Interrupted("another run is at work on this mosaic")
     canvas.write(tile, job.tile_key(box), {"counts": counts})
     return ChunkOutcome(number)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from skyquilt.core import F32, I64, U8, Box, CanvasTile, SampleSource
 from skyquilt.engine.integration import cube_scratch, integrate_settings
-from skyquilt.engine.mosaic.job import BAND_HALO_PX, MosaicJob, TileFrame, frame_terms_of, read_calibration
+from skyquilt.engine.kept_calibrations import read_calibration
+from skyquilt.engine.mosaic.job import BAND_HALO_PX, MosaicJob, TileFrame, frame_terms_of
 from skyquilt.engine.sampling import sample_variances
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source

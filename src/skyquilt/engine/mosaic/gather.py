@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skyquilt.core import Cfa, Event, LeftOut, LightGroup, Listener, Session
 from skyquilt.engine.budget import memory_budget, n_processors, release_memory
@@ -12,7 +13,7 @@ from skyquilt.engine.cache import MeasurementCache, clear_cache
 from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.ceiling import lower_saturation
 from skyquilt.engine.light import Light
-from skyquilt.engine.measuring import measure_lights
+from skyquilt.engine.measuring import LookRunner, looks_on_threads, measure_lights
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.planning import frame_threads
 from skyquilt.engine.result import RunOptions
@@ -20,6 +21,9 @@ from skyquilt.engine.run import scratch_of
 from skyquilt.engine.stack import find_groups
 from skyquilt.errors import NoUsableInput
 from skyquilt.io.discover import safe_name
+
+if TYPE_CHECKING:
+    from skyquilt.engine.executors.cluster import Cluster
 
 __all__ = ["FieldSet", "MosaicRun", "Part", "find_field_sets", "measure_field_set"]
 
@@ -73,6 +77,8 @@ class MosaicRun:
     parts : list of Part
     lights : list of Light
         Of all parts in frame order, those that were left out included.
+    cluster : Cluster or None
+        Who measures and integrates; None: threads of this process.
     """
 
     fields: FieldSet
@@ -84,6 +90,12 @@ class MosaicRun:
     budget: int
     parts: list[Part] = field(default_factory=list)
     lights: list[Light] = field(default_factory=list)
+    cluster: Cluster | None = None
+
+    @property
+    def threads_of_process(self) -> int:
+        """Threads that may share the memory of one process."""
+        return self.cluster.threads_of_worker if self.cluster else self.n_threads
 
     @property
     def scratch(self) -> Path:
@@ -153,14 +165,18 @@ def _field_set(groups: list[tuple[Session, LightGroup]], strays: list[LeftOut], 
 
 
 def measure_field_set(
-    fields: FieldSet, folder: Path, recipe: MosaicRecipe, options: RunOptions, listener: Listener
+    fields: FieldSet,
+    folder: Path,
+    recipe: MosaicRecipe,
+    options: RunOptions,
+    listener: Listener,
+    cluster: Cluster | None = None,
 ) -> MosaicRun:
     """Calibrate and measure the lights of a field set; what was measured before is taken from the cache."""
     n_threads = recipe.threads or n_processors()
-    run = MosaicRun(fields, folder, recipe, options, listener, n_threads, memory_budget(recipe.memory))
+    run = MosaicRun(fields, folder, recipe, options, listener, n_threads, memory_budget(recipe.memory), cluster=cluster)
     if options.refresh_cache:
         clear_cache(run.scratch, "measurements")
-    cache = MeasurementCache(run.scratch if options.use_cache and not options.dry_run else None)
     calibrators: dict[int, Calibrator] = {}
     for session, group in fields.groups:
         meta = group.lights[0].meta
@@ -175,7 +191,9 @@ def measure_field_set(
         ]
         release_memory()
         lower_saturation(lights, listener)
-        measure_lights(lights, meta.cfa, cache, listener, n_threads=n_at_frames, should_stop=options.should_stop)
+        measure_lights(
+            lights, meta.cfa, _looks(run, meta.width * meta.height), listener, should_stop=options.should_stop
+        )
         for light in lights:
             _keep_brightest(light)
         release_memory()
@@ -183,6 +201,18 @@ def measure_field_set(
     run.lights = sorted((light for part in run.parts for light in part.lights), key=_moment)
     _leave_out_twins(run)
     return run
+
+
+def _looks(run: MosaicRun, frame_pixels: int) -> LookRunner:
+    """Return who looks at the lights."""
+    options = run.options
+    at_once = frame_threads(run.budget, frame_pixels, run.threads_of_process)
+    if run.cluster is not None and not options.dry_run:
+        from skyquilt.engine.measuring_tasks import looks_on_cluster
+
+        return looks_on_cluster(run.cluster, run.scratch, at_once=at_once, keeps=options.use_cache)
+    cache = MeasurementCache(run.scratch if options.use_cache and not options.dry_run else None)
+    return looks_on_threads(cache, min(at_once, run.n_threads))
 
 
 def _moment(light: Light) -> tuple[str, str, str]:

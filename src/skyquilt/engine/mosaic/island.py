@@ -11,6 +11,7 @@ import numpy as np
 
 from skyquilt.core import F64, Box, Event, Normalisation, Registration, SkyGrid, Transform
 from skyquilt.engine.budget import release_memory
+from skyquilt.engine.kept_calibrations import kept_calibrations
 from skyquilt.engine.light import Light
 from skyquilt.engine.masking import mask_trails
 from skyquilt.engine.mosaic.canvas import canvas_for
@@ -20,7 +21,6 @@ from skyquilt.engine.mosaic.job import (
     GridData,
     MosaicJob,
     WcsData,
-    kept_calibrations,
     tile_frame,
     write_job,
 )
@@ -135,9 +135,12 @@ def begin_island(run: MosaicRun, island: Island, fitted: Fitted) -> IslandRun:
     index = mosaic.FrameIndex(grid, mosaic.footprints_of(grids))
     box = grid_box(grid)
     weight_channels = sampling.n_channels if sampling.method == "cfa" else 1
-    pieces = choose_pieces(index, box, sampling.n_channels, weight_channels, run.recipe, run.budget, run.n_threads)
+    pieces = choose_pieces(
+        index, box, sampling.n_channels, weight_channels, run.recipe, run.budget, run.threads_of_process
+    )
     panels = [_panel(one, lights) for one in island.pointings]
-    plan = make_plan(island.name, grids, grid, panels, sampling.n_channels, pieces, index, run.recipe)
+    n_processes = run.cluster.n_workers if run.cluster else 1
+    plan = make_plan(island.name, grids, grid, panels, sampling.n_channels, pieces, index, run.recipe, n_processes)
     for line in plan.lines:
         run.listener(Event("notice", "plan", line))
     job = MosaicJob(

@@ -8,12 +8,9 @@ same samplers from the same numbers, so the same bits come out.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import shutil
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from skyquilt import __version__
 from skyquilt.core import F64, I32, Box, Calibration, Cfa, FrameFile, FrameMeta, Normalisation, SkyGrid, Trail, Wcs
 from skyquilt.core.sky import Sip
+from skyquilt.engine.kept_calibrations import keep_calibrations, remove_calibrations
 from skyquilt.engine.light import Light
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.sampling import Sampling
@@ -33,9 +31,7 @@ __all__ = [
     "MosaicJob",
     "TileFrame",
     "frame_terms_of",
-    "kept_calibrations",
     "per_channel",
-    "read_calibration",
     "read_job",
     "remove_jobs",
     "tile_frame",
@@ -48,7 +44,6 @@ CHUNK_PX = 512
 BAND_HALO_PX = 64
 """What two bands look at around a chunk."""
 
-_CALIBRATIONS = "calibrations"
 _RIM_PX = 1  # the limits look at the neighbouring pixels
 
 
@@ -267,7 +262,7 @@ def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:
     # without a known gain all of the sky's noise is taken for photon noise: an upper bound that never clips a star
     shot = scale / gain if gain else scale * noise**2 / sky
     return TileFrame(
-        path=str(light.file.path.resolve()),
+        path=str(light.file.path.absolute()),
         hdu=light.file.hdu,
         size_bytes=light.file.size_bytes,
         mtime_ns=light.file.mtime_ns,
@@ -314,18 +309,9 @@ def frame_terms_of(frames: list[TileFrame]) -> integrate.FrameTerms:
     )
 
 
-def kept_calibrations(folder: Path) -> set[str]:
-    """Return the keys of the calibrations that earlier jobs left."""
-    return {path.stem for path in (folder / _CALIBRATIONS).glob("*.npz")}
-
-
 def write_job(folder: Path, job: MosaicJob, calibrations: dict[str, Calibration]) -> Path:
     """Write the job and the arrays that calibrate its frames; return its file, whose name tells its content."""
-    (folder / _CALIBRATIONS).mkdir(parents=True, exist_ok=True)
-    for key, calibration in calibrations.items():
-        path = folder / _CALIBRATIONS / f"{key}.npz"
-        if not path.exists():
-            write_atomically(path, _packed(calibration))
+    keep_calibrations(folder, calibrations)
     content = job.model_dump_json().encode()
     path = folder / f"job-{hashlib.sha256(content).hexdigest()[:16]}.json"
     for old in folder.glob("job-*.json"):
@@ -335,32 +321,14 @@ def write_job(folder: Path, job: MosaicJob, calibrations: dict[str, Calibration]
     return path
 
 
-def _packed(calibration: Calibration) -> bytes:
-    parts: dict[str, Any] = {
-        name: getattr(calibration, name)
-        for name in ("dark", "inverse_flat", "defects")
-        if getattr(calibration, name) is not None
-    }
-    content = io.BytesIO()
-    np.savez(content, **parts)
-    return content.getvalue()
-
-
 def remove_jobs(folder: Path) -> None:
     """Throw away what `write_job` left."""
     for path in folder.glob("job-*.json"):
         path.unlink(missing_ok=True)
-    shutil.rmtree(folder / _CALIBRATIONS, ignore_errors=True)
+    remove_calibrations(folder)
 
 
 @lru_cache(maxsize=2)
 def read_job(path: Path) -> MosaicJob:
     """Return the job that `write_job` left; read once a process."""
     return MosaicJob.model_validate_json(path.read_bytes())
-
-
-@lru_cache(maxsize=8)
-def read_calibration(folder: Path, key: str) -> Calibration:
-    """Return the arrays of one calibration; the frames of a group share them."""
-    with np.load(folder / _CALIBRATIONS / f"{key}.npz", allow_pickle=False) as data:
-        return Calibration(**{name: data[name] for name in data.files})

@@ -188,11 +188,17 @@ def make_plan(
     pieces: Pieces,
     index: mosaic.FrameIndex,
     recipe: MosaicRecipe,
+    n_processes: int = 1,
 ) -> MosaicPlan:
-    """Return the plan of a mosaic in figures and in sentences."""
+    """Return the plan of a mosaic in figures and in sentences; `n_processes` work at it, each in such pieces."""
     samples = predicted_samples(frames, grid)
     pixels = grid.width * grid.height
-    seconds = 1e-9 * n_channels * (_NS_PER_SAMPLE * samples + _NS_PER_CANVAS_VALUE * pixels) / pieces.n_threads
+    seconds = (
+        1e-9
+        * n_channels
+        * (_NS_PER_SAMPLE * samples + _NS_PER_CANVAS_VALUE * pixels)
+        / (n_processes * pieces.n_threads)
+    )
     covered = min(pixels, int(samples))
     scratch = int(_BYTES_ON_DISK * n_channels * covered * 1.35)
     output = pixels * 4 * n_channels
@@ -206,7 +212,8 @@ def make_plan(
         f"{grid.width}x{grid.height} px of {grid.wcs.scale_arcsec:.2f} arcsec ({grid.wcs.projection}), "
         f"centre RA {ra:.3f}, Dec {dec:+.3f}",
         f"schedule {pieces.schedule}, pieces of {pieces.sub_tile[0]}x{pieces.sub_tile[1]} px, {pieces.n_threads} "
-        f"thread{'s' if pieces.n_threads > 1 else ''}",
+        f"thread{'s' if pieces.n_threads > 1 else ''}"
+        + (f" in each of {n_processes} workers" if n_processes > 1 else ""),
         f"memory {pieces.peak_memory_bytes / 1e6:.0f} MB, scratch {scratch / 1e6:.0f} MB, "
         f"output {output / 1e6:.0f} MB, about {seconds:.0f} s",
     ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
@@ -13,7 +14,7 @@ from skyquilt.core import Event, Listener, Session, silent
 from skyquilt.engine.budget import check_disk
 from skyquilt.engine.lock import locked
 from skyquilt.engine.manifest import Manifest
-from skyquilt.engine.mosaic.assembly import assemble, frame_counts, on_threads, open_canvas
+from skyquilt.engine.mosaic.assembly import ChunkRunner, assemble, frame_counts, on_threads, open_canvas
 from skyquilt.engine.mosaic.fitting import fit_places
 from skyquilt.engine.mosaic.gather import FieldSet, find_field_sets, measure_field_set
 from skyquilt.engine.mosaic.island import IslandRun, begin_island
@@ -28,7 +29,10 @@ from skyquilt.engine.result import GroupFailure, RunOptions
 from skyquilt.engine.run import SCRATCH, scratch_of
 from skyquilt.engine.solving import SkySolver
 from skyquilt.engine.warmup import compile_kernels
-from skyquilt.errors import Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UsageError
+from skyquilt.errors import ClusterFailed, Interrupted, NotRegistered, NoUsableInput, SkyquiltError, UsageError
+
+if TYPE_CHECKING:
+    from skyquilt.engine.executors.cluster import Cluster
 
 __all__ = ["MosaicResult", "MosaicRunResult", "make_mosaics"]
 
@@ -79,28 +83,49 @@ def make_mosaics(
     ------
     NoUsableInput
         If there are no light frames below any of the folders.
+    ClusterFailed
+        If the cluster of ``options.scheduler`` cannot be reached, is lost or does not fit; what is done is kept.
     Interrupted
         On request; the same call goes on where this one stopped.
     """
     recipe, options = recipe or MosaicRecipe(), options or RunOptions()
     if recipe.catalogue is not None and not Path(recipe.catalogue).is_file():
         raise UsageError(f"the catalogue {recipe.catalogue} does not exist", "give --catalogue a CSV or FITS table")
-    sessions, sets = find_field_sets(roots, recipe, listener, options.frame_list)
-    compile_kernels(listener)
-    solver = SkySolver(Path(recipe.catalogue) if recipe.catalogue else None, options.sky_cache, listener)
     plans: list[MosaicPlan] = []
     mosaics: list[MosaicResult] = []
     failures: list[GroupFailure] = []
-    with threadpool_limits(1):
-        for fields in sets:
-            try:
-                _make_set(fields, out, recipe, options, listener, solver, plans, mosaics, failures)
-            except Interrupted:
-                raise
-            except SkyquiltError as error:
-                _fail(failures, fields.name, error, listener)
+    with _cluster(options.scheduler, listener) as cluster:  # first: looking at all headers may take minutes
+        sessions, sets = find_field_sets(roots, recipe, listener, options.frame_list)
+        compile_kernels(listener)
+        solver = SkySolver(Path(recipe.catalogue) if recipe.catalogue else None, options.sky_cache, listener)
+        with threadpool_limits(1):
+            for fields in sets:
+                try:
+                    _make_set(fields, out, recipe, options, listener, solver, cluster, plans, mosaics, failures)
+                except (Interrupted, ClusterFailed):
+                    raise
+                except SkyquiltError as error:
+                    _fail(failures, fields.name, error, listener)
     listener(Event("done", "done", data={"stacked": len(mosaics), "failed": len(failures)}))
     return MosaicRunResult(tuple(sessions), tuple(plans), tuple(mosaics), tuple(failures))
+
+
+def _cluster(address: str | None, listener: Listener) -> AbstractContextManager[Cluster | None]:
+    """Return the cluster that was asked for, if one was."""
+    if address is None:
+        return nullcontext()
+    from skyquilt.engine.executors.cluster import Cluster
+
+    return Cluster.connect(address, listener)
+
+
+def _chunk_runner(cluster: Cluster | None, n_threads: int) -> ChunkRunner:
+    """Return who makes the chunks: threads of this process, or as many in each worker."""
+    if cluster is None:
+        return on_threads(n_threads)
+    from skyquilt.engine.mosaic.chunk_tasks import on_cluster
+
+    return on_cluster(cluster, n_threads)
 
 
 def _fail(failures: list[GroupFailure], name: str, error: SkyquiltError, listener: Listener) -> None:
@@ -115,6 +140,7 @@ def _make_set(
     options: RunOptions,
     listener: Listener,
     solver: SkySolver,
+    cluster: Cluster | None,
     plans: list[MosaicPlan],
     mosaics: list[MosaicResult],
     failures: list[GroupFailure],
@@ -122,7 +148,7 @@ def _make_set(
     """Measure and place all frames of a field set, then make the mosaic of every island of it."""
     folder = out / fields.name
     with _held(folder, options):
-        run = measure_field_set(fields, folder, recipe, options, listener)
+        run = measure_field_set(fields, folder, recipe, options, listener, cluster)
         places = place_lights(
             run.lights, recipe, solver, listener, n_threads=run.n_threads, should_stop=options.should_stop
         )
@@ -140,7 +166,7 @@ def _make_set(
                     plans.append(begun.plan)
                     if not options.dry_run:
                         mosaics.append(_make_mosaic(begun, solver))
-            except Interrupted:
+            except (Interrupted, ClusterFailed):
                 raise
             except SkyquiltError as error:
                 _fail(failures, island.name, error, listener)
@@ -168,7 +194,7 @@ def _make_mosaic(island: IslandRun, solver: SkySolver) -> MosaicResult:
     """Assemble and write; frames that are lost meanwhile are left out, and the chunks that they touch made again."""
     run = island.run
     _check_disks(island)
-    run_chunks = on_threads(island.plan.pieces.n_threads)
+    run_chunks = _chunk_runner(run.cluster, island.plan.pieces.n_threads)
     while True:
         job_path = island.write_job()
         store = open_canvas(island.job, island.scratch)
