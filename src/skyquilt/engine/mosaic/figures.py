@@ -7,6 +7,7 @@ import numpy as np
 from skyquilt.core import F64, Box, Mask
 from skyquilt.engine.manifest import MosaicRecord, OverlapRecord, PanelRecord, Statistics
 from skyquilt.engine.mosaic.island import IslandRun
+from skyquilt.engine.mosaic.job import UNKNOWN_EXPOSURE_S
 from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.photometry import Photometry, measure_photometry
 from skyquilt.engine.products import Preview
@@ -30,10 +31,11 @@ def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -
     rejected = (low / landed, high / landed) if landed else (0.0, 0.0)
     exposures = [light.file.meta.exposure_s or 0.0 for light in kept]
     widths = [light.measurement.figures.fwhm_px for light in kept if light.measurement]
+    n_left_out = sum(not light.is_in for light in run.lights) + len(run.fields.strays)  # other islands' are not
     return Statistics(
-        n_found=len(run.lights) + len(run.fields.strays),
+        n_found=len(kept) + n_left_out,
         n_stacked=len(kept),
-        n_left_out=len(run.lights) + len(run.fields.strays) - len(kept),
+        n_left_out=n_left_out,
         exposure_s=float(sum(exposures)) or None,
         effective_exposure_s=float(sum(exposures)) * (1.0 - sum(rejected)) or None,
         rejected_low=rejected[0],
@@ -125,6 +127,7 @@ def mosaic_record(island: IslandRun, canvas: StoredCanvas) -> MosaicRecord:
         notes=[
             *island.fitted.notes,
             *(f"{island.island.lights[k].file.name}: {reason}" for k, reason in photometry.unfit),
+            *_without_exposure(island),
         ],
     )
 
@@ -135,6 +138,14 @@ def enclosed_holes(covered: Mask) -> tuple[Mask, int]:
 
     holes: Mask = binary_fill_holes(covered) & ~covered
     return holes, int(label(holes)[1])
+
+
+def _without_exposure(island: IslandRun) -> list[str]:
+    """Return the note on frames whose headers do not tell how long they were exposed."""
+    n = sum(not light.file.meta.exposure_s for light in island.kept)
+    if not n:
+        return []
+    return [f"the headers of {n} frames tell no exposure: the coverage counts {UNKNOWN_EXPOSURE_S:g} s for each"]
 
 
 def _panels(island: IslandRun) -> list[PanelRecord]:
