@@ -11,6 +11,7 @@ from skyquilt.engine.mosaic.job import UNKNOWN_EXPOSURE_S
 from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.photometry import Photometry, measure_photometry
 from skyquilt.engine.products import Preview
+from skyquilt.engine.sampling import sample_variances
 from skyquilt.engine.solving import SkySolver, hints_of
 from skyquilt.engine.statistics import SATURATION_SHARE, look_at_plane, noise_of_plane, range_deg
 
@@ -43,7 +44,7 @@ def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -
         background=[level for level, _, _ in noise],
         noise=[pixel for _, pixel, _ in noise],
         noise_8x8=[block for _, _, block in noise],
-        snr_gain=_gains(island, [pixel for _, pixel, _ in noise]),
+        snr_gain=_gains(island, canvas, box),
         fwhm_px=fwhm,
         frames_fwhm_px=float(np.nanmedian(widths)) if np.isfinite(widths).any() else None,
         n_stars=n_stars,
@@ -54,10 +55,22 @@ def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -
     )
 
 
-def _gains(island: IslandRun, noise: list[float]) -> list[float]:
-    """Return the noise of a usual frame, brought to the mosaic's level, over that of the mosaic, per channel."""
-    frames = np.median(np.array([frame.sky_sigma for frame in island.job.frames]), axis=0)
-    return [float(one / own) if own > 0 else 0.0 for one, own in zip(frames, noise, strict=True)]
+def _gains(island: IslandRun, canvas: StoredCanvas, box: Box) -> list[float]:
+    """
+    Return how many times less noise than a usual frame alone the deepest part has, per channel.
+
+    The noise of the mosaic is the median of its variance map there, that of a frame its sky noise, smoothed by the same
+    resampling.
+    """
+    job = island.job
+    frames = np.median(np.array([frame.sky_sigma for frame in job.frames]), axis=0)
+    shares = sample_variances(job.sampling(job.frames[0]), job.frames[0].n_planes)
+    gains = []
+    for one, share, plane in zip(frames, shares, canvas.store.plane("variance", box), strict=True):
+        known = plane[::4, ::4]
+        known = known[np.isfinite(known) & (known > 0)]
+        gains.append(float(one * np.sqrt(share / np.median(known))) if known.size else 0.0)
+    return gains
 
 
 def saturation_of(island: IslandRun) -> float:
