@@ -7,9 +7,11 @@ import numpy as np
 from skyquilt.core import F64, Box, Mask
 from skyquilt.engine.manifest import MosaicRecord, OverlapRecord, PanelRecord, Statistics
 from skyquilt.engine.mosaic.island import IslandRun
+from skyquilt.engine.mosaic.job import UNKNOWN_EXPOSURE_S
 from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.photometry import Photometry, measure_photometry
 from skyquilt.engine.products import Preview
+from skyquilt.engine.sampling import sample_variances
 from skyquilt.engine.solving import SkySolver, hints_of
 from skyquilt.engine.statistics import SATURATION_SHARE, look_at_plane, noise_of_plane, range_deg
 
@@ -30,10 +32,11 @@ def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -
     rejected = (low / landed, high / landed) if landed else (0.0, 0.0)
     exposures = [light.file.meta.exposure_s or 0.0 for light in kept]
     widths = [light.measurement.figures.fwhm_px for light in kept if light.measurement]
+    n_left_out = sum(not light.is_in for light in run.lights) + len(run.fields.strays)  # other islands' are not
     return Statistics(
-        n_found=len(run.lights) + len(run.fields.strays),
+        n_found=len(kept) + n_left_out,
         n_stacked=len(kept),
-        n_left_out=len(run.lights) + len(run.fields.strays) - len(kept),
+        n_left_out=n_left_out,
         exposure_s=float(sum(exposures)) or None,
         effective_exposure_s=float(sum(exposures)) * (1.0 - sum(rejected)) or None,
         rejected_low=rejected[0],
@@ -41,7 +44,7 @@ def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -
         background=[level for level, _, _ in noise],
         noise=[pixel for _, pixel, _ in noise],
         noise_8x8=[block for _, _, block in noise],
-        snr_gain=_gains(island, [pixel for _, pixel, _ in noise]),
+        snr_gain=_gains(island, canvas, box),
         fwhm_px=fwhm,
         frames_fwhm_px=float(np.nanmedian(widths)) if np.isfinite(widths).any() else None,
         n_stars=n_stars,
@@ -52,10 +55,22 @@ def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -
     )
 
 
-def _gains(island: IslandRun, noise: list[float]) -> list[float]:
-    """Return the noise of a usual frame, brought to the mosaic's level, over that of the mosaic, per channel."""
-    frames = np.median(np.array([frame.sky_sigma for frame in island.job.frames]), axis=0)
-    return [float(one / own) if own > 0 else 0.0 for one, own in zip(frames, noise, strict=True)]
+def _gains(island: IslandRun, canvas: StoredCanvas, box: Box) -> list[float]:
+    """
+    Return how many times less noise than a usual frame alone the deepest part has, per channel.
+
+    The noise of the mosaic is the median of its variance map there, that of a frame its sky noise, smoothed by the same
+    resampling.
+    """
+    job = island.job
+    frames = np.median(np.array([frame.sky_sigma for frame in job.frames]), axis=0)
+    shares = sample_variances(job.sampling(job.frames[0]), job.frames[0].n_planes)
+    gains = []
+    for one, share, plane in zip(frames, shares, canvas.store.plane("variance", box), strict=True):
+        known = plane[::4, ::4]
+        known = known[np.isfinite(known) & (known > 0)]
+        gains.append(float(one * np.sqrt(share / np.median(known))) if known.size else 0.0)
+    return gains
 
 
 def saturation_of(island: IslandRun) -> float:
@@ -126,6 +141,7 @@ def mosaic_record(island: IslandRun, canvas: StoredCanvas) -> MosaicRecord:
         notes=[
             *island.fitted.notes,
             *(f"{island.island.lights[k].file.name}: {reason}" for k, reason in photometry.unfit),
+            *_without_exposure(island),
         ],
     )
 
@@ -136,6 +152,14 @@ def enclosed_holes(covered: Mask) -> tuple[Mask, int]:
 
     holes: Mask = binary_fill_holes(covered) & ~covered
     return holes, int(label(holes)[1])
+
+
+def _without_exposure(island: IslandRun) -> list[str]:
+    """Return the note on frames whose headers do not tell how long they were exposed."""
+    n = sum(not light.file.meta.exposure_s for light in island.kept)
+    if not n:
+        return []
+    return [f"the headers of {n} frames tell no exposure: the coverage counts {UNKNOWN_EXPOSURE_S:g} s for each"]
 
 
 def _panels(island: IslandRun) -> list[PanelRecord]:

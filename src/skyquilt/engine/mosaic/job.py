@@ -28,6 +28,7 @@ from skyquilt.steps import integrate, mosaic, stars
 __all__ = [
     "BAND_HALO_PX",
     "CHUNK_PX",
+    "UNKNOWN_EXPOSURE_S",
     "MosaicJob",
     "TileFrame",
     "frame_terms_of",
@@ -41,6 +42,9 @@ __all__ = [
 CHUNK_PX = 512
 """Side of the pieces in which the canvas is stored, integrated and journalled."""
 
+UNKNOWN_EXPOSURE_S = 1.0
+"""What a frame whose header tells no exposure counts in the coverage, which tells where anything is known, too."""
+
 BAND_HALO_PX = 64
 """What two bands look at around a chunk."""
 
@@ -48,7 +52,7 @@ _RIM_PX = 1  # the limits look at the neighbouring pixels
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")  # floats never saturate
 
 
 class SipData(_Data):
@@ -281,7 +285,7 @@ def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:
         radius=terms.radius,
         transparency=terms.transparency,
         weight=light.weight,
-        exposure_s=meta.exposure_s or 0.0,
+        exposure_s=meta.exposure_s or UNKNOWN_EXPOSURE_S,
         sky_sigma=(noise * scale).tolist(),
         shot=shot.tolist(),
         sky_level=(per_channel(level, n_channels) * scale + per_channel(terms.surface[:, 0], n_channels)).tolist(),

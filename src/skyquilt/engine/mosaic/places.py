@@ -25,8 +25,8 @@ from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.light import Light
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.solving import SkySolver, hints_of
-from skyquilt.errors import BadInput, UnreadableFrame
-from skyquilt.io.fits import read_header
+from skyquilt.errors import BadInput, NotRegistered, UnreadableFrame
+from skyquilt.io.fits import read_wcs
 from skyquilt.steps import register, solve
 
 __all__ = ["Place", "place_lights", "wcs_through"]
@@ -124,10 +124,10 @@ def _place_alone(light: Light, recipe: MosaicRecipe, solver: SkySolver) -> Place
 
 
 def _header_wcs(light: Light) -> Place | None:
-    """Return the place that the coordinates in a frame's header give it."""
+    """Return the place that the coordinates in a frame's header, or in what a solver left beside it, give it."""
     try:
-        wcs = Wcs.from_header(read_header(light.file.path))
-    except (BadInput, UnreadableFrame):
+        wcs = read_wcs(light.file.path)
+    except (BadInput, NotRegistered, UnreadableFrame):
         return None
     return Place(wcs, np.zeros(0, dtype=np.int64), CatalogueStars.empty(), "header")
 
