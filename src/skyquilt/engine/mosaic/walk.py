@@ -15,6 +15,7 @@ from skyquilt.engine.budget import check_disk
 from skyquilt.engine.lock import locked
 from skyquilt.engine.manifest import Manifest
 from skyquilt.engine.mosaic.assembly import ChunkRunner, assemble, frame_counts, on_threads, open_canvas
+from skyquilt.engine.mosaic.canvas import named_canvas
 from skyquilt.engine.mosaic.fitting import fit_places
 from skyquilt.engine.mosaic.gather import FieldSet, find_field_sets, measure_field_set
 from skyquilt.engine.mosaic.island import IslandRun, begin_island
@@ -91,6 +92,8 @@ def make_mosaics(
     recipe, options = recipe or MosaicRecipe(), options or RunOptions()
     if recipe.catalogue is not None and not Path(recipe.catalogue).is_file():
         raise UsageError(f"the catalogue {recipe.catalogue} does not exist", "give --catalogue a CSV or FITS table")
+    if recipe.canvas is not None:  # told now, not after the frames have been measured
+        named_canvas(Path(recipe.canvas))
     plans: list[MosaicPlan] = []
     mosaics: list[MosaicResult] = []
     failures: list[GroupFailure] = []
