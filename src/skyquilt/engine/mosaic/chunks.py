@@ -93,9 +93,12 @@ def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile,
         If a frame cannot be read any more.
     """
     if job.recipe.blend == "multiband":
-        return _in_two_bands(job, folder, box)
-    touching = job.deciding(box)
-    return _integrated(job, folder, box, touching, job.recipe.feather_px, box)
+        tile, counts = _in_two_bands(job, folder, box)
+    else:
+        tile, counts = _integrated(job, folder, box, job.deciding(box), job.recipe.feather_px, box)
+    for plane in (tile.value, tile.variance):
+        plane[np.isnan(plane)] = np.nan  # a kernel's NaN has another sign than that of a piece which no frame touches
+    return tile, counts
 
 
 def _in_two_bands(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile, I64]:
