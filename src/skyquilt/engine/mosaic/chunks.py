@@ -84,8 +84,9 @@ def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile,
     Returns
     -------
     tile : CanvasTile
-    counts : int64 (n_touching, 4)
-        Number of the frame in the job; its samples that landed, that were rejected low, high.
+    counts : int64 (n_deciding, 3)
+        Of each frame of `MosaicJob.deciding`: its samples that landed, that were rejected low, high. Not by number: the
+        chunk outlives jobs in which its frames have others.
 
     Raises
     ------
@@ -144,8 +145,7 @@ def _integrated(
 ) -> tuple[CanvasTile, I64]:
     """Return a box of the canvas and what each frame gave to the part of it that is counted."""
     shape = (job.n_channels, *box.shape)
-    chunk, counts = _empty(box, shape), np.zeros((len(touching), 4), dtype=np.int64)
-    counts[:, 0] = touching
+    chunk, counts = _empty(box, shape), np.zeros((len(touching), 3), dtype=np.int64)
     if not touching:
         return chunk, counts
     samplers = [_Watched(k, sampler_for(job, folder, job.frames[k], feather_px)) for k in touching]
@@ -159,8 +159,8 @@ def _integrated(
             tile = _integrate(job, samplers, piece, terms, settings, landing)
             _paste(chunk, tile, smoothing)
             if counted.contains(piece):
-                counts[:, 1] += tile.frame_samples
-                counts[:, 2:] += tile.frame_rejected
+                counts[:, 0] += tile.frame_samples
+                counts[:, 1:] += tile.frame_rejected
     return chunk, counts
 
 
