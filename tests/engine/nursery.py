@@ -1,7 +1,7 @@
 """
 Runs that are killed: a process that has everything loaded makes a child for each run, and the child kills itself.
 
-`python nursery.py` reads one job a line from its input (JSON) and answers with a line when the child is dead. The
+`python nursery.py stack` reads one job a line from its input (JSON) and answers with a line when the child is dead. The
 child dies by SIGKILL at the k-th event of the run, or at the k-th call by which something is written, half of it done,
 or from outside after some seconds.
 """
@@ -30,6 +30,11 @@ class Nursery:
     """
     A context in which runs can be killed.
 
+    Parameters
+    ----------
+    kind : "stack" or "mosaic"
+        What the children make; a mosaic's `tile` is the size of its pieces.
+
     Attributes
     ----------
     is_possible : bool
@@ -38,10 +43,13 @@ class Nursery:
 
     is_possible = hasattr(os, "fork")
 
+    def __init__(self, kind: str = "stack") -> None:
+        self._kind = kind
+
     def __enter__(self) -> Nursery:
         settings = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, self._kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -120,7 +128,6 @@ def half_done(name: str, function: Callable[..., Any], arguments: tuple[Any, ...
 
 def _run(job: dict[str, Any]) -> None:
     """What the child does."""
-    from skyquilt import stack
     from skyquilt.core import Event
 
     n_events = n_calls = 0
@@ -144,6 +151,19 @@ def _run(job: dict[str, Any]) -> None:
     if "call" in job:
         for name, call in watched_calls(Path(job["out"]), hook).items():
             setattr(os, name, call)
+    _make(job, listener)
+
+
+def _make(job: dict[str, Any], listener: Callable[[Any], None]) -> None:
+    """Stack or sew what a job asks for."""
+    from skyquilt import mosaic, stack
+
+    if job["kind"] == "mosaic":
+        from small_mosaic import small_chunks
+
+        with small_chunks(tuple(job["tile"])):
+            mosaic(job["folder"], job["out"], listener=listener, **job["settings"])
+        return
     with steady(tuple(job["tile"])):
         stack(job["folder"], job["out"], listener=listener, **job["settings"])
 
@@ -153,16 +173,31 @@ def _answer(word: str) -> None:
     sys.stdout.flush()
 
 
-def _serve() -> None:
+def _load_everything(kind: str) -> None:
+    """Make one of each kind, so that the children need not load anything."""
     from skyquilt import stack
     from skyquilt.testing.sky import make_session
 
-    with tempfile.TemporaryDirectory() as folder:  # everything is loaded before the first child
-        make_session(Path(folder) / "in", TINY)
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        if kind == "mosaic":
+            from small_mosaic import SCENE, SETTINGS
+
+            from skyquilt.testing.mosaic_sky import make_mosaic
+
+            make_mosaic(folder / "in", SCENE)
+            job = {"kind": kind, "folder": folder / "in", "out": folder / "out", "tile": (128, 64)}
+            _make({**job, "settings": {**SETTINGS, "threads": 1}}, lambda event: None)
+            return
+        make_session(folder / "in", TINY)
         for schedule in ("cube", "sweep"):
-            stack(Path(folder) / "in", Path(folder) / schedule, threads=1, schedule=schedule)
+            stack(folder / "in", folder / schedule, threads=1, schedule=schedule)
+
+
+def _serve(kind: str) -> None:
+    _load_everything(kind)
     for line in sys.stdin:
-        job = json.loads(line)
+        job = {"kind": kind, **json.loads(line)}
         child = os.fork()
         if child == 0:
             try:
@@ -182,4 +217,4 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from skyquilt.core import Box, Event, Listener
+from skyquilt.core import Event, Listener
 from skyquilt.engine.budget import release_memory
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.mosaic.chunks import FrameGoneError, integrate_chunk
@@ -176,7 +176,7 @@ def make_chunk(
         return ChunkOutcome(number, error.index, error.reason)
     if not may_write():
         raise Interrupted("another run is at work on this mosaic")
-    canvas.write(tile, job.tile_key(box), {"counts": counts})
+    canvas.write(tile, job.tile_key(box), {"samples": counts})
     return ChunkOutcome(number)
 
 
@@ -185,14 +185,10 @@ def canvas_of_worker(job_path: Path, writer: str) -> TiledCanvas:
     return TiledCanvas.open(job_path.parent / _CANVAS, read_job(job_path).key, writer=writer)
 
 
-def frame_counts(
-    canvas: TiledCanvas, boxes: Sequence[Box], n_frames: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def frame_counts(canvas: TiledCanvas, job: MosaicJob) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Return int64 (n_frames, 3): samples of every frame that landed, that were rejected low, high."""
-    total = np.zeros((n_frames, 3), dtype=np.int64)
-    done = canvas.done()
-    for box in boxes:
-        if box in done and "counts" in (side := canvas.side(box)):
-            counts = side["counts"]
-            np.add.at(total, counts[:, 0], counts[:, 1:])
+    total = np.zeros((len(job.frames), 3), dtype=np.int64)
+    keys = {box: key for box in job.chunks() if (key := job.tile_key(box))}
+    for box in canvas.done(keys):
+        np.add.at(total, job.deciding(box), canvas.side(box)["samples"])
     return total

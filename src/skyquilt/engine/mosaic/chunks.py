@@ -85,8 +85,9 @@ def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile,
     Returns
     -------
     tile : CanvasTile
-    counts : int64 (n_touching, 4)
-        Number of the frame in the job; its samples that landed, that were rejected low, high.
+    counts : int64 (n_deciding, 3)
+        Of each frame of `MosaicJob.deciding`: its samples that landed, that were rejected low, high. Not by number: the
+        chunk outlives jobs in which its frames have others.
 
     Raises
     ------
@@ -94,9 +95,12 @@ def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile,
         If a frame cannot be read any more.
     """
     if job.recipe.blend == "multiband":
-        return _in_two_bands(job, folder, box)
-    touching = job.deciding(box)
-    return _integrated(job, folder, box, touching, job.recipe.feather_px, box)
+        tile, counts = _in_two_bands(job, folder, box)
+    else:
+        tile, counts = _integrated(job, folder, box, job.deciding(box), job.recipe.feather_px, box)
+    for plane in (tile.value, tile.variance):
+        plane[np.isnan(plane)] = np.nan  # a kernel's NaN has another sign than that of a piece which no frame touches
+    return tile, counts
 
 
 def _in_two_bands(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile, I64]:
@@ -142,8 +146,7 @@ def _integrated(
 ) -> tuple[CanvasTile, I64]:
     """Return a box of the canvas and what each frame gave to the part of it that is counted."""
     shape = (job.n_channels, *box.shape)
-    chunk, counts = _empty(box, shape), np.zeros((len(touching), 4), dtype=np.int64)
-    counts[:, 0] = touching
+    chunk, counts = _empty(box, shape), np.zeros((len(touching), 3), dtype=np.int64)
     if not touching:
         return chunk, counts
     samplers = [_Watched(k, sampler_for(job, folder, job.frames[k], feather_px)) for k in touching]
@@ -157,8 +160,8 @@ def _integrated(
             tile = _integrate(job, samplers, piece, terms, settings, landing)
             _paste(chunk, tile, smoothing)
             if counted.contains(piece):
-                counts[:, 1] += tile.frame_samples
-                counts[:, 2:] += tile.frame_rejected
+                counts[:, 0] += tile.frame_samples
+                counts[:, 1:] += tile.frame_rejected
     return chunk, counts
 
 

@@ -134,10 +134,9 @@ def fit_fluxes(
         exposure_s=[light.file.meta.exposure_s or float("nan") for light in lights],
         surface_order=surface_order,
         pointing=pointing,
+        is_scaled=normalise in ("multiplicative", "both"),
     )
     for light, terms in zip(lights, solution.normalisations, strict=True):
-        if normalise in ("none", "additive"):
-            terms = replace(terms, scale=np.ones_like(terms.scale))
         if normalise in ("none", "multiplicative"):
             terms = replace(terms, surface=np.zeros_like(terms.surface))
         light.normalisation = terms

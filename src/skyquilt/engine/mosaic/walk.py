@@ -162,7 +162,13 @@ def _make_set(
                 "see the reasons above",
             )
         fitted = fit_places(run, places)
-        for island in find_islands(run, fitted, out):
+        islands = find_islands(run, fitted, out)
+        if not islands:
+            raise NotRegistered(
+                f"{fields.name}: no two of the {len(run.lights)} frames overlap, and a mosaic takes two at least",
+                "see the reasons above",
+            )
+        for island in islands:
             try:
                 with nullcontext() if island.folder == folder else _held(island.folder, options):
                     begun = begin_island(run, island, fitted)
@@ -208,7 +214,7 @@ def _make_mosaic(island: IslandRun, solver: SkySolver) -> MosaicResult:
         if not island.job.frames:
             raise NoUsableInput(f"{island.name}: none of its frames can be read any more", "see the reasons above")
     store.settle()
-    counts = frame_counts(store, island.job.chunks(), len(island.job.frames))
+    counts = frame_counts(store, island.job)
     for light, (landed, low, high) in zip(island.kept, counts, strict=True):
         light.samples = int(landed), int(low), int(high)
     scale = 1.0 if run.recipe.unit == "adu" else 1.0 / island.full_scale_adu

@@ -56,6 +56,7 @@ def solve_photometry(
     channel_factor: F64 | None = None,
     surface_order: int = 2,
     pointing: I64 | None = None,
+    is_scaled: bool = True,
 ) -> PhotometricSolution:
     """
     Return the joint photometric solution.
@@ -77,6 +78,9 @@ def solve_photometry(
         As in `fit_sky_surfaces`.
     pointing : int64 (n_frames,) or None
         Which frames look at about the same place, for the figures of the seams; None: by their middles.
+    is_scaled : bool
+        Whether frames are brought to one flux scale. If not, all scales are 1, and the skies are fitted to the frames
+        as they are; the transparencies are told all the same.
 
     Raises
     ------
@@ -90,6 +94,8 @@ def solve_photometry(
         catalogue_mag=catalogue_mag,
     )  # fmt: skip
     scale = flux.scale[:, None] * (np.ones((n_frames, n_channels)) if channel_factor is None else channel_factor)
+    if not is_scaled:
+        scale = np.ones_like(scale)
     lattice = make_lattice(maps)
     sky = fit_sky_surfaces(
         maps, scale, relative_exposure=flux.relative_exposure, surface_order=surface_order, lattice=lattice
@@ -101,8 +107,8 @@ def solve_photometry(
     if n_frames:
         noise = np.median(np.stack([one.noise_adu for one in maps]) * scale, axis=0)
     overlaps = seam_figures(
-        pointing, lattice, _normalised(lattice, scale, sky, place), observations, flux.scale, flux.relative_exposure,
-        noise,
+        pointing, lattice, _normalised(lattice, scale, sky, place), observations,
+        flux.scale if is_scaled else np.ones(n_frames), flux.relative_exposure, noise,
     )  # fmt: skip
     normalisations = tuple(
         Normalisation(scale[k], sky.surface[k], maps[k].centre, maps[k].radius, float(1.0 / flux.scale[k]))
