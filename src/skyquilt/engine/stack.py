@@ -112,11 +112,11 @@ def stack_session(
 
 
 def find_groups(
-    root: Path, recipe: Recipe, listener: Listener, frame_list: Path | None = None
+    root: Path, recipe: Recipe, listener: Listener, frame_list: Path | None = None, *, take_stacks: bool = False
 ) -> tuple[Session, list[LightGroup], list[LeftOut]]:
-    """Return the session below a folder, its groups of lights, and the frames that fit in none."""
+    """Return the session below a folder, its groups of lights, and the frames that fit in none (`discover`)."""
     listener(Event("phase", "discover", str(root)))
-    session = discover(root, exclude=recipe.exclude)
+    session = discover(root, exclude=recipe.exclude, take_stacks=take_stacks)
     for note in session.notes:
         listener(Event("notice", "discover", note))
     groups, strays = arrange_groups(session, recipe, _listed(session, frame_list))

@@ -567,25 +567,44 @@ def feather_weights(
     edge_px, corner_px = feather
     half_x, half_y = 0.5 * size[0], 0.5 * size[1]
     radius = np.sqrt(half_x * half_x + half_y * half_y)
-    for y in range(y0, y1):
-        i = (y >> 4) - (y0 >> 4)
-        ty = (y & 15) * 0.0625
-        for x in range(x0, x1):
-            j = (x >> 4) - (x0 >> 4)
-            tx = (x & 15) * 0.0625
-            u, v = on_edge(nodes, i, j, 0, ty), on_edge(nodes, i, j, 1, ty)
-            u += (on_edge(nodes, i, j + 1, 0, ty) - u) * tx
-            v += (on_edge(nodes, i, j + 1, 1, ty) - v) * tx
-            dx, dy = abs(u + 0.5 - half_x), abs(v + 0.5 - half_y)
-            share = 1.0
-            if edge_px > 0.0:
-                share = min(share, min(half_x - dx, half_y - dy) / edge_px)
-            if corner_px > 0.0:
-                share = min(share, (radius - np.sqrt(dx * dx + dy * dy)) / corner_px)
-            for channel in range(weights.shape[0]):
-                weight = weights[channel, y - y0, x - x0]
-                if weight >= 2:
-                    weights[channel, y - y0, x - x0] = np.uint8(2.0 + (weight - 2.0) * max(0.0, share))
+    for i in range(count_cells(y0, y1)):
+        top = (y0 >> 4 << 4) + 16 * i
+        for j in range(count_cells(x0, x1)):
+            if corner_px == 0.0 and _is_deep(nodes, i, j, half_x, half_y, edge_px):
+                continue  # the ramp is 1 in the whole cell: the weights stay
+            left = (x0 >> 4 << 4) + 16 * j
+            for y in range(max(top, y0), min(top + 16, y1)):
+                ty = (y & 15) * 0.0625
+                for x in range(max(left, x0), min(left + 16, x1)):
+                    tx = (x & 15) * 0.0625
+                    u, v = on_edge(nodes, i, j, 0, ty), on_edge(nodes, i, j, 1, ty)
+                    u += (on_edge(nodes, i, j + 1, 0, ty) - u) * tx
+                    v += (on_edge(nodes, i, j + 1, 1, ty) - v) * tx
+                    dx, dy = abs(u + 0.5 - half_x), abs(v + 0.5 - half_y)
+                    share = 1.0
+                    if edge_px > 0.0:
+                        share = min(share, min(half_x - dx, half_y - dy) / edge_px)
+                    if corner_px > 0.0:
+                        share = min(share, (radius - np.sqrt(dx * dx + dy * dy)) / corner_px)
+                    for channel in range(weights.shape[0]):
+                        weight = weights[channel, y - y0, x - x0]
+                        if weight >= 2:
+                            weights[channel, y - y0, x - x0] = np.uint8(2.0 + (weight - 2.0) * max(0.0, share))
+
+
+@exact_inlined
+def _is_deep(nodes: F64, i: int, j: int, half_x: float, half_y: float, edge_px: float) -> bool:
+    """
+    Tell whether all of a cell lies farther than the ramp from the frame's edges; not so if a node is NaN.
+
+    A bilinear patch takes its extremes at its corners; a hundredth of a pixel is left for the rounding.
+    """
+    for corner in range(4):
+        at_y, at_x = i + (corner >> 1), j + (corner & 1)
+        dx, dy = abs(nodes[at_y, at_x, 0] + 0.5 - half_x), abs(nodes[at_y, at_x, 1] + 0.5 - half_y)
+        if not (half_x - dx >= edge_px + 0.01 and half_y - dy >= edge_px + 0.01):
+            return False
+    return True
 
 
 @exact_kernel

@@ -13,7 +13,7 @@ import numpy as np
 from skyquilt.core import Event, Listener
 from skyquilt.engine.budget import release_memory
 from skyquilt.engine.executors import run_in_order
-from skyquilt.engine.mosaic.chunks import FrameGoneError, integrate_chunk
+from skyquilt.engine.mosaic.chunks import FrameGoneError, forget_samplers, integrate_chunk
 from skyquilt.engine.mosaic.job import CHUNK_PX, MosaicJob, read_job
 from skyquilt.errors import Interrupted
 from skyquilt.io.tiled import TiledCanvas
@@ -133,10 +133,16 @@ def on_threads(n_threads: int) -> ChunkRunner:
     def run(
         job_path: Path, canvas: TiledCanvas, numbers: Sequence[int], should_stop: Callable[[], bool]
     ) -> Iterator[ChunkOutcome]:
-        yield from run_in_order(
-            lambda number: make_chunk(job_path, number, canvas), numbers, n_threads=n_threads, should_stop=should_stop
-        )
-        release_memory()
+        try:
+            yield from run_in_order(
+                lambda number: make_chunk(job_path, number, canvas),
+                numbers,
+                n_threads=n_threads,
+                should_stop=should_stop,
+            )
+        finally:
+            forget_samplers()
+            release_memory()
 
     return run
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,12 @@ from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
 from skyquilt.steps import integrate, mosaic, resample
 
-__all__ = ["FrameGoneError", "integrate_chunk", "sampler_for"]
+__all__ = ["FrameGoneError", "forget_samplers", "integrate_chunk", "sampler_for"]
 
 _BAND_SIGMA_PX = 16.0
 _BAND_REACH = BAND_HALO_PX / _BAND_SIGMA_PX
+_FEW_FRAMES = 4
+_SAMPLERS_KEPT = 256  # about a kB each, beside their stars
 _WIDE_SHARE = 0.25  # of a frame's shorter side
 
 
@@ -73,6 +77,37 @@ def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame, feather_px: floa
         radial_feather=job.recipe.radial_feather,
         trails=frame.trail_bands,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which samples are asked for: two that are equal give the same ones."""
+
+    canvas: str
+    digest: str
+    file: tuple[str, int]
+    feather_px: float
+    folder: Path
+    job: MosaicJob = field(compare=False)
+    frame: TileFrame = field(compare=False)
+
+
+@lru_cache(maxsize=_SAMPLERS_KEPT)
+def _kept_sampler(asked: _Asked) -> resample.CanvasSampler:
+    """Return the samples of a frame; neighbouring chunks share them, and the nodes of the map that they keep."""
+    return sampler_for(asked.job, asked.folder, asked.frame, asked.feather_px)
+
+
+def _sampler(job: MosaicJob, folder: Path, k: int, feather_px: float) -> resample.CanvasSampler:
+    frame = job.frames[k]
+    return _kept_sampler(
+        _Asked(job.key, frame.digest, (frame.path, frame.mtime_ns), feather_px, folder, job, frame)
+    )
+
+
+def forget_samplers() -> None:
+    """Let go of the samplers that the chunks shared, when the last chunk is done."""
+    _kept_sampler.cache_clear()
 
 
 def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile, I64]:
@@ -149,13 +184,15 @@ def _integrated(
     chunk, counts = _empty(box, shape), np.zeros((len(touching), 3), dtype=np.int64)
     if not touching:
         return chunk, counts
-    samplers = [_Watched(k, sampler_for(job, folder, job.frames[k], feather_px)) for k in touching]
+    samplers = [_Watched(k, _sampler(job, folder, k, feather_px)) for k in touching]
     terms = frame_terms_of([job.frames[k] for k in touching])
     settings = integrate_settings(job.recipe)
     smoothing = _smoothing(job, job.frames[touching[0]])
     number = {frame: k for k, frame in enumerate(touching)}
     for piece in _pieces(box, counted, job.sub_tile):
-        landing = [number[frame] for frame in job.touching(piece)]
+        # whom a piece asks changes no bit; where they are few, asking all is cheaper than finding out
+        is_few = len(touching) <= _FEW_FRAMES
+        landing = list(range(len(touching))) if is_few else [number[frame] for frame in job.touching(piece)]
         if landing:
             tile = _integrate(job, samplers, piece, terms, settings, landing)
             _paste(chunk, tile, smoothing)

@@ -131,7 +131,7 @@ def find_field_sets(
     failures: list[NoUsableInput] = []
     for root in roots:
         try:
-            session, groups, left_out = find_groups(root, recipe, listener, frame_list)
+            session, groups, left_out = find_groups(root, recipe, listener, frame_list, take_stacks=True)
         except NoUsableInput as error:
             failures.append(error)
             continue

@@ -52,7 +52,8 @@ _RIM_PX = 1  # the limits look at the neighbouring pixels
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")  # floats never saturate
+    # JSON has no infinity, which is where frames of floats saturate
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class SipData(_Data):
@@ -247,10 +248,13 @@ class MosaicJob(_Data):
 
     def tile_key(self, box: Box) -> str:
         """Return a digest of what decides the pixels of a chunk; "" where no frame touches it."""
+        deciding = self.deciding(box)
+        if not deciding or (self.recipe.blend == "multiband" and not self.touching(box)):
+            return ""
         digest = hashlib.sha256(self.key.encode())
-        for k in self.deciding(box):
+        for k in deciding:
             digest.update(self.frames[k].digest.encode())
-        return digest.hexdigest() if self.touching(box) else ""
+        return digest.hexdigest()
 
 
 def tile_frame(light: Light, wcs: Wcs, n_channels: int) -> TileFrame:

@@ -30,7 +30,7 @@ _GRID = 5
 class Kept(BaseModel):
     """The solution of an earlier run: canvas, colour of the stars, and the frames as the tiles saw them."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     asked: str
     canvas: GridData

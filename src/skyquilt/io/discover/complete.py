@@ -18,7 +18,7 @@ from skyquilt.io.discover.names import (
 from skyquilt.io.discover.sidecars import ShotsInfo
 from skyquilt.io.discover.walk import Candidate
 
-__all__ = ["Completed", "complete"]
+__all__ = ["Completed", "as_panel", "complete", "is_panel"]
 
 CALIBRATION_KINDS = (FrameKind.DARK, FrameKind.FLAT, FrameKind.BIAS, FrameKind.FLAT_DARK)
 _NAMELESS = frozenset({"", "unknown", "none", "n/a", "na", "fov", "object", "target", "undefined", "untitled", "light"})
@@ -191,6 +191,24 @@ def _target(meta: FrameMeta, name: NameFacts, sidecar: ShotsInfo | None, candida
 
 def _bare(text: str) -> str:
     return re.sub(r"[\s_]+", "", text).casefold()
+
+
+def is_panel(account: Completed) -> bool:
+    """
+    Return whether a refused frame is a finished stack, such as mosaics are sewn of.
+
+    What skyquilt made itself is one where its header counts frames and it is no file of maps.
+    """
+    meta, code = account.frame.meta, account.refusal[0]
+    if code == "own_output":
+        return meta.n_stacked > 1 and not account.frame.path.stem.casefold().endswith("_maps")
+    return code in ("stack", "device_stack")
+
+
+def as_panel(account: Completed) -> Completed:
+    """Return a finished stack as a light: one exposure that happens to be deep; no pattern is left in its pixels."""
+    meta = replace(account.frame.meta, kind=FrameKind.LIGHT)
+    return replace(account, frame=replace(account.frame, meta=meta), refusal=("", ""))
 
 
 def _refuse(meta: FrameMeta, name: str) -> tuple[str, str]:

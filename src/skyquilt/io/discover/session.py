@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skyquilt.core import Event, FrameFile, FrameKind, LeftOut, LightGroup, Listener, Session, silent
 from skyquilt.errors import BadInput, NoUsableInput, UnreadableFrame
-from skyquilt.io.discover.complete import Completed, complete
+from skyquilt.io.discover.complete import Completed, as_panel, complete, is_panel
 from skyquilt.io.discover.duplicates import find_duplicates
 from skyquilt.io.discover.grouping import group_lights
 from skyquilt.io.discover.names import target_of_folder
@@ -21,7 +21,9 @@ __all__ = ["discover"]
 _REPORT_EVERY = 200
 
 
-def discover(root: Path, *, exclude: Sequence[str] = (), progress: Listener | None = None) -> Session:
+def discover(
+    root: Path, *, exclude: Sequence[str] = (), progress: Listener | None = None, take_stacks: bool = False
+) -> Session:
     """
     Return the frames below a folder, told apart by their headers and names, whatever the depth.
 
@@ -33,6 +35,8 @@ def discover(root: Path, *, exclude: Sequence[str] = (), progress: Listener | No
         Shell patterns (``*_bad.fit``, ``night2/*``) of files and folders to leave out.
     progress : Listener or None
         Hears how many headers have been read.
+    take_stacks : bool
+        Whether finished stacks stand in for single exposures in a folder that holds none: the panels of a mosaic.
 
     Returns
     -------
@@ -52,7 +56,11 @@ def discover(root: Path, *, exclude: Sequence[str] = (), progress: Listener | No
             "give the folder that holds the subs (.fit, .fits), or one above it",
         )
     sidecars, notes = _read_sidecars(findings)
-    completed, left_out = _read_headers(findings, sidecars, progress or silent)
+    completed, refused, left_out = _read_headers(findings, sidecars, progress or silent)
+    if take_stacks and not any(account.frame.meta.kind is FrameKind.LIGHT for account in completed):
+        completed += [as_panel(account) for account in refused if is_panel(account)]
+        refused = [account for account in refused if not is_panel(account)]
+    left_out += [LeftOut(account.frame.path, *account.refusal, "discover") for account in refused]
     left_out += findings.left_out
     kept = _drop_repeats(root, completed, left_out)
     return _assemble(root, kept, left_out, notes, findings.n_previews)
@@ -85,23 +93,26 @@ def _read_sidecars(findings: Findings) -> tuple[dict[Path, ShotsInfo], list[str]
 
 def _read_headers(
     findings: Findings, sidecars: dict[Path, ShotsInfo], progress: Listener
-) -> tuple[list[Completed], list[LeftOut]]:
-    """Open every candidate; those that cannot be read, or are no raw frames, are left out."""
+) -> tuple[list[Completed], list[Completed], list[LeftOut]]:
+    """Open every candidate: return the raw frames, those that are results already, and what cannot be read."""
     completed: list[Completed] = []
+    refused: list[Completed] = []
     left_out: list[LeftOut] = []
     total = len(findings.candidates)
     for done, candidate in enumerate(findings.candidates):
         if done % _REPORT_EVERY == 0:
             progress(Event("progress", "discover", "reading headers", done, total))
-        refusal = _read_one(candidate, sidecars, completed)
-        if refusal is not None:
-            left_out.append(refusal)
+        account = _read_one(candidate, sidecars)
+        if isinstance(account, LeftOut):
+            left_out.append(account)
+        else:
+            (refused if account.refusal[0] else completed).append(account)
     progress(Event("progress", "discover", "reading headers", total, total))
-    return completed, left_out
+    return completed, refused, left_out
 
 
-def _read_one(candidate: Candidate, sidecars: dict[Path, ShotsInfo], completed: list[Completed]) -> LeftOut | None:
-    """Append the account of one frame, or return why there is none."""
+def _read_one(candidate: Candidate, sidecars: dict[Path, ShotsInfo]) -> Completed | LeftOut:
+    """Return the account of one frame, or why there is none."""
     try:
         frame = open_frame(candidate.path)
     except UnreadableFrame as error:
@@ -112,11 +123,7 @@ def _read_one(candidate: Candidate, sidecars: dict[Path, ShotsInfo], completed: 
     except OSError as error:
         text = f"the file cannot be read: {error.strerror or error}"
         return LeftOut(candidate.path, "unreadable", text, "discover")
-    account = complete(frame, candidate, sidecars.get(candidate.path.parent))
-    if account.refusal[0]:
-        return LeftOut(candidate.path, *account.refusal, "discover")
-    completed.append(account)
-    return None
+    return complete(frame, candidate, sidecars.get(candidate.path.parent))
 
 
 def _drop_repeats(root: Path, completed: Sequence[Completed], left_out: list[LeftOut]) -> list[Completed]:

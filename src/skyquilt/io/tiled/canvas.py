@@ -266,7 +266,7 @@ class TiledCanvas:
         OutputBlocked
             If the tile is not done, or its small data are damaged.
         """
-        entry = self._states.done().get(box)
+        entry = self._states.entry(box)
         if entry is None:
             raise OutputBlocked(f"the tile {box} of the canvas is not done", "run again; it is made then")
         if entry.side is None:

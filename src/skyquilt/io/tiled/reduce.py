@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F32, F64
+from skyquilt.core import F32
+from skyquilt.kernels.reduce import reduce_planes
 
 __all__ = ["reduce_half"]
 
@@ -39,20 +40,6 @@ def reduce_half(value: F32, coverage: F32) -> tuple[F32, F32]:
     """
     height, width = coverage.shape
     half = (-(-height // 2), -(-width // 2))
-    total = np.zeros((len(value), *half), np.float64)
-    weight = np.zeros_like(total)
-    seconds = np.zeros(half, np.float64)
-    count = np.zeros(half, np.float64)
-    for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        times: F64 = coverage[y::2, x::2].astype(np.float64)
-        values: F64 = value[:, y::2, x::2].astype(np.float64)
-        rows, columns = times.shape
-        times[~(times > 0.0)] = 0.0
-        is_known = np.isfinite(values) & (times > 0.0)
-        weights = np.where(is_known, times, 0.0)
-        weight[:, :rows, :columns] += weights
-        total[:, :rows, :columns] += weights * np.where(is_known, values, 0.0)
-        seconds[:rows, :columns] += times
-        count[:rows, :columns] += 1.0
-    with np.errstate(invalid="ignore"):
-        return (total / weight).astype(np.float32), (seconds / count).astype(np.float32)
+    small_value, small_coverage = np.empty((len(value), *half), np.float32), np.empty(half, np.float32)
+    reduce_planes(np.ascontiguousarray(value), np.ascontiguousarray(coverage), small_value, small_coverage)
+    return small_value, small_coverage

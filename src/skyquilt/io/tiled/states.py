@@ -126,6 +126,13 @@ class States:
             entries = [entry for box in self._ends if (entry := self._settled(box)) is not None]
         return {entry.box: entry for entry in entries if self._has_sizes(entry)}
 
+    def entry(self, box: Box) -> TileEntry | None:
+        """Return what was noted of one tile, None unless it is done and its chunks have the right size."""
+        with self._lock:
+            self._refresh()
+            entry = self._settled(box)
+        return entry if entry is not None and self._has_sizes(entry) else None
+
     def verify(self) -> frozenset[Box]:
         """Note every tile and every node whose bytes are not what they should be; return the tiles."""
         self.must_write()

@@ -172,7 +172,8 @@ def find_cube_intervals(
             highest,
             counts,
         )
-        if settings.needs_structure:
+        # a sample that is alone is its pixel's centre, and accepted however narrow the interval
+        if settings.needs_structure and counts.max() > 1.0:
             structure_variance(
                 centre,
                 counts,
