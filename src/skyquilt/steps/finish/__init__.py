@@ -62,6 +62,13 @@ from skyquilt.steps.finish.gradient import (
     read_cells,
     remove_gradient,
 )
+from skyquilt.steps.finish.smoothing import (
+    SMOOTH_METHODS,
+    SmoothPlan,
+    SmoothSettings,
+    plan_smooth,
+    smooth_background,
+)
 from skyquilt.steps.finish.stretch import Stretch, asinh_stretch, auto_stretch, midtones
 from skyquilt.steps.finish.tone import (
     COLOUR_MODES,
@@ -97,6 +104,7 @@ __all__ = [
     "PALETTES",
     "SATURATION_METHODS",
     "SCNR_METHODS",
+    "SMOOTH_METHODS",
     "WHITE_STARS",
     "AsinhCurve",
     "AsinhSettings",
@@ -125,6 +133,8 @@ __all__ = [
     "ScnrPlan",
     "ScnrSettings",
     "SkyModel",
+    "SmoothPlan",
+    "SmoothSettings",
     "StarFluxes",
     "Stretch",
     "StretchPlan",
@@ -156,6 +166,7 @@ __all__ = [
     "plan_gradient",
     "plan_neutral",
     "plan_scnr",
+    "plan_smooth",
     "plan_stretch",
     "read_cells",
     "reduce_colour",
@@ -163,6 +174,7 @@ __all__ = [
     "sample_pixels",
     "saturate",
     "separate_duoband",
+    "smooth_background",
     "stretch_image",
     "subtract_continuum",
 ]

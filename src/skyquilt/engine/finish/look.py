@@ -1,0 +1,143 @@
+"""An image as an operation may look at it when it is planned: samples, cells, a part, its stars, its place on the sky."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from skyquilt.core import F32, Box, Stars, Wcs
+from skyquilt.engine.finish.working import MemoryImage, WorkingImage, sampled
+from skyquilt.io.catalogue import Catalogue
+from skyquilt.steps import stars
+from skyquilt.steps.finish import Background, Cells, measure_background, read_cells, sample_pixels
+
+__all__ = ["Look", "Surroundings"]
+
+_SAMPLES = 120_000
+_LARGEST_PART = 4608  # px a side: the stars and the noise of a larger image are those of its middle
+_CELL_BAND_BYTES = 1 << 24
+_MOST_STARS = 1000
+_SATURATION_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """
+    What is known of a master besides its pixels.
+
+    Attributes
+    ----------
+    wcs : Wcs or None
+        Of the whole master.
+    epoch_year : float or None
+        Julian year of the exposures.
+    full_scale : float
+        Level of the pixels at which the sensor was full.
+    coverage : float32 (y, x) or None
+        Exposure on each pixel, s: read when it is asked for.
+    folder : Path
+        From which relative paths in settings are meant.
+    open_catalogue : callable
+        Opens the star catalogue.
+    """
+
+    wcs: Wcs | None
+    epoch_year: float | None
+    full_scale: float
+    coverage: Callable[[], F32 | None]
+    folder: Path
+    open_catalogue: Callable[[], Catalogue]
+
+
+@dataclass(eq=False)
+class Look:
+    """
+    The image before an operation.
+
+    Attributes
+    ----------
+    image : WorkingImage
+    box : Box
+        What of the master the image covers.
+    is_picture : bool
+        Whether it is stretched.
+    around : Surroundings
+    """
+
+    image: WorkingImage
+    box: Box
+    is_picture: bool
+    around: Surroundings
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(c, y, x)."""
+        return self.image.shape
+
+    @cached_property
+    def sample(self) -> F32:
+        """About 120,000 pixels: every k-th row and column, float32 (c, y, x)."""
+        if isinstance(self.image, MemoryImage):
+            return sample_pixels(self.image.pixels, _SAMPLES)
+        return sampled(self.image, _SAMPLES)
+
+    @cached_property
+    def background(self) -> Background:
+        """Of the sample."""
+        return measure_background(self.sample)
+
+    def cells(self, cell_px: int) -> Cells:
+        """Return the cells of the whole image, read band by band."""
+        channels, height, width = self.shape
+        if isinstance(self.image, MemoryImage):
+            return read_cells(self.image.pixels, cell_px)
+        rows = max(1, _CELL_BAND_BYTES // (4 * channels * width * cell_px)) * cell_px
+        bands = [Box(0, y, width, min(y + rows, height)) for y in range(0, height, rows)]
+        return Cells.joined([read_cells(self.image.read(band), cell_px) for band in bands])
+
+    @cached_property
+    def part(self) -> tuple[F32, int, int]:
+        """
+        The image, or what fits into 4608x4608 px about its middle: float32 (c, y, x), and its first column and row.
+
+        What is measured on it stands for the whole; `is_whole` tells which it is.
+        """
+        _, height, width = self.shape
+        rows, columns = min(height, _LARGEST_PART), min(width, _LARGEST_PART)
+        x0, y0 = (width - columns) // 2, (height - rows) // 2
+        return self.image.read(Box(x0, y0, x0 + columns, y0 + rows)), x0, y0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `part` is the image."""
+        return max(self.shape[1:]) <= _LARGEST_PART
+
+    @cached_property
+    def stars(self) -> Stars:
+        """Stars of the part, in its pixels, brightest first."""
+        pixels = self.part[0]
+        known = np.isfinite(pixels).all(axis=0)
+        if not known.any():
+            return Stars.empty()
+        if not known.all():
+            level = np.median(pixels[:, known], axis=1).astype(np.float32)
+            pixels = np.where(known, pixels, level[:, None, None])
+        full = _SATURATION_SHARE * self.around.full_scale
+        scale = np.float32(65535.0 / self.around.full_scale)  # thresholds of star finding are in ADU
+        if len(pixels) == 3:
+            found = stars.measure_cube(pixels * scale, saturation_adu=full * float(scale), max_stars=_MOST_STARS)
+        else:
+            found = stars.measure(pixels[0] * scale, None, saturation_adu=full * float(scale), max_stars=_MOST_STARS)
+        return found.stars
+
+    @property
+    def wcs(self) -> Wcs | None:
+        """Of the part."""
+        if self.around.wcs is None:
+            return None
+        _, x0, y0 = self.part
+        return self.around.wcs.shifted(self.box.x0 + x0, self.box.y0 + y0)
