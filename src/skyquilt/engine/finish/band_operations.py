@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skyquilt.core import F32, Box
 from skyquilt.engine.finish.look import Look
 from skyquilt.engine.finish.operation import Operation, Planned, facts_of
-from skyquilt.engine.finish.other_image import read_on_grid
+from skyquilt.engine.finish.other_image import Grid, read_on_grid
 from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.steps.finish import (
     AutoStretchSettings,
@@ -104,13 +105,14 @@ def _palette(look: Look, settings: PaletteOfChannels) -> Planned:
 
 def _luminance(look: Look, settings: LuminanceSettings) -> Planned:
     path = look.around.folder / Path(settings.luminance).expanduser()
-    other = read_on_grid(path, look.shape[1:], look.around.wcs and look.around.wcs.shifted(look.box.x0, look.box.y0))
+    wcs = None if look.around.wcs is None else look.around.wcs.shifted(look.box.x0, look.box.y0)
+    other = read_on_grid(path, Grid(look.shape[1:], wcs, lambda: look.stars))
     light = other.pixels
     if len(light) != 1:
         raise UsageError(f"{path.name} has {len(light)} channels, a luminance has one", "give a mono image")
     if not np.isfinite(light).any():
         raise NoUsableInput(f"{path.name} does not overlap the image", "check that both show the same field")
-    facts = {"luminance": path.name, "sha256": other.sha256, "laid_on_by": other.laid_on_by}
+    facts: dict[str, Any] = {"luminance": path.name, "sha256": other.sha256, "laid_on_by": other.laid_on_by}
     if other.is_linear and look.is_picture:
         target = float(np.clip(measure_background(look.sample.mean(axis=0, keepdims=True)).level[0], 0.01, 0.9))
         light = plan_stretch(sample_pixels(light), AutoStretchSettings(target=target)).apply(light)
@@ -128,7 +130,11 @@ def _luminance(look: Look, settings: LuminanceSettings) -> Planned:
 _EQUAL = np.full(3, 1.0 / 3.0, dtype=np.float32)
 
 BAND_OPERATIONS = (
-    Operation("duoband", "Tell H-alpha from [OIII] behind a duo-band filter.", DuobandSettings, _duoband, "linear", (3,)),
+    Operation(
+        "duoband", "Tell H-alpha from [OIII] behind a duo-band filter.", DuobandSettings, _duoband, "linear", (3,)
+    ),
     Operation("palette", "Show bands as red, green and blue.", PaletteOfChannels, _palette, "any"),
 )
-LUMINANCE = Operation("lrgb", "Exchange the luminance for that of another file.", LuminanceSettings, _luminance, "any", (3,))
+LUMINANCE = Operation(
+    "lrgb", "Exchange the luminance for that of another file.", LuminanceSettings, _luminance, "any", (3,)
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from skyquilt.engine.finish.registry import rank_of
-from skyquilt.engine.finish.schema import find_operation, make_settings, plain_values
+from skyquilt.engine.finish.schema import find_operation, make_settings, parse_value, plain_values
 from skyquilt.errors import BadInput, NoUsableInput, UsageError
 from skyquilt.io.atomic import write_atomically
 
-__all__ = ["CHAIN_SCHEMA", "Chain", "Step", "load_chain"]
+__all__ = ["CHAIN_SCHEMA", "Chain", "Step", "load_chain", "read_step"]
 
 CHAIN_SCHEMA = "skyquilt.chain"
 _VERSION = 1
@@ -188,6 +189,31 @@ class Chain:
         NotEnoughDisk, OutputBlocked
         """
         write_atomically(path, (self.to_json() if _is_json(path) else self.to_toml()).encode())
+
+
+def read_step(text: str) -> tuple[str, dict[str, Any]]:
+    """
+    Return the operation and the settings of a step in one line: ``gradient order=1 model=mesh``.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read so.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"the step {text!r} has a quote that does not end") from error
+    if not words:
+        raise UsageError("a step is empty", 'write it as "gradient order=1"')
+    values = {}
+    for word in words[1:]:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{word!r} in the step {words[0]} is no setting", "write key=value")
+        values[key] = parse_value(value)
+    find_operation(words[0])
+    return words[0], values
 
 
 def _toml_lines(values: Mapping[str, Any]) -> list[str]:

@@ -47,7 +47,7 @@ def _gradient(look: Look, settings: GradientSettings) -> Planned:
         "range": [facts_of(float(channel.max() - channel.min())) for channel in model.nodes],
         "free": round(float(model.free.mean()), 4),
     }
-    notes = ()
+    notes: tuple[str, ...] = ()
     if model.source != "sky":
         notes = (f"no part of the image is free of emission: the gradient was told by {model.source}, with less truth",)
     return Planned(
@@ -125,9 +125,7 @@ def _saturation(look: Look, settings: SaturationSettings) -> Planned:
 
 COLOUR_OPERATIONS = (
     Operation("gradient", "Take off the gradient of the sky.", GradientSettings, _gradient, "linear"),
-    Operation(
-        "bayer", "Even out the unequal response of the sensor's filters.", BayerSettings, _bayer, "linear", (3,)
-    ),
+    Operation("bayer", "Even out the unequal response of the sensor's filters.", BayerSettings, _bayer, "linear", (3,)),
     Operation("neutral", "Make the background neutral.", NeutralSettings, _neutral, "linear", (3,)),
     Operation("balance", "Balance white.", BalanceSettings, _balance, "linear", (3,)),
     Operation("matrix", "Draw the colours of the filters apart.", MatrixSettings, _matrix, "any", (3,)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, Box
+from skyquilt.core import Box, Mask
 from skyquilt.engine.finish.look import Look
 from skyquilt.engine.finish.operation import Planned
 from skyquilt.errors import NoUsableInput, UsageError
@@ -54,11 +54,14 @@ def plan_crop(look: Look, settings: CropSettings) -> Planned:
     source = "the map of exposure" if exposure is not None else "the pixels that have data"
     step = max(1, int(np.ceil(np.sqrt(width * height / _MOST_PIXELS))))
     if exposure is not None:
-        seen: F32 = exposure[look.box.y0 : look.box.y1 : step, look.box.x0 : look.box.x1 : step]
+        seen = exposure[look.box.y0 : look.box.y1 : step, look.box.x0 : look.box.x1 : step]
     else:
         rows = [look.image.read(Box(0, y, width, y + 1))[:, :, ::step] for y in range(0, height, step)]
-        seen = np.isfinite(np.concatenate(rows, axis=1)).all(axis=0).astype(np.float32)
-    found = coverage_box(np.ascontiguousarray(seen), settings.coverage) if seen.max(initial=0.0) > 0.0 else Box(0, 0, 0, 0)
+        known: Mask = np.asarray(np.isfinite(np.concatenate(rows, axis=1)).all(axis=0))
+        seen = known.astype(np.float32)
+    found = (
+        coverage_box(np.ascontiguousarray(seen), settings.coverage) if seen.max(initial=0.0) > 0.0 else Box(0, 0, 0, 0)
+    )
     if found.is_empty:
         raise NoUsableInput(
             f"no box of the image has {100 * settings.coverage:g} % of the largest exposure", "ask for less coverage"

@@ -180,7 +180,9 @@ def _products(
         yield "model", settings.save_model, product, 32 if is_tiff else None
 
 
-def _product(master: Master, image: WorkingImage, is_picture: bool, cards: Sequence[tuple[str, object, str]]) -> Product:
+def _product(
+    master: Master, image: WorkingImage, is_picture: bool, cards: Sequence[tuple[str, object, str]]
+) -> Product:
     return Product(image.shape, lambda: read_rows(image), is_picture, master.is_bottom_up, cards)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""An image as an operation may look at it when it is planned: samples, cells, a part, its stars, its place on the sky."""
+"""An image as an operation may look at it when it is planned: samples, cells, a part, its stars, its place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skyquilt.io.catalogue import Catalogue
 from skyquilt.steps import stars
 from skyquilt.steps.finish import Background, Cells, measure_background, read_cells, sample_pixels
 
-__all__ = ["Look", "Surroundings"]
+__all__ = ["Look", "Surroundings", "find_stars"]
 
 _SAMPLES = 120_000
 _LARGEST_PART = 4608  # px a side: the stars and the noise of a larger image are those of its middle
@@ -119,20 +119,7 @@ class Look:
     @cached_property
     def stars(self) -> Stars:
         """Stars of the part, in its pixels, brightest first."""
-        pixels = self.part[0]
-        known = np.isfinite(pixels).all(axis=0)
-        if not known.any():
-            return Stars.empty()
-        if not known.all():
-            level = np.median(pixels[:, known], axis=1).astype(np.float32)
-            pixels = np.where(known, pixels, level[:, None, None])
-        full = _SATURATION_SHARE * self.around.full_scale
-        scale = np.float32(65535.0 / self.around.full_scale)  # thresholds of star finding are in ADU
-        if len(pixels) == 3:
-            found = stars.measure_cube(pixels * scale, saturation_adu=full * float(scale), max_stars=_MOST_STARS)
-        else:
-            found = stars.measure(pixels[0] * scale, None, saturation_adu=full * float(scale), max_stars=_MOST_STARS)
-        return found.stars
+        return find_stars(self.part[0], self.around.full_scale)
 
     @property
     def wcs(self) -> Wcs | None:
@@ -141,3 +128,26 @@ class Look:
             return None
         _, x0, y0 = self.part
         return self.around.wcs.shifted(self.box.x0 + x0, self.box.y0 + y0)
+
+
+def find_stars(pixels: F32, full_scale: float) -> Stars:
+    """
+    Return the stars of an image, brightest first: from its green plane where it has three.
+
+    Parameters
+    ----------
+    pixels : float32 (c, y, x)
+        Linear; NaN where there is no data.
+    full_scale : float
+        Level at which the sensor was full.
+    """
+    known = np.isfinite(pixels).all(axis=0)
+    if not known.any():
+        return Stars.empty()
+    if not known.all():
+        level = np.median(pixels[:, known], axis=1).astype(np.float32)
+        pixels = np.where(known, pixels, level[:, None, None])
+    limit = _SATURATION_SHARE * full_scale
+    if len(pixels) == 3:
+        return stars.measure_cube(pixels, saturation_adu=limit, max_stars=_MOST_STARS).stars
+    return stars.measure(pixels[0], None, saturation_adu=limit, max_stars=_MOST_STARS).stars

@@ -95,7 +95,9 @@ def open_master(path: Path) -> Master:
     """
     path = Path(path)
     if path.is_dir():
-        raise UsageError(f"{path} is a folder, a master is expected", f"give the file, such as {path}/master_linear.fits")
+        raise UsageError(
+            f"{path} is a folder, a master is expected", f"give the file, such as {path}/master_linear.fits"
+        )
     if not path.exists():
         raise NoUsableInput(f"there is no file {path}", "check the path; quote it if it contains blanks")
     kind = path.suffix.lower()
@@ -141,7 +143,7 @@ def _fits_master(path: Path) -> Master:
 
 def _kept(header: Header) -> tuple[Card, ...]:
     return tuple(
-        Card_ for Card_ in header.cards if not _OF_THE_FILE.match(Card_.keyword) and not _OF_THE_SKY.match(Card_.keyword)
+        card for card in header.cards if not _OF_THE_FILE.match(card.keyword) and not _OF_THE_SKY.match(card.keyword)
     )
 
 
@@ -171,7 +173,8 @@ def _coverage(path: Path, shape: tuple[int, int]) -> F32 | None:
         if (frame.meta.height, frame.meta.width) != shape or frame.meta.n_planes != 1:
             return None
         source = frame_source(frame)
-        return source.read(source.bounds).pixels[0]
+        plane: F32 = source.read(source.bounds).pixels[0]
+        return plane
     except UnreadableFrame:
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 from skyquilt.core import F32, Box
 from skyquilt.engine.finish.look import Look
 
-__all__ = ["Domain", "Operation", "Planned", "Plan", "facts_of"]
+__all__ = ["Domain", "Operation", "Plan", "Planned", "facts_of"]
 
 Domain = Literal["linear", "picture", "any"]
 _LONGEST_FACT = 64
@@ -59,7 +59,9 @@ class Planned:
         return cls(lambda tile, x0, y0: apply(tile), n_channels, facts=facts or {})
 
     @classmethod
-    def of_places(cls, plan: Plan, n_channels: int, *, halo: int = 0, facts: Mapping[str, Any] | None = None) -> Planned:
+    def of_places(
+        cls, plan: Plan, n_channels: int, *, halo: int = 0, facts: Mapping[str, Any] | None = None
+    ) -> Planned:
         """Return an operation that knows where a tile lies."""
         return cls(plan.apply, n_channels, halo, facts or {})
 
@@ -97,7 +99,7 @@ class Operation:
 
 
 def facts_of(value: object) -> Any:
-    """Return a plan as JSON values: its settings left out, arrays of up to 64 numbers as lists, longer ones left out."""
+    """Return a plan as JSON values, without its settings; arrays of up to 64 numbers as lists, no longer ones."""
     if is_dataclass(value) and not isinstance(value, type):
         found = {f.name: facts_of(getattr(value, f.name)) for f in fields(value) if f.name != "settings"}
         return {name: fact for name, fact in found.items() if fact is not None}

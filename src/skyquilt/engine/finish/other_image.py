@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from skyquilt.core import F32, Box, SkyGrid, Tile, Wcs
+from skyquilt.core import F32, Box, Mask, Registration, SkyGrid, Stars, Tile, Wcs
+from skyquilt.engine.finish.look import find_stars
 from skyquilt.engine.finish.master import Master, open_master
 from skyquilt.errors import NotRegistered
-from skyquilt.steps import mosaic, resample
+from skyquilt.steps import mosaic, register, resample
 
-__all__ = ["OtherImage", "lay_on_grid", "read_on_grid"]
+__all__ = ["Grid", "OtherImage", "lay_on_grid", "read_on_grid"]
 
 _KERNEL = "lanczos3"
 _TILE_ROWS = 256
@@ -29,7 +31,7 @@ class OtherImage:
         NaN where it does not reach.
     is_linear : bool
         Whether it is light as measured.
-    laid_on_by : "pixels" or "coordinates"
+    laid_on_by : "pixels", "coordinates" or "stars"
         It had the grid, or was resampled on it.
     sha256 : str
         Of its file.
@@ -45,7 +47,7 @@ class _ArraySource:
     """An array as a `PixelSource`; what is not finite is masked."""
 
     def __init__(self, pixels: F32) -> None:
-        self._known = np.isfinite(pixels).all(axis=0)
+        self._known: Mask = np.asarray(np.isfinite(pixels).all(axis=0))
         self._pixels = np.where(self._known, pixels, np.float32(0.0))
         self.n_channels = len(pixels)
         self.bounds = Box.of_shape(pixels.shape[1], pixels.shape[2])
@@ -61,40 +63,65 @@ class _ArraySource:
         return Tile(pixels, mask, box)
 
 
-def read_on_grid(path: Path, shape: tuple[int, int], wcs: Wcs | None) -> OtherImage:
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
     """
-    Return the image of a file on a grid.
+    The grid that images are laid on.
 
-    Parameters
+    Attributes
     ----------
-    path : Path
     shape : (y, x)
-        Of the grid.
     wcs : Wcs or None
         Its coordinates.
+    stars : callable
+        Returns the stars of the image that has the grid, in its pixels: asked for where coordinates are missing.
+    """
+
+    shape: tuple[int, int]
+    wcs: Wcs | None
+    stars: Callable[[], Stars]
+
+
+def read_on_grid(path: Path, grid: Grid) -> OtherImage:
+    """
+    Return the image of a file on a grid: by the coordinates of both, else by the stars of both, else as it is.
 
     Raises
     ------
     NotRegistered
-        If the file has another size, and it or the grid no coordinates.
+        If its size is another, and neither coordinates nor stars tell how it lies.
     UnreadableFrame, NoUsableInput, UsageError
         As `open_master`.
     """
-    return lay_on_grid(open_master(path), shape, wcs)
+    return lay_on_grid(open_master(path), grid)
 
 
-def lay_on_grid(master: Master, shape: tuple[int, int], wcs: Wcs | None) -> OtherImage:
+def lay_on_grid(master: Master, grid: Grid) -> OtherImage:
     """Return an image on a grid; see `read_on_grid`."""
-    pixels, digest = master.pixels(), master.sha256()
-    if master.wcs is not None and wcs is not None and not _is_same(master.wcs, wcs, master.shape[1:], shape):
-        return OtherImage(_resampled(pixels, master.wcs, shape, wcs), not master.is_picture, "coordinates", digest)
-    if master.shape[1:] == shape:
-        return OtherImage(pixels, not master.is_picture, "pixels", digest)
-    missing = master.path.name if master.wcs is None else "the image it is laid on"
+    pixels, digest, is_linear = master.pixels(), master.sha256(), not master.is_picture
+    if master.wcs is not None and grid.wcs is not None:
+        if _is_same(master.wcs, grid.wcs, master.shape[1:], grid.shape):
+            return OtherImage(pixels, is_linear, "pixels", digest)
+        frame = SkyGrid(master.wcs, pixels.shape[2], pixels.shape[1])
+        laid = _resampled(pixels, mosaic.SkyMap(grid.wcs, frame), grid.shape)
+        return OtherImage(laid, is_linear, "coordinates", digest)
+    reason = "it is a picture"
+    if is_linear:
+        found = register.match(
+            find_stars(pixels, master.full_scale),
+            register.Reference(grid.stars(), grid.shape[1], grid.shape[0]),
+            scale_hint=None,
+            allow_mirror=True,
+        )
+        if isinstance(found, Registration):
+            return OtherImage(_resampled(pixels, found.transform.inverse(), grid.shape), is_linear, "stars", digest)
+        reason = found.reason
+    if master.shape[1:] == grid.shape:
+        return OtherImage(pixels, is_linear, "pixels", digest)
     raise NotRegistered(
-        f"{master.path.name} is {master.shape[2]}x{master.shape[1]} px, the image {shape[1]}x{shape[0]} px, and"
-        f" {missing} has no coordinates to lay them on each other",
-        "solve the masters first: skyquilt solve FILE --update-header",
+        f"{master.path.name} ({master.shape[2]}x{master.shape[1]} px) cannot be laid on the image"
+        f" ({grid.shape[1]}x{grid.shape[0]} px): coordinates are missing, and {reason}",
+        "solve both first: skyquilt solve FILE --update-header",
     )
 
 
@@ -107,11 +134,10 @@ def _is_same(one: Wcs, other: Wcs, one_shape: tuple[int, int], other_shape: tupl
     return bool(np.nanmax(np.hypot(to_x - x, to_y - y)) < 0.01)
 
 
-def _resampled(pixels: F32, its_wcs: Wcs, shape: tuple[int, int], wcs: Wcs) -> F32:
+def _resampled(pixels: F32, to_image: resample.PixelMap, shape: tuple[int, int]) -> F32:
     """Return the image on the grid, surface brightness kept, interpolated once."""
-    source = _ArraySource(pixels)
-    frame = SkyGrid(its_wcs, pixels.shape[2], pixels.shape[1])
-    warped = resample.Warped(source, mosaic.SkyMap(wcs, frame), _KERNEL)
+    # Warped needs the inverse of a Transform for its bounds only, which are not asked for here
+    warped = resample.Warped(_ArraySource(pixels), to_image, _KERNEL)  # type: ignore[arg-type]
     out = np.full((len(pixels), *shape), np.nan, dtype=np.float32)
     for y0 in range(0, shape[0], _TILE_ROWS):
         box = Box(0, y0, shape[1], min(y0 + _TILE_ROWS, shape[0]))

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +15,15 @@ from skyquilt.engine.finish.operation import Operation
 from skyquilt.engine.finish.registry import OPERATIONS
 from skyquilt.errors import UsageError
 
-__all__ = ["SettingDoc", "find_operation", "make_settings", "operation_schema", "parse_value", "plain_values", "setting_docs"]
+__all__ = [
+    "SettingDoc",
+    "find_operation",
+    "make_settings",
+    "operation_schema",
+    "parse_value",
+    "plain_values",
+    "setting_docs",
+]
 
 _ENTRY = re.compile(r"^    (?=\S)(?P<names>[\w, ]+?) : (?P<kind>.+)$")
 _SEE = "docs/reference/finish.md lists the operations and their settings"
@@ -83,9 +90,13 @@ def make_settings(operation: Operation, values: Mapping[str, Any]) -> Any:
         ) from None
 
 
-@cache
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
 def _adapter(settings: type) -> TypeAdapter[Any]:
-    return TypeAdapter(settings)
+    if settings not in _ADAPTERS:
+        _ADAPTERS[settings] = TypeAdapter(settings)
+    return _ADAPTERS[settings]
 
 
 def _check_names(settings: type, values: Mapping[str, Any], where: str) -> None:
@@ -97,7 +108,7 @@ def _check_names(settings: type, values: Mapping[str, Any], where: str) -> None:
             hint = f"did you mean {near[0]}?" if near else f"its settings: {', '.join(known) or 'none'}"
             raise UsageError(f"{where} has no setting {name}", hint)
         if is_dataclass(hints[name]) and isinstance(value, Mapping):
-            _check_names(hints[name], value, f"{where}.{name}")  # type: ignore[arg-type]  # a type, as asked above
+            _check_names(hints[name], value, f"{where}.{name}")
 
 
 def plain_values(settings: Any) -> dict[str, Any]:

@@ -14,4 +14,6 @@ def _smooth(look: Look, settings: SmoothSettings) -> Planned:
     return Planned.of_places(plan, look.shape[0], halo=plan.halo, facts={"noise": facts_of(plan.background.sigma)})
 
 
-SMOOTH = Operation("smooth", "Smooth the background by a median, Gaussian or bilateral filter.", SmoothSettings, _smooth)
+SMOOTH = Operation(
+    "smooth", "Smooth the background by a median, Gaussian or bilateral filter.", SmoothSettings, _smooth
+)

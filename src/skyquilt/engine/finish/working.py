@@ -154,20 +154,20 @@ class DiskImage:
         x, y = box.x0 + self._box.x0, box.y0 + self._box.y0
         for channel, plane in enumerate(out):
             if box.width == self._file.shape[2]:
-                self._file.fill(memoryview(plane).cast("B"), self._file.offset(channel, y, x))
+                self._file.fill(_bytes(plane), self._file.offset(channel, y, x))
                 continue
             for k, row in enumerate(plane):
-                self._file.fill(memoryview(row).cast("B"), self._file.offset(channel, y + k, x))
+                self._file.fill(_bytes(row), self._file.offset(channel, y + k, x))
         return out
 
     def write(self, x0: int, y0: int, pixels: F32) -> None:
         x, y = x0 + self._box.x0, y0 + self._box.y0
         for channel, plane in enumerate(np.ascontiguousarray(pixels, dtype=np.float32)):
             if plane.shape[1] == self._file.shape[2]:
-                self._file.put(memoryview(plane).cast("B"), self._file.offset(channel, y, x))
+                self._file.put(_bytes(plane), self._file.offset(channel, y, x))
                 continue
             for k, row in enumerate(plane):
-                self._file.put(memoryview(row).cast("B"), self._file.offset(channel, y + k, x))
+                self._file.put(_bytes(row), self._file.offset(channel, y + k, x))
 
     def cropped(self, box: Box) -> DiskImage:
         """Return the view of a box of the same file."""
@@ -178,6 +178,10 @@ class DiskImage:
 
     def blank(self, shape: tuple[int, int, int]) -> DiskImage:
         return DiskImage(self._file.folder, shape)
+
+
+def _bytes(pixels: F32) -> memoryview:
+    return pixels.data.cast("B")
 
 
 def row_bands(shape: tuple[int, int, int], multiple: int = 1) -> Iterator[tuple[int, int]]:

@@ -130,9 +130,7 @@ class TiffWriter:
         As `write_tiff`.
     """
 
-    def __init__(
-        self, path: Path, shape: tuple[int, ...], dtype: DTypeLike, *, is_linear: bool | None = None
-    ) -> None:
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike, *, is_linear: bool | None = None) -> None:
         import tifffile
 
         self._shape, self._dtype = shape, np.dtype(dtype)

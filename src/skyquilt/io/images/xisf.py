@@ -125,7 +125,7 @@ class XisfWriter:
             raise ValueError(f"rows {rows.shape} from {y0} on are not of an image {self._shape}")
         for channel, plane in enumerate(rows):
             data = np.ascontiguousarray(plane, dtype="<f4")
-            self._file.write_at(self._start + 4 * width * (channel * height + y0), memoryview(data).cast("B"))
+            self._file.write_at(self._start + 4 * width * (channel * height + y0), data.data.cast("B"))
 
 
 def write_xisf(
@@ -231,7 +231,9 @@ def read_xisf(path: Path) -> XisfImage:
     try:
         data = path.read_bytes()
     except OSError as cause:
-        raise UnreadableFrame(f"{path.name} cannot be read: {cause.strerror}", "check that the file is there") from cause
+        raise UnreadableFrame(
+            f"{path.name} cannot be read: {cause.strerror}", "check that the file is there"
+        ) from cause
     if not data.startswith(_SIGNATURE) or len(data) < 16:
         raise UnreadableFrame(f"{path.name} is no XISF file", "give a monolithic .xisf file")
     length = struct.unpack_from("<I", data, 8)[0]

@@ -87,7 +87,7 @@ class SmoothPlan:
 
     def apply(self, tile: F32, x0: int = 0, y0: int = 0) -> F32:
         """
-        Return the tile with a smooth background, float32 (c, y, x); pixels without data stay so and take the sky's part.
+        Return the tile with a smooth background, float32 (c, y, x); pixels without data stay so, and count as sky.
 
         Parameters
         ----------
