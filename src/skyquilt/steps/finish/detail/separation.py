@@ -1,0 +1,230 @@
+"""Stars on one image, all the rest on another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from skyquilt.core import F32, Mask
+from skyquilt.errors import UsageError
+from skyquilt.kernels.hashed_noise import fill_normal
+from skyquilt.kernels.point_light import add_points
+from skyquilt.kernels.starlet import WHITE_SIGMA, reach_of
+from skyquilt.steps.finish.detail.points import ImageStars, StarSettings, measure_stars
+from skyquilt.steps.finish.detail.scales import Smoother
+
+__all__ = ["SeparationPlan", "SeparationSettings", "plan_separation", "separate_stars"]
+
+_FILL_SCALES = 6
+_LEAST_KNOWN = 0.05  # share of known light under the smoothing from which a filling is believed
+_FINE_SCALES = 3
+_MISFIT_SIGMA = 4.0
+_FOOTPRINT_SIGMA = 0.5
+_NOISE_SCALES = 4
+_PLATEAU_RIM_PX = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeparationSettings:
+    """
+    How stars are taken out of an image.
+
+    Attributes
+    ----------
+    stars : StarSettings
+    core_sigma : float, 2 to 100
+        Where a star's light exceeds so many sigma of the noise the image is filled from around it; below, the star's
+        profile is subtracted and the image's own noise stays.
+    noise : float, 0 to 1
+        Share of the image's noise that the filled places get.
+    seed : int
+        Of that noise.
+    """
+
+    stars: StarSettings = field(default_factory=StarSettings)
+    core_sigma: float = 8.0
+    noise: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 2.0 <= self.core_sigma <= 100.0:
+            raise UsageError(f"cores of stars from {self.core_sigma:g} sigma on are out of range", "give 2 to 100")
+        if not 0.0 <= self.noise <= 1.0:
+            raise UsageError(f"a share of noise of {self.noise:g} is out of range", "give 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeparationPlan:
+    """
+    The separation of one image.
+
+    Attributes
+    ----------
+    settings : SeparationSettings
+    stars : ImageStars
+
+    Notes
+    -----
+    Definition. With M the light of all points (`kernels.point_light`), R = image - M. Filled is where M exceeds
+    `core_sigma`, where a star is saturated, and where within M > sigma / 2 the bands of R up to 4 px exceed 4 sigma:
+    what the profile misses, spikes too. There R becomes the finest smoothing of the rest of R, by taps 1 to 32 px
+    apart, each leaving out what is to be filled, that at least 5 % of known pixels decide, and noise: a hash of the
+    pixel's absolute coordinates, its bands scaled to those of the image's noise. That is the starless image; the stars
+    are the image minus it, so that both add up to it.
+    """
+
+    settings: SeparationSettings
+    stars: ImageStars
+
+    @property
+    def halo(self) -> int:
+        """How many px around a tile its result depends on."""
+        return reach_of(_FILL_SCALES) + reach_of(_FINE_SCALES) + 2
+
+    def apply(self, tile: F32, x0: int = 0, y0: int = 0) -> tuple[F32, F32]:
+        """
+        Return (starless, stars) of a tile.
+
+        Parameters
+        ----------
+        tile : float32 (c, y, x)
+            With `halo` px around what is wanted, except where the image ends. NaN stays NaN in both.
+        x0, y0 : int, px
+            Where it begins in the image.
+
+        Returns
+        -------
+        starless, stars : float32 (c, y, x)
+            Their sum is the tile, to the rounding of float32.
+
+        Raises
+        ------
+        UsageError
+            If the tile has other channels than the image of the plan.
+
+        Notes
+        -----
+        Within the halo's distance from its cut edges the result has the bits of the whole image's.
+        """
+        channels = len(self.stars.psf.profile)
+        if tile.shape[0] != channels:
+            raise UsageError(
+                f"the stars of {channels} channels were measured, the image has {tile.shape[0]}",
+                "plan with the same image",
+            )
+        known = np.isfinite(tile).all(axis=0)
+        light = np.stack([self._light(channel, tile.shape[1:], x0, y0) for channel in range(channels)])
+        rest = tile - light
+        hole = self._hole(rest, light, known, x0, y0)
+        starless = rest
+        if hole.any():
+            smoother = Smoother(known & ~hole)
+            for channel in range(channels):
+                filled = _fill(rest[channel], smoother)
+                filled += self._noise(channel, tile.shape[1:], x0, y0)
+                np.copyto(starless[channel], filled, where=hole & known)
+        return starless, tile - starless
+
+    def _light(self, channel: int, shape: tuple[int, ...], x0: int, y0: int) -> F32:
+        """Return the light of the points over a tile, float32 (y, x)."""
+        out = np.zeros(shape, np.float32)
+        points, psf = self.stars.points, self.stars.psf
+        if len(points):
+            add_points(out, x0, y0, points.x, points.y, np.ascontiguousarray(points.height[:, channel]),
+                       psf.inverse_moments(channel, points.x, points.y), psf.profile[channel],
+                       self.stars.reach_px(channel))  # fmt: skip
+        return out
+
+    def _hole(self, rest: F32, light: F32, known: Mask, x0: int, y0: int) -> Mask:
+        """Return what is to be filled."""
+        smoother = Smoother(known)
+        noise = self.stars.noise
+        pixel = noise.pixel_ratio
+        core = np.zeros(known.shape, dtype=np.bool_)
+        for channel, (plane, star) in enumerate(zip(rest, light, strict=True)):
+            scale = noise.scale_at(channel, x0, y0, known.shape)
+            sigma = scale * np.float32(pixel[channel])
+            core |= star > np.float32(self.settings.core_sigma) * sigma
+            fine = smoother.fill(plane)
+            coarse = fine
+            for step in range(_FINE_SCALES):
+                coarse = smoother.smooth(coarse, 2**step)
+            misfit = np.abs(fine - coarse) > np.float32(_MISFIT_SIGMA) * sigma
+            core |= misfit & (star > np.float32(_FOOTPRINT_SIGMA) * sigma)
+        self._add_plateaus(core, x0, y0)
+        return _widened(core)
+
+    def _add_plateaus(self, core: Mask, x0: int, y0: int) -> None:
+        """Mark what is saturated."""
+        points = self.stars.points
+        rows, columns = (start + np.arange(size) for start, size in zip((y0, x0), core.shape, strict=True))
+        for k in np.flatnonzero(points.plateau_px > 0.0):
+            radius = points.plateau_px[k] + _PLATEAU_RIM_PX
+            square = (rows - points.y[k])[:, None] ** 2 + (columns - points.x[k])[None] ** 2
+            core |= square <= radius * radius
+
+    def _noise(self, channel: int, shape: tuple[int, ...], x0: int, y0: int) -> F32:
+        """Return noise like that of the image, float32 (y, x)."""
+        height, width = shape
+        white = np.empty((height, width), np.float32)
+        fill_normal(white, x0, y0, self.settings.seed + channel)
+        model = self.stars.noise
+        smoother = Smoother(np.ones((height, width), dtype=np.bool_))
+        total = np.zeros((height, width), np.float32)
+        for j, (band, _) in enumerate(smoother.bands(white, _NOISE_SCALES)):
+            total += band * np.float32(self.settings.noise * model.ratio[channel, j] / WHITE_SIGMA[j])
+        total *= model.scale_at(channel, x0, y0, (height, width))
+        return total
+
+
+def _widened(mask: Mask) -> Mask:
+    """Return a mask and the eight neighbours of its pixels."""
+    padded = np.pad(mask, 1)
+    wide = padded[:-2] | padded[1:-1] | padded[2:]
+    out: Mask = wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:]
+    return out
+
+
+def _fill(plane: F32, smoother: Smoother) -> F32:
+    """Return the plane with what its smoother does not know filled from around."""
+    out = smoother.fill(plane)
+    missing = ~smoother.known
+    coarser, share = out, smoother.known.astype(np.float32)
+    weighted = coarser * share
+    for scale in range(_FILL_SCALES):
+        weighted, share = _smooth(weighted, 2**scale), _smooth(share, 2**scale)
+        good = missing & (share > np.float32(_LEAST_KNOWN))
+        if scale == _FILL_SCALES - 1:
+            good = missing & (share > 0.0)
+        out[good] = weighted[good] / share[good]
+        missing &= ~good
+    return out
+
+
+def _smooth(plane: F32, step: int) -> F32:
+    return Smoother(np.ones(plane.shape, dtype=np.bool_)).smooth(plane, step)
+
+
+def plan_separation(image: F32, settings: SeparationSettings | None = None) -> SeparationPlan:
+    """
+    Return the separation of the stars of an image.
+
+    Parameters
+    ----------
+    image : float32 (c, y, x)
+        Linear; NaN where there is no data.
+    settings : SeparationSettings or None
+
+    Raises
+    ------
+    NoUsableInput
+        If too few stars tell the PSF.
+    """
+    settings = settings or SeparationSettings()
+    return SeparationPlan(settings, measure_stars(image, settings.stars))
+
+
+def separate_stars(image: F32, settings: SeparationSettings | None = None) -> tuple[F32, F32]:
+    """Return (starless, stars) of an image: `SeparationPlan.apply` of `plan_separation`."""
+    return plan_separation(image, settings).apply(image)
