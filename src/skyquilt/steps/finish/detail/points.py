@@ -11,7 +11,7 @@ from skyquilt.core import F32, F64, I64, Box, Mask
 from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect_surroundings import local_levels
-from skyquilt.kernels.point_light import add_points, fit_heights
+from skyquilt.kernels.point_light import PER_SIGMA, add_points, fit_heights
 from skyquilt.steps.finish.detail.noise import NoiseModel, measure_noise, read_noise
 from skyquilt.steps.finish.detail.point_spread import (
     FWHM_PER_SIGMA,
@@ -32,17 +32,22 @@ _FIRST_KAPPA = 25.0
 _MOST_FOR_SHAPE = 400
 _PLATEAU = 0.6  # of the brightest pixel above the sky: connected pixels above that are one star
 _PLATEAU_EXCLUDED = 0.55
+_PAIR_ACROSS, _PAIR_ALONG = 1.25, (1.1, 2.5)  # sigma over that of a star
+_PLATEAU_WINDOW_PX = 40
+_CUT_SHARE, _LARGEST_PLATEAU_FWHM = 0.5, 4.0
+_WIDEST_RING_PX = 60.0
+_BRIGHT_SHARE, _BRIGHT_SNR = 0.08, 40.0  # of the brightest pixel; of the noise: what can be saturated
 _FULL_FIT = 3.0  # sigma: pixels that tell a height
 _ROUNDS = 4
 _LARGEST, _SMALLEST = 3.0, 0.6  # FWHM over that of the PSF, neighbours and all
-_WHOLE = 1.25
-_MISFIT = 0.05  # of the light of the known stars: what their profile may miss
+_MISFIT = 0.03  # of the light of the known stars: what their profile may miss
 _FIT_RADIUS = 1.2  # FWHM
-_MOST_LEFT = 0.2
+_RIM = 2.0
+_MOST_LEFT, _MOST_LEFT_OF_RIM = 0.2, 0.4
+_FEWEST_PIXELS = 5
 _MEAN_OF_ABSOLUTE = 0.8  # of noise of sigma 1
 _CORE_SHARE = 0.06  # of a point's height: more light than that around it, and it is the core of something
 _CORE_SIGMA = 3.0
-_SATURATED = 1.25  # height told by the wings over the highest pixel
 _DRAWN_TO = 0.05  # sigma of a pixel: a star's light is drawn down to there
 _WIDEST_PX = 200.0
 
@@ -274,10 +279,11 @@ def find_points(
 
     Notes
     -----
-    Candidates are local maxima of the two bands of a star's size, and connected regions of the brightest pixels that
-    are no profile's top (each one saturated star); then once more those of the image without these stars, which shows
-    companions. Heights are fitted in common (`kernels.point_light.fit_heights`), each with a level of its own. Left out
-    is what the PSF does not fit, as it is wider (small galaxies) or sharper (defects), and the cores of wider light.
+    Candidates are local maxima of the two bands of a star's size. Heights are fitted in common
+    (`kernels.point_light.fit_heights`), each with a level of its own. Bright peaks that the PSF does not fit are taken
+    as saturated, the pixels above 55 % of the peak as what is cut off, and their wings fitted. Then once more those of
+    the image without these stars are sought, which shows companions. Left out is what the PSF does not fit, as it is
+    wider (small galaxies) or sharper (defects), and the cores of wider light.
     """
     channels = len(image)
     mean = image.mean(axis=0, dtype=np.float32)
@@ -290,19 +296,30 @@ def find_points(
     scale = min(max(_FIRST_SCALE + int(np.floor(np.log2(max(fwhm / _WIDE_FWHM, 0.5)))) + 1, _FIRST_SCALE), _COARSEST_SCALE)
     pixel = float(noise.pixel_sigma()[-1])
     x, y, _ = _peaks(filled, smoother, noise, scale, settings.kappa, x0, y0)
-    plateaus, on_plateau = _find_plateaus(filled, x, y, x0, y0, psf, pixel)
-    found = _candidates(filled, x[~on_plateau], y[~on_plateau], psf, pixel, channels, x0, y0)
-    points = Points.joined([plateaus, found])
+    points = _candidates(filled, x, y, psf, pixel, channels, x0, y0)
+    points, residual = _fit_all(image, smoother.known, points, psf, noise, x0, y0)
+    kept = _fit_well(residual.mean(axis=0), smoother.known, points, psf, pixel, x0, y0)
+    pairs = _pairs(filled, points.take(~kept), psf, pixel, x0, y0)
+    points = Points.joined([points.take(kept), pairs])
+    points, residual = _fit_all(image, smoother.known, points, psf, noise, x0, y0)
+    kept = _fit_well(residual.mean(axis=0), smoother.known, points, psf, pixel, x0, y0)
+    points = points.take(kept)
+    flat, is_cut = _saturated(filled, x, y, points, psf, pixel, x0, y0)
+    points = Points.joined([points.take(~_lie_on(points, flat)), flat])
     points, residual = _fit_all(image, smoother.known, points, psf, noise, x0, y0)
     rest = residual.mean(axis=0)
     doubt = _MISFIT * np.maximum(filled - rest, np.float32(0.0))
     x, y, _ = _peaks(rest, smoother, noise, scale, settings.kappa, x0, y0, doubt)  # companions
-    points = Points.joined([points, _candidates(rest, x, y, psf, pixel, channels, x0, y0)])
+    others = _candidates(rest, x, y, psf, pixel, channels, x0, y0)
+    points = Points.joined([points, others.take(~_lie_on(others, flat))])
     points, residual = _fit_all(image, smoother.known, points, psf, noise, x0, y0)
-    kept = _fit_well(residual.mean(axis=0), smoother.known, points, psf, pixel, x0, y0)
+    rest = residual.mean(axis=0)
+    kept = _fit_well(rest, smoother.known, points, psf, pixel, x0, y0)
+    kept |= _lie_at(points, flat.take(is_cut))
     if settings.spare_cores:
-        kept &= ~_are_cores(residual.mean(axis=0), smoother.known, points, psf, pixel, x0, y0)
-    points, _ = _fit_all(image, smoother.known, points.take(kept), psf, noise, x0, y0)
+        kept &= ~_are_cores(rest, smoother.known, points, psf, pixel, x0, y0)
+    points, residual = _fit_all(image, smoother.known, points.take(kept), psf, noise, x0, y0)
+    points = _bounded(residual, points, psf, noise, x0, y0)
     return points.take(points.height.max(axis=1) > 0.0)
 
 
@@ -344,61 +361,190 @@ def _no_points(channels: int) -> Points:
     return Points(none, none, np.zeros((0, channels)), none, none)
 
 
-def _find_plateaus(
-    plane: F32, x: F64, y: F64, x0: int, y0: int, psf: PointSpread, noise: float
+def _pairs(plane: F32, points: Points, psf: PointSpread, noise: float, x0: int, y0: int) -> Points:
+    """
+    Return two stars for each point that is drawn out in one direction only.
+
+    Moments of a pair of equal stars exceed those of one by the square of half their distance, along it. Candidates are
+    points of at most 1.25 times the FWHM across and 1.1 to 2.5 times along.
+    """
+    middle = len(psf.profile) // 2
+    table = fit_shapes(plane, points.x - x0, points.y - y0, psf.fwhm_px(middle), psf.inverse_beta, noise)
+    xx, xy, yy = table[:, fit.SXX], table[:, fit.SXY], table[:, fit.SYY]
+    of_star = np.sqrt(np.maximum(np.linalg.det(_matrices(psf.moments(middle, points.x, points.y))), 1e-12))
+    middle_moment, half = 0.5 * (xx + yy), np.hypot(0.5 * (xx - yy), xy)
+    across, along = np.sqrt(np.maximum(middle_moment - half, 0.0) / of_star), np.sqrt((middle_moment + half) / of_star)
+    good = (table[:, fit.OK] > 0) & (across < _PAIR_ACROSS) & (along > _PAIR_ALONG[0]) & (along < _PAIR_ALONG[1])
+    angle = 0.5 * np.arctan2(2.0 * xy, xx - yy)[good]
+    offset = np.sqrt(np.maximum((middle_moment + half)[good] - of_star[good], 0.01))
+    x, y = table[good, fit.X] + x0, table[good, fit.Y] + y0
+    height = np.repeat(points.height[good], 2, axis=0)
+    signs = np.tile([-1.0, 1.0], int(good.sum()))
+    dx, dy = np.repeat(offset * np.cos(angle), 2) * signs, np.repeat(offset * np.sin(angle), 2) * signs
+    return Points(
+        np.repeat(x, 2) + dx, np.repeat(y, 2) + dy, 0.5 * height, np.repeat(points.snr[good], 2) / 2, np.zeros(len(dx))
+    )
+
+
+def _matrices(moments: F64) -> F64:
+    """Return moments (n, 3) as matrices (n, 2, 2)."""
+    return moments[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
+
+
+def _saturated(
+    plane: F32, x: F64, y: F64, good: Points, psf: PointSpread, noise: float, x0: int, y0: int
 ) -> tuple[Points, Mask]:
-    """Return the saturated stars, and which candidates (tile px) belong to one of the brightest regions."""
-    from scipy.ndimage import center_of_mass, label, maximum
+    """
+    Return the stars whose tops are cut off: what is bright, and no good star's; and which are so bright that no galaxy is.
+
+    Around each such peak, the pixels above 55 % of it that are connected to it are one plateau, and its centre of light
+    the star's place.
+    """
+    from scipy.ndimage import label
 
     level = float(np.median(plane[::7, ::7]))
-    bright = plane > _plateau_level(plane)
-    numbers, n = label(bright, np.ones((3, 3)))
-    number = numbers[np.rint(y).astype(int), np.rint(x).astype(int)]
-    channels = len(psf.profile)
-    if not n:
-        return _no_points(channels), number > 0
-    index = np.arange(1, n + 1)
-    area = np.bincount(numbers.ravel(), minlength=n + 1)[1:]
-    places = np.array(center_of_mass(np.where(bright, plane, 0.0), numbers, index)).reshape(-1, 2)
-    peak = np.asarray(maximum(plane, numbers, index), dtype=np.float64) - level
-    # a single candidate that the profile fits up to its top is an ordinary star
-    table = _fit_fixed(plane, places[:, 1].copy(), places[:, 0].copy(), psf, noise, x0, y0)
-    xx, xy, yy = psf.moments(channels // 2, places[:, 1] + x0, places[:, 0] + y0).T
-    share = _widths(table) / (FWHM_PER_SIGMA * (xx * yy - xy * xy) ** 0.25)
-    whole = (table[:, fit.OK] > 0) & (share < _WHOLE) & (table[:, fit.AMPLITUDE] < _SATURATED * table[:, fit.MAXIMUM])
-    flat = ~whole
-    height = np.repeat(peak[flat, None], channels, axis=1)
-    stars = Points(places[flat, 1] + x0, places[flat, 0] + y0, height, peak[flat] / noise, np.sqrt(area[flat] / np.pi))
-    return stars, np.concatenate([[False], flat])[number]
+    top = float(plane.max()) - level
+    row, column = np.rint(y).astype(int), np.rint(x).astype(int)
+    value = plane[row, column] - level
+    fwhm = psf.fwhm_px(len(psf.profile) // 2)
+    bright = value > max(_BRIGHT_SHARE * top, _BRIGHT_SNR * noise)
+    if len(good):
+        distance = np.hypot(good.x[:, None] - x0 - x[bright], good.y[:, None] - y0 - y[bright]).min(axis=0)
+        bright[np.flatnonzero(bright)[distance < fwhm]] = False
+    rows: list[tuple[float, float, float, float]] = []
+    height, width = plane.shape
+    for k in np.flatnonzero(bright)[np.argsort(-value[bright], kind="stable")]:
+        if any(np.hypot(x[k] - a, y[k] - b) < radius + fwhm for a, b, _, radius in rows):
+            continue
+        half = _PLATEAU_WINDOW_PX
+        first_row, first_column = max(row[k] - half, 0), max(column[k] - half, 0)
+        part = plane[first_row : min(row[k] + half + 1, height), first_column : min(column[k] + half + 1, width)] - level
+        numbers, _ = label(part > _PLATEAU_EXCLUDED * value[k], np.ones((3, 3)))
+        inside = numbers == numbers[row[k] - first_row, column[k] - first_column]
+        i, j = np.nonzero(inside)
+        light = np.minimum(part[inside], value[k])
+        place = first_column + np.average(j, weights=light), first_row + np.average(i, weights=light)
+        rows.append((float(place[0]), float(place[1]), float(value[k]), float(np.sqrt(inside.sum() / np.pi))))
+    table = np.array(rows).reshape(-1, 4)
+    heights = np.repeat(table[:, 2, None], len(psf.profile), axis=1)
+    flat = Points(table[:, 0] + x0, table[:, 1] + y0, heights, table[:, 2] / noise, table[:, 3])
+    return flat, (table[:, 2] > _CUT_SHARE * top) & (table[:, 3] < _LARGEST_PLATEAU_FWHM * fwhm)
+
+
+def _lie_at(points: Points, flat: Points) -> Mask:
+    """Which points are saturated stars of a list."""
+    places = {(float(x), float(y)) for x, y in zip(flat.x, flat.y, strict=True)}
+    return np.array([(float(x), float(y)) in places for x, y in zip(points.x, points.y, strict=True)], dtype=np.bool_)
+
+
+def _lie_on(points: Points, flat: Points) -> Mask:
+    """Which points lie on the plateau of a saturated star."""
+    on = np.zeros(len(points), dtype=np.bool_)
+    for k in range(len(flat)):
+        on |= np.hypot(points.x - flat.x[k], points.y - flat.y[k]) < flat.plateau_px[k] + 1.0
+    return on & (points.plateau_px == 0.0)
+
+
+def _bounded(residual: F32, points: Points, psf: PointSpread, noise: NoiseModel, x0: int, y0: int) -> Points:
+    """
+    Return the points with heights of saturated stars that are no more than any ring around them shows.
+
+    In rings of 1.5 px from the plateau outwards: (median of the image without the other stars, over the level outside) /
+    profile. A height told by wings in bright nebulosity is too large; what it would take too much would be a dark ring.
+    """
+    height = points.height.copy()
+    pixel = noise.pixel_sigma()
+    for k in np.flatnonzero(points.plateau_px > 0.0):
+        for channel, plane in enumerate(residual):
+            p, q, s = psf.inverse_moments(channel, points.x[k : k + 1], points.y[k : k + 1])[0]
+            profile = psf.profile[channel]
+            steps = np.searchsorted(-profile, -pixel[channel] / max(height[k, channel], 1e-30)) / PER_SIGMA
+            outer = float(points.plateau_px[k]) + 1.5 + min(steps / np.sqrt(min(p, s)), _WIDEST_RING_PX)
+            half = int(np.ceil(1.3 * outer))
+            row, column = int(np.rint(points.y[k])) - y0, int(np.rint(points.x[k])) - x0
+            rows = slice(max(row - half, 0), max(row + half + 1, 0))
+            columns = slice(max(column - half, 0), max(column + half + 1, 0))
+            part = plane[rows, columns].astype(np.float64)
+            dy = (np.arange(rows.start, rows.start + part.shape[0]) + y0 - points.y[k])[:, None]
+            dx = (np.arange(columns.start, columns.start + part.shape[1]) + x0 - points.x[k])[None]
+            away = np.sqrt(p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)
+            light = np.interp(away * PER_SIGMA, np.arange(len(profile)), profile, right=0.0)
+            r = np.hypot(dx, dy)
+            outside = part[(r > outer) & (r < 1.3 * outer)]
+            if not len(outside):
+                continue
+            level, old = float(np.median(outside)), height[k, channel]
+            for inner in np.arange(points.plateau_px[k] + 1.0, outer, 1.5):
+                ring = (r >= inner) & (r < inner + 1.5)
+                share = float(np.median(light[ring])) if ring.sum() >= 12 else 0.0
+                if share * old > pixel[channel]:
+                    seen = float(np.median(part[ring])) - level + old * share
+                    height[k, channel] = min(height[k, channel], max(seen / share, 0.0))
+    return Points(points.x, points.y, height, points.snr, points.plateau_px)
+
+
+def _plateau_mask(points: Points, shape: tuple[int, int], x0: int, y0: int) -> Mask:
+    """Return which pixels of a tile lie on plateaus of saturated stars."""
+    mask = np.zeros(shape, dtype=np.bool_)
+    for k in np.flatnonzero(points.plateau_px > 0.0):
+        radius = points.plateau_px[k] + 0.5
+        rows = slice(max(int(points.y[k] - radius) - y0, 0), max(int(points.y[k] + radius) + 2 - y0, 0))
+        columns = slice(max(int(points.x[k] - radius) - x0, 0), max(int(points.x[k] + radius) + 2 - x0, 0))
+        part = mask[rows, columns]
+        dy = np.arange(rows.start, rows.start + part.shape[0]) + y0 - points.y[k]
+        dx = np.arange(columns.start, columns.start + part.shape[1]) + x0 - points.x[k]
+        part |= dy[:, None] ** 2 + dx[None] ** 2 <= radius * radius
+    return mask
+
+
+def _ceilings(plane: F32, points: Points, x0: int, y0: int) -> F64:
+    """Return from which value on the pixels of saturated stars tell nothing, float64 (n,); infinite for the others."""
+    ceilings = np.full(len(points), np.inf)
+    level = float(np.median(plane[::7, ::7]))
+    for k in np.flatnonzero(points.plateau_px > 0.0):
+        half = int(np.ceil(points.plateau_px[k])) + 1
+        row, column = int(np.rint(points.y[k])) - y0, int(np.rint(points.x[k])) - x0
+        part = plane[max(row - half, 0) : row + half + 1, max(column - half, 0) : column + half + 1]
+        if part.size:
+            ceilings[k] = level + _PLATEAU_EXCLUDED * (float(part.max()) - level)
+    return ceilings
 
 
 def _fit_well(residual: F32, known: Mask, points: Points, psf: PointSpread, noise: float, x0: int, y0: int) -> Mask:
     """
-    Which points the PSF fits: what it leaves within 1.2 FWHM is little.
+    Which points the PSF fits: what it leaves within 1.2 FWHM (saturated: within 2 beyond the plateau) is little.
 
-    The mean of |residual - its median| there, less what noise gives, is at most a fifth of the mean of the point's
-    light there.
+    The mean of |residual - its mean| there, less what noise gives, is at most a fifth (saturated: two fifths) of the
+    mean of the point's light there.
     """
     middle = len(psf.profile) // 2
     fwhm = psf.fwhm_px(middle)
-    half = int(np.ceil(_FIT_RADIUS * fwhm))
-    d = np.arange(-half, half + 1)
-    disc = d[None] ** 2 + d[:, None] ** 2 <= (_FIT_RADIUS * fwhm) ** 2
-    dy, dx = (offset[disc] for offset in np.meshgrid(d, d, indexing="ij"))
-    stamp = psf.stamp(middle, float(psf.width) / 2, float(psf.height) / 2, half)[disc]
-    mean_light = float(stamp.mean() / stamp.max())
-    padded = np.pad(np.where(known, residual, np.nan), half, constant_values=np.nan)
-    row = np.clip(np.rint(points.y).astype(int) - y0, 0, residual.shape[0] - 1) + half
-    column = np.clip(np.rint(points.x).astype(int) - x0, 0, residual.shape[1] - 1) + half
-    values = padded[row[:, None] + dy, column[:, None] + dx].astype(np.float64)
-    missing = np.isnan(values)
-    values[missing] = 0.0
-    n = np.maximum((~missing).sum(axis=1), 1)
-    level = values.sum(axis=1) / n
-    spread = (np.abs(values - level[:, None]) * ~missing).sum(axis=1) / n
-    height = points.height.mean(axis=1)
-    excess = spread - _MEAN_OF_ABSOLUTE * noise
-    return np.asarray((excess < _MOST_LEFT * mean_light * height) | (points.plateau_px > 0.0))
+    good = np.zeros(len(points), dtype=np.bool_)
+    height, width = residual.shape
+    known = known & ~_plateau_mask(points, known.shape, x0, y0)
+    inverse = psf.inverse_moments(middle, points.x, points.y)
+    mean_height = points.height.mean(axis=1)
+    profile = psf.profile[middle]
+    steps = np.arange(len(profile))
+    for k in range(len(points)):
+        plateau = points.plateau_px[k]
+        reach = _FIT_RADIUS * fwhm if plateau == 0.0 else plateau + _RIM * fwhm
+        inner = 0.0 if plateau == 0.0 else plateau + 1.0
+        first_row, last_row = max(int(points.y[k] - reach) - y0, 0), min(int(points.y[k] + reach) + 2 - y0, height)
+        first, last = max(int(points.x[k] - reach) - x0, 0), min(int(points.x[k] + reach) + 2 - x0, width)
+        dy = (np.arange(first_row, last_row) + y0 - points.y[k])[:, None]
+        dx = (np.arange(first, last) + x0 - points.x[k])[None]
+        square = dx * dx + dy * dy
+        used = (square <= reach * reach) & (square >= inner * inner) & known[first_row:last_row, first:last]
+        if used.sum() < _FEWEST_PIXELS:
+            continue
+        p, q, s = inverse[k]
+        r = np.sqrt((p * dx * dx + 2.0 * q * dx * dy + s * dy * dy)[used])
+        light = mean_height[k] * float(np.mean(np.interp(r * PER_SIGMA, steps, profile, right=0.0)))
+        values = residual[first_row:last_row, first:last][used].astype(np.float64)
+        left = float(np.mean(np.abs(values - values.mean()))) - _MEAN_OF_ABSOLUTE * noise
+        good[k] = left < (_MOST_LEFT if plateau == 0.0 else _MOST_LEFT_OF_RIM) * light
+    return good
 
 
 def _reach(points: Points, psf: PointSpread, noise: NoiseModel, channel: int) -> F64:
@@ -407,7 +553,7 @@ def _reach(points: Points, psf: PointSpread, noise: NoiseModel, channel: int) ->
     profile = psf.profile[channel]
     limit = _DRAWN_TO * sigma / np.maximum(points.height[:, channel], 1e-30)
     steps = np.searchsorted(-profile, -limit)  # the profile falls
-    return np.minimum(np.maximum(steps / 8.0, 4.0) * largest, _WIDEST_PX)
+    return np.minimum(np.maximum(steps / PER_SIGMA, 4.0) * largest, _WIDEST_PX)
 
 
 def _fit_all(
@@ -416,13 +562,14 @@ def _fit_all(
     """Return the points with fitted heights, and the image without them."""
     height = points.height.copy()
     plateau = points.plateau_px.copy()
+    hidden = _plateau_mask(points, known.shape, x0, y0)
     residual = np.stack([_level_filled(plane, known) for plane in image])
     for channel in range(len(image)):
         inverse = psf.inverse_moments(channel, points.x, points.y)
         sigma_px = psf.fwhm_px(channel) / FWHM_PER_SIGMA
         radius = _FULL_FIT + np.where(plateau > 0, plateau / sigma_px, 0.0)
-        level = float(np.median(residual[channel][::7, ::7]))
-        ceiling = np.where(plateau > 0, level + _PLATEAU_EXCLUDED * (float(residual[channel].max()) - level), np.inf)
+        ceiling = _ceilings(residual[channel], points, x0, y0)
+        residual[channel][hidden] = np.inf
         heights = np.ascontiguousarray(height[:, channel])
         reach = _reach(points, psf, noise, channel)
         profile = psf.profile[channel]
@@ -431,6 +578,7 @@ def _fit_all(
             residual[channel], x0, y0, points.x, points.y, heights, inverse, profile, radius, reach, ceiling, _ROUNDS
         )
         height[:, channel] = heights
+    residual[:, hidden] = 0.0
     snr = height.mean(axis=1) / max(float(noise.pixel_sigma()[-1]), 1e-30)
     return Points(points.x, points.y, height, snr, plateau), residual
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from skyquilt.core import F32, Mask
+from skyquilt.core import F32, F64, Mask
 from skyquilt.errors import UsageError
 from skyquilt.kernels.hashed_noise import fill_normal
 from skyquilt.kernels.point_light import add_points
 from skyquilt.kernels.starlet import WHITE_SIGMA, reach_of
+from skyquilt.steps.finish.detail.noise import NoiseModel
 from skyquilt.steps.finish.detail.points import ImageStars, StarSettings, measure_stars
 from skyquilt.steps.finish.detail.scales import Smoother
 
@@ -19,6 +21,7 @@ __all__ = ["SeparationPlan", "SeparationSettings", "plan_separation", "separate_
 _FILL_SCALES = 6
 _LEAST_KNOWN = 0.05  # share of known light under the smoothing from which a filling is believed
 _FINE_SCALES = 3
+_EVEN_STEPS = (8, 4, 4, 2, 2, 1, 1)
 _MISFIT_SIGMA = 4.0
 _FOOTPRINT_SIGMA = 0.5
 _NOISE_SCALES = 4
@@ -80,7 +83,7 @@ class SeparationPlan:
     @property
     def halo(self) -> int:
         """How many px around a tile its result depends on."""
-        return reach_of(_FILL_SCALES) + reach_of(_FINE_SCALES) + 2
+        return reach_of(_FILL_SCALES) + reach_of(_FINE_SCALES) + 2 * sum(_EVEN_STEPS) + 2
 
     def apply(self, tile: F32, x0: int = 0, y0: int = 0) -> tuple[F32, F32]:
         """
@@ -120,10 +123,9 @@ class SeparationPlan:
         starless = rest
         if hole.any():
             smoother = Smoother(known & ~hole)
-            for channel in range(channels):
-                filled = _fill(rest[channel], smoother)
-                filled += self._noise(channel, tile.shape[1:], x0, y0)
-                np.copyto(starless[channel], filled, where=hole & known)
+            for channel, noise in enumerate(self._noise(tile.shape[1:], x0, y0)):
+                noise += _fill(rest[channel], smoother)
+                np.copyto(starless[channel], noise, where=hole & known)
         return starless, tile - starless
 
     def _light(self, channel: int, shape: tuple[int, ...], x0: int, y0: int) -> F32:
@@ -164,18 +166,42 @@ class SeparationPlan:
             square = (rows - points.y[k])[:, None] ** 2 + (columns - points.x[k])[None] ** 2
             core |= square <= radius * radius
 
-    def _noise(self, channel: int, shape: tuple[int, ...], x0: int, y0: int) -> F32:
-        """Return noise like that of the image, float32 (y, x)."""
-        height, width = shape
-        white = np.empty((height, width), np.float32)
-        fill_normal(white, x0, y0, self.settings.seed + channel)
+    def _noise(self, shape: tuple[int, ...], x0: int, y0: int) -> F32:
+        """Return noise like that of the image, in size, in its bands and in what channels share, float32 (c, y, x)."""
         model = self.stars.noise
-        smoother = Smoother(np.ones((height, width), dtype=np.bool_))
-        total = np.zeros((height, width), np.float32)
-        for j, (band, _) in enumerate(smoother.bands(white, _NOISE_SCALES)):
-            total += band * np.float32(self.settings.noise * model.ratio[channel, j] / WHITE_SIGMA[j])
-        total *= model.scale_at(channel, x0, y0, (height, width))
+        n_channels, height, width = len(self.stars.psf.profile), *shape
+        shared = _shared_noise(model, n_channels)
+        total = np.zeros((n_channels, height, width), np.float32)
+        common = list(self._white_bands(n_channels, height, width, x0, y0)) if n_channels > 1 else []
+        for channel in range(n_channels):
+            for j, band in enumerate(self._white_bands(channel, height, width, x0, y0)):
+                amount = self.settings.noise * model.ratio[channel, j] / WHITE_SIGMA[j]
+                total[channel] += band * np.float32(amount * np.sqrt(1.0 - shared[j]))
+                if common:
+                    total[channel] += common[j] * np.float32(amount * np.sqrt(shared[j]))
+            total[channel] *= model.scale_at(channel, x0, y0, (height, width))
         return total
+
+    def _white_bands(self, number: int, height: int, width: int, x0: int, y0: int) -> Iterator[F32]:
+        """Yield the bands of white noise."""
+        white = np.empty((height, width), np.float32)
+        fill_normal(white, x0, y0, int(self.settings.seed + number))
+        smoother = Smoother(np.ones((height, width), dtype=np.bool_))
+        for band, _ in smoother.bands(white, _NOISE_SCALES):
+            yield band
+
+
+def _shared_noise(model: NoiseModel, n_channels: int) -> F64:
+    """
+    Return the correlation of the channels' noise in each band, the same for every pair, float64 (band,).
+
+    It follows from the noise of the channels and that of their mean: debayered channels share much of it.
+    """
+    sigma = np.median(model.grid, axis=(1, 2))[:, None] * model.ratio
+    squares = np.sum(sigma[:n_channels] ** 2, axis=0)
+    products = np.sum(sigma[:n_channels], axis=0) ** 2 - squares
+    excess = n_channels**2 * sigma[-1] ** 2 - squares
+    return np.asarray(np.clip(excess / np.maximum(products, 1e-300), 0.0, 1.0)) if n_channels > 1 else 0.0 * squares
 
 
 def _widened(mask: Mask) -> Mask:
@@ -199,6 +225,9 @@ def _fill(plane: F32, smoother: Smoother) -> F32:
             good = missing & (share > 0.0)
         out[good] = weighted[good] / share[good]
         missing &= ~good
+    hole = ~smoother.known
+    for step in _EVEN_STEPS:  # no seams where the scale of the filling changes
+        np.copyto(out, _smooth(out, step), where=hole)
     return out
 
 
