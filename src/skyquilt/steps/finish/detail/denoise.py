@@ -12,10 +12,18 @@ from skyquilt.kernels.starlet import reach_of, shrink_band
 from skyquilt.steps.finish.detail.noise import NOISE_SCALES, NoiseModel, measure_noise, read_noise
 from skyquilt.steps.finish.detail.scales import Smoother
 
-__all__ = ["DenoisePlan", "DenoiseSettings", "colour_planes", "plan_denoise", "reduce_noise"]
+__all__ = [
+    "FIRM",
+    "SCATTER",
+    "DenoisePlan",
+    "DenoiseSettings",
+    "plan_denoise",
+    "reduce_noise",
+    "shrink_plane",
+]
 
-_SCATTER = 0.45  # of the local mean of squared significance in white noise of mean 1, every band
-_FIRM = 2.5  # from what stands at the threshold to what is kept whole
+SCATTER = 0.45  # of the local mean of squared significance in white noise of mean 1, every band
+FIRM = 2.5  # from what stands at the threshold to what is kept whole
 _LEAST_WEIGHT = 0.1
 _POINT_SCALES, _DARKEST = 2, 1.4  # no sky has dark points: they are what defects and rejection leave in few frames
 
@@ -123,7 +131,7 @@ class DenoisePlan:
             )
         known = np.isfinite(tile).all(axis=0)
         smoother = Smoother(known)
-        planes, variances = colour_planes(tile, self.weights, variance)
+        planes, variances = _colour_planes(tile, self.weights, variance)
         done, fine = [], []  # what the finest bands of the luminance keep
         for index, plane in enumerate(planes):
             scale = self.noise.scale_at(index, x0, y0, plane.shape, None if variances is None else variances[index])
@@ -135,34 +143,64 @@ class DenoisePlan:
 
     def _reduce(self, index: int, plane: F32, smoother: Smoother, scale: F32, fine: list[F32]) -> F32:
         """Return one plane with less noise; the luminance, which comes first, fills `fine`."""
-        is_colour = len(self.weights) > 0 and index > 0
-        strength = self.settings.colour_strength if is_colour else self.settings.strength
-        threshold = self.settings.colour_threshold if is_colour else self.settings.threshold
-        low = 1.0 + _SCATTER * threshold
-        inverse = np.float32(1.0) / np.maximum(scale, np.float32(1e-30))
-        total = np.zeros(plane.shape, np.float32)
-        keep = np.zeros(plane.shape, np.float32)
-        coarser = smoother.fill(plane)
-        for j, (band, coarser) in enumerate(smoother.bands(coarser, self.settings.n_scales)):  # noqa: B007, B020
-            square = band * inverse
-            square *= np.float32(1.0 / self.noise.ratio[index, j])
-            if j < _POINT_SCALES and not is_colour:
-                np.maximum(square, np.float32(-_DARKEST), out=square)
-            square *= square
-            if is_colour and j < _POINT_SCALES:
-                square *= fine[j]
-            left = np.zeros(plane.shape, np.float32)
-            shrink_band(band, smoother.smooth(square, 2**j), low, _FIRM * low, strength, keep, left)
-            if len(self.weights) and not is_colour and j < _POINT_SCALES:
-                fine.append(keep.copy())
-            band -= left
-            left += smoother.smooth(band, 2**j)
-            total += left
-        total += coarser
-        return total
+        settings, ratio = self.settings, self.noise.ratio[index, : self.settings.n_scales]
+        if len(self.weights) and index > 0:
+            low = 1.0 + SCATTER * settings.colour_threshold
+            return shrink_plane(plane, smoother, scale, ratio, settings.colour_strength, low, of=fine)
+        low = 1.0 + SCATTER * settings.threshold
+        return shrink_plane(plane, smoother, scale, ratio, settings.strength, low, keeps=fine)
 
 
-def colour_planes(tile: F32, weights: F64, variance: F32 | None) -> tuple[list[F32], list[F32] | None]:
+def shrink_plane(
+    plane: F32, smoother: Smoother, scale: F32, ratio: F64, strength: float, low: float,
+    *, keeps: list[F32] | None = None, of: list[F32] | None = None,
+) -> F32:  # fmt: skip
+    """
+    Return one plane with less noise, as `DenoisePlan` defines it.
+
+    Parameters
+    ----------
+    plane : float32 (y, x)
+    smoother : Smoother
+        Which pixels are known.
+    scale : float32 (y, x)
+        Noise of the finest band (`NoiseModel.scale_at`).
+    ratio : float64 (n_scales,)
+        Of the noise of each band to that.
+    strength : float, 0..1
+    low : float
+        Local mean of squared significance from which on structure counts.
+    keeps : list or None
+        Filled with what the finest bands keep.
+    of : list or None
+        The plane is one of colour: what the finest bands of the luminance keep.
+    """
+    inverse = np.float32(1.0) / np.maximum(scale, np.float32(1e-30))
+    total = np.zeros(plane.shape, np.float32)
+    keep = np.zeros(plane.shape, np.float32)
+    filled = smoother.fill(plane)
+    coarsest = filled
+    for j, (band, coarser) in enumerate(smoother.bands(filled, len(ratio))):
+        square = band * inverse
+        square *= np.float32(1.0 / ratio[j])
+        if j < _POINT_SCALES and of is None:
+            np.maximum(square, np.float32(-_DARKEST), out=square)
+        square *= square
+        if j < _POINT_SCALES and of is not None:
+            square *= of[j]
+        left = np.zeros(plane.shape, np.float32)
+        shrink_band(band, smoother.smooth(square, 2**j), low, FIRM * low, strength, keep, left)
+        if j < _POINT_SCALES and keeps is not None:
+            keeps.append(keep.copy())
+        band -= left
+        left += smoother.smooth(band, 2**j)
+        total += left
+        coarsest = coarser
+    total += coarsest
+    return total
+
+
+def _colour_planes(tile: F32, weights: F64, variance: F32 | None) -> tuple[list[F32], list[F32] | None]:
     """
     Return luminance and differences of colour of a tile, and the variances of these, None where not given.
 
@@ -227,7 +265,7 @@ def plan_denoise(image: F32, settings: DenoiseSettings, variance: F32 | None = N
         weights = 1.0 / np.maximum(sigma, 1e-30) ** 2
         weights = np.maximum(weights / weights.sum(), _LEAST_WEIGHT)
         weights /= weights.sum()
-    planes, variances = colour_planes(image, weights, variance)
+    planes, variances = _colour_planes(image, weights, variance)
     known: Mask = np.isfinite(image).all(axis=0)
     stacked = np.stack(planes)
     if not known.all():
