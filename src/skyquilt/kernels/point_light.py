@@ -127,7 +127,9 @@ def fit_heights(
             det = max(p * s - q * q, 1e-12)
             half_x, half_y = fit_radius[k] * np.sqrt(s / det), fit_radius[k] * np.sqrt(p / det)
             n, total, mixed, g_sum, g_square = 0, 0.0, 0.0, 0.0, 0.0
-            for i in range(max(int(np.ceil(y[k] - half_y)) - y0, 0), min(int(y[k] + half_y) + 1 - y0, residual.shape[0])):
+            for i in range(
+                max(int(np.ceil(y[k] - half_y)) - y0, 0), min(int(y[k] + half_y) + 1 - y0, residual.shape[0])
+            ):
                 dy = (i + y0) - y[k]
                 for j in range(
                     max(int(np.ceil(x[k] - half_x)) - x0, 0), min(int(x[k] + half_x) + 1 - x0, residual.shape[1])

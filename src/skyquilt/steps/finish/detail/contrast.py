@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32
+from skyquilt.core import F32, Mask
 from skyquilt.errors import UsageError
 from skyquilt.kernels.starlet import reach_of
-from skyquilt.steps.finish.detail.denoise import FIRM, SCATTER
 from skyquilt.steps.finish.detail.level import SkyLevel, measure_level
-from skyquilt.steps.finish.detail.scales import Smoother
+from skyquilt.steps.finish.detail.scales import Smoother, structure_share
 from skyquilt.steps.finish.detail.separation import SeparationPlan
 
 __all__ = ["ContrastPlan", "ContrastSettings", "plan_contrast"]
@@ -81,7 +80,7 @@ class ContrastPlan:
     def halo(self) -> int:
         """How many px around a tile its result depends on."""
         n = self.settings.largest
-        return self.separation.halo + reach_of(n) + 2 * 2 ** (n - 1)
+        return self.separation.halo + reach_of(n) + int(2**n)
 
     def apply(self, tile: F32, x0: int = 0, y0: int = 0) -> F32:
         """
@@ -105,7 +104,7 @@ class ContrastPlan:
         Within the halo's distance from its cut edges the result has the bits of the whole image's.
         """
         starless, _ = self.separation.apply(tile, x0, y0)
-        known = np.isfinite(tile).all(axis=0)
+        known: Mask = np.asarray(np.isfinite(tile).all(axis=0))
         smoother = Smoother(known)
         gains = self._gains(starless, smoother, x0, y0)
         noise = self.separation.stars.noise
@@ -134,14 +133,12 @@ class ContrastPlan:
         mean = smoother.fill(starless.mean(axis=0, dtype=np.float32))
         noise = self.separation.stars.noise
         unit = noise.scale_at(len(noise.grid) - 1, x0, y0, (mean.shape[0], mean.shape[1]))
-        low = 1.0 + SCATTER * self.settings.threshold
         gains = []
         for j, (band, _) in enumerate(smoother.bands(mean, self.settings.largest)):
             if j + 1 < self.settings.smallest:
                 continue
             square = np.square(band / np.maximum(unit * np.float32(noise.ratio[-1, j]), np.float32(1e-30)))
-            t = np.clip((smoother.smooth(square, 2**j) - np.float32(low)) / np.float32((FIRM - 1.0) * low), 0.0, 1.0)
-            gains.append((t * t * (3.0 - 2.0 * t)).astype(np.float32))
+            gains.append(structure_share(smoother.smooth(square, 2**j), self.settings.threshold))
         return gains
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyquilt.core import F32, F64, Box
+from skyquilt.core import F32, F64, Box, Mask
 from skyquilt.errors import UsageError
 from skyquilt.kernels.point_light import PER_SIGMA
-from skyquilt.steps.finish.detail.denoise import FIRM, SCATTER, shrink_plane
+from skyquilt.steps.finish.detail.denoise import shrink_plane
 from skyquilt.steps.finish.detail.noise import NoiseModel
 from skyquilt.steps.finish.detail.point_spread import FWHM_PER_SIGMA, PointSpread
 from skyquilt.steps.finish.detail.points import ImageStars, Points
-from skyquilt.steps.finish.detail.scales import Smoother
+from skyquilt.steps.finish.detail.scales import SCATTER, Smoother, structure_share
 
 __all__ = ["DeconvolutionPlan", "DeconvolutionSettings", "deconvolve", "plan_deconvolution"]
 
@@ -141,7 +141,7 @@ class DeconvolutionPlan:
 
     def _sharpen(self, pixels: F32, zone: Box, seen: Box) -> F32:
         """Return what a zone adds to the pixels seen for it, float32 (c, y, x)."""
-        known = np.isfinite(pixels).all(axis=0)
+        known: Mask = np.asarray(np.isfinite(pixels).all(axis=0))
         nothing = np.zeros(pixels.shape, np.float32)
         if not known.any():
             return nothing
@@ -192,7 +192,7 @@ class DeconvolutionPlan:
         smooth = Smoother(np.ones(plane.shape, dtype=np.bool_)).smooth(np.ascontiguousarray(plane), 1)
         radius = int(np.ceil(_FLOOR_FWHM * psf.fwhm_px(channel)))
         floor = np.minimum(minimum_filter(smooth, size=2 * radius + 1, mode="nearest"), plane)
-        return np.maximum(light[rows, columns] + base, floor - np.float32(_DARKEST_SIGMA) * sigma)
+        return np.asarray(np.maximum(light[rows, columns] + base, floor - np.float32(_DARKEST_SIGMA) * sigma))
 
 
 def _zones(box: Box, height: int, width: int) -> Iterator[Box]:
@@ -220,13 +220,11 @@ def _signal(filled: F32, seen: Box, noise: NoiseModel, threshold: float) -> F32:
     mean = filled.mean(axis=0, dtype=np.float32)
     smoother = Smoother(np.ones(mean.shape, dtype=np.bool_))
     unit = noise.scale_at(len(noise.grid) - 1, seen.x0, seen.y0, seen.shape)
-    low = 1.0 + SCATTER * threshold
     share = np.zeros(mean.shape, np.float32)
     for j, (band, _) in enumerate(smoother.bands(mean, _SIGNAL_SCALES)):
         square = np.square(band / np.maximum(unit * np.float32(noise.ratio[-1, j]), np.float32(1e-30)))
-        t = np.clip((smoother.smooth(square, 2**j) - np.float32(low)) / np.float32((FIRM - 1.0) * low), 0.0, 1.0)
-        share = np.maximum(share, (t * t * (3.0 - 2.0 * t)).astype(np.float32))
-    return np.minimum(smoother.smooth(share, 2) * np.float32(_WIDEN), np.float32(1.0))
+        share = np.maximum(share, structure_share(smoother.smooth(square, 2**j), threshold))
+    return np.asarray(np.minimum(smoother.smooth(share, 2) * np.float32(_WIDEN), np.float32(1.0)), dtype=np.float32)
 
 
 def _unsaturated(points: Points, psf: PointSpread, seen: Box) -> F32:

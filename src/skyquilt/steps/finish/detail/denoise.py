@@ -10,11 +10,9 @@ from skyquilt.core import F32, F64, Mask
 from skyquilt.errors import UsageError
 from skyquilt.kernels.starlet import reach_of, shrink_band
 from skyquilt.steps.finish.detail.noise import NOISE_SCALES, NoiseModel, measure_noise, read_noise
-from skyquilt.steps.finish.detail.scales import Smoother
+from skyquilt.steps.finish.detail.scales import FIRM, SCATTER, Smoother
 
 __all__ = [
-    "FIRM",
-    "SCATTER",
     "DenoisePlan",
     "DenoiseSettings",
     "plan_denoise",
@@ -22,8 +20,6 @@ __all__ = [
     "shrink_plane",
 ]
 
-SCATTER = 0.45  # of the local mean of squared significance in white noise of mean 1, every band
-FIRM = 2.5  # from what stands at the threshold to what is kept whole
 _LEAST_WEIGHT = 0.1
 _POINT_SCALES, _DARKEST = 2, 1.4  # no sky has dark points: they are what defects and rejection leave in few frames
 
@@ -82,12 +78,14 @@ class DenoisePlan:
     Definition. Each plane is the sum of its bands (`kernels.starlet`). Of band j, with sigma_j from the noise model,
     E = smooth_j(z²), z = w / sigma_j, says how significant its surroundings are; pure noise has 1 +- 0.45. With
     t = 1 + 0.45 threshold, s rises smoothly from 0 at E = t to 1 at E = 2.5 t, k_j = max(s, k_(j-1)) is what is kept,
-    and d = w strength (1 - k_j) is noise. The band becomes w - d + smooth_j(d): of d only what is noise on its own scale
-    goes, its local mean (the faint wings of stars lose more dark than bright) stays, so that fluxes hold. To judge a neighbourhood, not single coefficients, leaves no worms
-    and no lone specks (Cai & Silverman 2001, Sankhya B 63, 127); that finer bands pass on what they keep leaves a star
-    its whole profile. In the two finest bands of brightness z is -1.4 at least, as there are no dark points in the
-    sky; in those of colour z² is multiplied by what the brightness keeps, as there are no specks of mere colour. What stands well above the noise is not changed at all. In colour images the luminance is the
-    mean of the channels with weights 1 / variance, 0.1 at least.
+    and d = w strength (1 - k_j) is noise. The band becomes w - d + smooth_j(d): of d only what is noise on its own
+    scale goes; its local mean stays, so that fluxes hold (the faint wings of stars would lose more dark than bright).
+
+    To judge a neighbourhood, not single coefficients, leaves no worms and no lone specks (Cai & Silverman 2001, Sankhya
+    B 63, 127). That finer bands pass on what they keep leaves a star its whole profile, and what stands well above the
+    noise is not changed at all. In the two finest bands of brightness z is -1.4 at least, as the sky has no dark points;
+    in those of colour z² is multiplied by what the brightness keeps, as there are no specks of mere colour. In
+    colour images the luminance is the mean of the channels with weights 1 / variance, 0.1 at least.
     """
 
     settings: DenoiseSettings
@@ -98,7 +96,7 @@ class DenoisePlan:
     def halo(self) -> int:
         """How many px around a tile its result depends on."""
         n = self.settings.n_scales
-        return reach_of(n) + 2 * 2**n
+        return reach_of(n) + 2 * int(2**n)
 
     def apply(self, tile: F32, x0: int = 0, y0: int = 0, variance: F32 | None = None) -> F32:
         """
@@ -129,10 +127,11 @@ class DenoisePlan:
                 f"the noise of {n_channels} channels was measured, the image has {tile.shape[0]}",
                 "plan with the same image",
             )
-        known = np.isfinite(tile).all(axis=0)
+        known: Mask = np.asarray(np.isfinite(tile).all(axis=0))
         smoother = Smoother(known)
         planes, variances = _colour_planes(tile, self.weights, variance)
-        done, fine = [], []  # what the finest bands of the luminance keep
+        done: list[F32] = []
+        fine: list[F32] = []  # what the finest bands of the luminance keep
         for index, plane in enumerate(planes):
             scale = self.noise.scale_at(index, x0, y0, plane.shape, None if variances is None else variances[index])
             done.append(self._reduce(index, plane, smoother, scale, fine))
@@ -181,8 +180,7 @@ def shrink_plane(
     filled = smoother.fill(plane)
     coarsest = filled
     for j, (band, coarser) in enumerate(smoother.bands(filled, len(ratio))):
-        square = band * inverse
-        square *= np.float32(1.0 / ratio[j])
+        square: F32 = np.asarray(band * inverse * np.float32(1.0 / ratio[j]), dtype=np.float32)
         if j < _POINT_SCALES and of is None:
             np.maximum(square, np.float32(-_DARKEST), out=square)
         square *= square
@@ -266,7 +264,7 @@ def plan_denoise(image: F32, settings: DenoiseSettings, variance: F32 | None = N
         weights = np.maximum(weights / weights.sum(), _LEAST_WEIGHT)
         weights /= weights.sum()
     planes, variances = _colour_planes(image, weights, variance)
-    known: Mask = np.isfinite(image).all(axis=0)
+    known: Mask = np.asarray(np.isfinite(image).all(axis=0))
     stacked = np.stack(planes)
     if not known.all():
         stacked[:, ~known] = np.nan
@@ -275,5 +273,5 @@ def plan_denoise(image: F32, settings: DenoiseSettings, variance: F32 | None = N
 
 
 def reduce_noise(image: F32, settings: DenoiseSettings, variance: F32 | None = None) -> F32:
-    """Return the image with less noise: `DenoisePlan.apply` of `plan_denoise`; about 0.1 s a million pixels of colour."""
+    """Return the image with less noise: `DenoisePlan.apply` of `plan_denoise`; 0.1 s a million pixels of colour."""
     return plan_denoise(image, settings, variance).apply(image, variance=variance)

@@ -8,7 +8,6 @@ import numpy as np
 
 from skyquilt.core import F32, Mask
 from skyquilt.errors import UsageError
-from skyquilt.kernels.point_light import add_points
 from skyquilt.kernels.starlet import reach_of
 from skyquilt.steps.finish.detail.level import SkyLevel, measure_level
 from skyquilt.steps.finish.detail.points import ImageStars
@@ -36,7 +35,7 @@ class MaskSettings:
         "star": the light of the stars. "object": all that is brighter than the sky. "galaxy": the same at sizes of
         16 px and more, without the stars: galaxies and nebulae. "soft": the brightness itself, from 0 at the sky to 1.
     kappa : float, 0.5 to 100
-        Sigma (of the smoothed image; of a pixel for stars) from which on something counts; for "soft" where it leaves 0.
+        Sigma (of the smoothed image; of a pixel for stars) from which on something counts; "soft" leaves 0 there.
     grow_px : float, -128 to 128 px
         By how much the mask is widened, or narrowed.
     feather_px : float, 0 to 128 px
@@ -75,7 +74,7 @@ class MaskPlan:
 
     Notes
     -----
-    Definition. With L the mean of the channels, k smoothings c_k of it (`kernels.starlet`) and M the light of the stars:
+    Definition. With L the mean of the channels, c_k its k-th smoothing (`kernels.starlet`), M the light of the stars:
     "star", M > kappa sigma, or saturated; "object", c_3 > level + kappa sigma_3; "galaxy", c_4 of L - M, the stars'
     cores left out, likewise; then `grow_mask` and `feather_mask`. "soft": (c_1 - level - kappa sigma_1) / (white -
     kappa sigma_1), 0 to 1; growing moves it by a maximum (or minimum) filter, feathering by a mean over a square.
@@ -121,14 +120,11 @@ class MaskPlan:
 
     def _light(self, shape: tuple[int, int], x0: int, y0: int) -> F32:
         """Return the light of the stars in the mean of the channels, float32 (y, x)."""
+        channels = len(self.stars.psf.profile)
         total = np.zeros(shape, np.float32)
-        points, psf = self.stars.points, self.stars.psf
-        for channel in range(len(psf.profile)):
-            heights = np.ascontiguousarray(points.height[:, channel]) / len(psf.profile)
-            inverse = psf.inverse_moments(channel, points.x, points.y)
-            reach = self.stars.reach_px(channel)
-            add_points(total, x0, y0, points.x, points.y, heights, inverse, psf.profile[channel], reach)
-        return total
+        for channel in range(channels):
+            total += self.stars.light(channel, x0, y0, shape)
+        return total / np.float32(channels)
 
     def _stars(self, shape: tuple[int, int], x0: int, y0: int) -> Mask:
         noise = self.stars.noise
@@ -177,10 +173,12 @@ class MaskPlan:
         if grow:
             out = (maximum_filter if grow > 0 else minimum_filter)(out, size=2 * abs(grow) + 1, mode="nearest")
         if feather:
-            share = np.full(2 * feather + 1, 1.0 / (2 * feather + 1))  # sums that run along a row depend on where it starts
+            share = np.full(
+                2 * feather + 1, 1.0 / (2 * feather + 1)
+            )  # sums that run along a row depend on where it starts
             for axis in (0, 1):
                 out = correlate1d(out.astype(np.float64), share, axis=axis, mode="nearest").astype(np.float32)
-        return out
+        return np.asarray(out, dtype=np.float32)
 
 
 def grow_mask(mask: Mask | F32, px: float) -> Mask:
@@ -203,7 +201,7 @@ def feather_mask(mask: Mask | F32, px: float) -> F32:
     """
     Return a mask with a smooth ramp of width `px` around it, float32 (y, x), 1 inside.
 
-    Definition: t = 1 - d / (px + 1) at distance d from the mask, 0 at least, 3 t² - 2 t³. A tile needs px + 1 around it.
+    Definition: t = 1 - d / (px + 1) at distance d from the mask, 0 at least, 3 t² - 2 t³. A tile needs px + 1 more.
     """
     from scipy.ndimage import distance_transform_edt
 

@@ -111,14 +111,18 @@ class NoiseModel:
         """
         if self.is_relative:
             if variance is None:
-                raise UsageError("the noise was measured with a map of the variance, none is given now", "give it again")
+                raise UsageError(
+                    "the noise was measured with a map of the variance, none is given now", "give it again"
+                )
             root = np.sqrt(np.maximum(variance, np.float32(0.0))) * np.float32(self.grid[plane, 0, 0])
             return np.where(np.isfinite(root), root, np.float32(0.0))
         rows, row_share = _nodes(y0, shape[0], self.cell_px, self.grid.shape[1])
         columns, column_share = _nodes(x0, shape[1], self.cell_px, self.grid.shape[2])
         grid = self.grid[plane]
-        across = grid[:, columns] * (1.0 - column_share) + grid[:, columns + 1] * column_share if grid.shape[1] > 1 else (
-            np.repeat(grid, shape[1], axis=1)
+        across = (
+            grid[:, columns] * (1.0 - column_share) + grid[:, columns + 1] * column_share
+            if grid.shape[1] > 1
+            else (np.repeat(grid, shape[1], axis=1))
         )
         if grid.shape[0] == 1:
             return np.repeat(across, shape[0], axis=0).astype(np.float32)
@@ -160,15 +164,17 @@ def read_noise(planes: F32, variance: F32 | None = None, *, n_scales: int = NOIS
     sigma = np.full((len(planes), n_scales, gy, gx), np.nan, np.float32)
     for index, plane in enumerate(planes):
         known = np.isfinite(plane)
-        unit = None
+        unit: F32 | None = None
         if variance is not None:
             known &= np.isfinite(variance[index]) & (variance[index] > 0.0)
-            unit = np.sqrt(np.where(known, variance[index], np.float32(1.0)))
+            unit = np.sqrt(np.where(known, variance[index], np.float32(1.0))).astype(np.float32)
         smoother = Smoother(known)
         for scale, (band, _) in enumerate(smoother.bands(smoother.fill(plane), n_scales)):
             if reach_of(scale + 1) > 2 * max(height, width):
                 break
-            sigma[index, scale] = _cell_sigma(band if unit is None else band / unit, known)
+            sigma[index, scale] = _cell_sigma(
+                band if unit is None else np.asarray(band / unit, dtype=np.float32), known
+            )
     return NoiseCells(sigma, _CELL_PX, height, width, variance is not None)
 
 

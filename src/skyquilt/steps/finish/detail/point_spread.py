@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -84,6 +85,12 @@ class PointSpread:
         area = (self.fwhm_px(channel) / FWHM_PER_SIGMA) ** 2
         return float(area * 2.0 * np.pi * np.trapezoid(self.profile[channel] * r, r))
 
+    def uniform(self, height: int, width: int) -> PointSpread:
+        """Return the PSF of the middle, everywhere on an image of that size: where it was measured on a part of one."""
+        x, y = np.array([(self.width - 1) / 2]), np.array([(self.height - 1) / 2])
+        shape = np.stack([self.moments(channel, x, y)[0][:, None] for channel in range(len(self.profile))])
+        return PointSpread(shape, self.profile, self.inverse_beta, self.n_stars, height, width)
+
     def stamp(self, channel: int, x: float, y: float, half: int) -> F64:
         """Return the PSF at a place, centred on the middle pixel, float64 (2 half + 1, 2 half + 1), sum 1."""
         p, q, s = self.inverse_moments(channel, np.array([x]), np.array([y]))[0]
@@ -148,15 +155,16 @@ def fit_point_spread(image: F32, x: F64, y: F64, fwhm: float, noise: F64) -> Poi
     Notes
     -----
     An elliptical Moffat function is fitted to each star; beta is the one of nine that leaves the least residual over
-    all channels. Moments over the field: polynomials, order 1 from 12 stars on, 2 from 36, with outliers beyond 3 sigma left
-    out. The profile is corrected by the median of (v - level) / height - Moffat in rings, where that exceeds its error
-    2.5 times, and never rises outwards.
+    all channels. Moments over the field: polynomials, order 1 from 12 stars on, 2 from 36, with outliers beyond 3 sigma
+    left out. The profile is corrected by the median of (v - level) / height - Moffat in rings, where that exceeds its
+    error 2.5 times, and never rises outwards.
     """
     planes = [np.ascontiguousarray(plane) for plane in image]
     best: tuple[float, float, list[F64], list[Mask]] | None = None
     for inverse_beta in _INVERSE_BETAS:
         tables = [
-            fit_shapes(plane, x, y, fwhm, inverse_beta, float(sigma)) for plane, sigma in zip(planes, noise, strict=True)
+            fit_shapes(plane, x, y, fwhm, inverse_beta, float(sigma))
+            for plane, sigma in zip(planes, noise, strict=True)
         ]
         good = [_plausible(table, fwhm) for table in tables]
         if min(int(mask.sum()) for mask in good) < _FEWEST:
@@ -201,12 +209,12 @@ def _fit_field(table: F64, good: Mask, size: tuple[int, int], k: int) -> tuple[F
     terms = _terms(table[:, fit.X], table[:, fit.Y], size[1], size[0])
     moments = table[:, [fit.SXX, fit.SXY, fit.SYY]]
     kept = good.copy()
-    solution = np.zeros((k, 3))
+    solution: F64 = np.zeros((k, 3))
     for step in range(_ROUNDS):
         if step == 0:
             solution[0] = np.median(moments[good], axis=0)
         else:
-            solution = np.linalg.lstsq(terms[kept, :k], moments[kept], rcond=None)[0]
+            solution = np.asarray(np.linalg.lstsq(terms[kept, :k], moments[kept], rcond=None)[0], dtype=np.float64)
         miss = np.abs(moments - terms[:, :k] @ solution).max(axis=1)
         limit = _CLIP * 1.4826 * float(np.median(miss[good])) + 1e-3 * float(solution[0, 0])
         wider = good & (miss <= limit)
@@ -256,9 +264,7 @@ def _measure_profile(plane: F32, table: F64, shape: F64, inverse_beta: float, no
         weight.append(np.full(int(used.sum()), peak / noise))
     if len(distance) < _FEWEST:
         return profile
-    corrected = profile + _correction(
-        r, np.concatenate(distance), np.concatenate(light), np.concatenate(weight), noise
-    )
+    corrected = profile + _correction(r, np.concatenate(distance), np.concatenate(light), np.concatenate(weight), noise)
     corrected = np.minimum.accumulate(np.maximum(corrected, _LEAST_SHARE * profile))
     fade = np.clip((_REACH_SIGMA - r) / (0.2 * _REACH_SIGMA), 0.0, 1.0)  # ends at 0, so that no edge is drawn
     return np.asarray(corrected * fade / corrected[0])
@@ -268,7 +274,7 @@ def _correction(r: F64, distance: F64, light: F64, weight: F64, noise: float) ->
     """Return what is missing in the profile at r: medians in rings, where they are more than their errors."""
     edges = np.concatenate([np.arange(0.0, 3.0, 0.25), np.geomspace(3.0, _REACH_SIGMA, 18)])
     centres, values = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = (distance >= low) & (distance < high)
         if inside.sum() < 12:
             continue

@@ -9,9 +9,29 @@ import numpy as np
 from skyquilt.core import F32, Mask
 from skyquilt.kernels.starlet import smooth
 
-__all__ = ["Smoother"]
+__all__ = ["FIRM", "SCATTER", "Smoother", "structure_share"]
 
 _LEAST_SHARE = 1e-6
+SCATTER = 0.45
+"""Of the local mean of the squared significance of a band, in white noise, about its mean 1; every band."""
+FIRM = 2.5
+"""From where that mean starts to count as structure to where all of it is."""
+
+
+def structure_share(square: F32, threshold: float) -> F32:
+    """
+    Return how much structure there is, float32 (y, x), 0..1: a smooth rise (3 t² - 2 t³) of the mean of squares.
+
+    Parameters
+    ----------
+    square : float32 (y, x)
+        Local mean of the squared significance of a band.
+    threshold : float
+        It starts at 1 + 0.45 threshold, and ends at 2.5 times that.
+    """
+    low = 1.0 + SCATTER * threshold
+    t = np.clip((square - np.float32(low)) * np.float32(1.0 / ((FIRM - 1.0) * low)), np.float32(0.0), np.float32(1.0))
+    return np.asarray(t * t * (np.float32(3.0) - np.float32(2.0) * t), dtype=np.float32)
 
 
 class Smoother:
@@ -55,3 +75,11 @@ class Smoother:
             coarser = self.smooth(filled, 2**scale)
             yield filled - coarser, coarser
             filled = coarser
+
+    def fine(self, plane: F32, n_scales: int) -> F32:
+        """Return the sum of the finest bands of a plane, float32 (y, x)."""
+        filled = self.fill(plane)
+        coarse = filled
+        for scale in range(n_scales):
+            coarse = self.smooth(coarse, 2**scale)
+        return filled - coarse

@@ -10,10 +10,10 @@ import numpy as np
 from skyquilt.core import F32, F64, Mask
 from skyquilt.errors import UsageError
 from skyquilt.kernels.hashed_noise import fill_normal
-from skyquilt.kernels.point_light import add_points
 from skyquilt.kernels.starlet import WHITE_SIGMA, reach_of
+from skyquilt.steps.finish.detail.finding import StarSettings, measure_stars
 from skyquilt.steps.finish.detail.noise import NoiseModel
-from skyquilt.steps.finish.detail.points import ImageStars, StarSettings, measure_stars
+from skyquilt.steps.finish.detail.points import ImageStars
 from skyquilt.steps.finish.detail.scales import Smoother
 
 __all__ = ["SeparationPlan", "SeparationSettings", "plan_separation", "separate_stars"]
@@ -26,6 +26,8 @@ _MISFIT_SIGMA = 4.0
 _FOOTPRINT_SIGMA = 0.5
 _NOISE_SCALES = 4
 _PLATEAU_RIM_PX = 2.0
+_SPIKE_HALF_PX, _SPIKE_SIGMA, _SPIKE_MOST_SIGMA = 6, 1.2, 4.0  # mean along 13 px; what one pixel counts at most
+_SPIKE_PLATEAUS, _SPIKE_PX = 16.0, 120.0  # how far they are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class SeparationPlan:
     -----
     Definition. With M the light of all points (`kernels.point_light`), R = image - M. Filled is where M exceeds
     `core_sigma`, where a star is saturated, and where within M > sigma / 2 the bands of R up to 4 px exceed 4 sigma:
-    what the profile misses, spikes too. There R becomes the finest smoothing of the rest of R, by taps 1 to 32 px
+    what the profile misses; and spikes: within 16 radii of what is saturated, where the mean of those bands along 13 px
+    of the line to the star exceeds 1.2 sigma. There R becomes the finest smoothing of the rest of R, by taps 1 to 32 px
     apart, each leaving out what is to be filled, that at least 5 % of known pixels decide, and noise: a hash of the
     pixel's absolute coordinates, its bands scaled to those of the image's noise. That is the starless image; the stars
     are the image minus it, so that both add up to it.
@@ -83,7 +86,7 @@ class SeparationPlan:
     @property
     def halo(self) -> int:
         """How many px around a tile its result depends on."""
-        return reach_of(_FILL_SCALES) + reach_of(_FINE_SCALES) + 2 * sum(_EVEN_STEPS) + 2
+        return reach_of(_FILL_SCALES) + reach_of(_FINE_SCALES) + 2 * sum(_EVEN_STEPS) + _SPIKE_HALF_PX + 2
 
     def apply(self, tile: F32, x0: int = 0, y0: int = 0) -> tuple[F32, F32]:
         """
@@ -116,27 +119,18 @@ class SeparationPlan:
                 f"the stars of {channels} channels were measured, the image has {tile.shape[0]}",
                 "plan with the same image",
             )
-        known = np.isfinite(tile).all(axis=0)
-        light = np.stack([self._light(channel, tile.shape[1:], x0, y0) for channel in range(channels)])
+        shape = (tile.shape[1], tile.shape[2])
+        known: Mask = np.asarray(np.isfinite(tile).all(axis=0))
+        light = np.stack([self.stars.light(channel, x0, y0, shape) for channel in range(channels)])
         rest = tile - light
         hole = self._hole(rest, light, known, x0, y0)
         starless = rest
         if hole.any():
             smoother = Smoother(known & ~hole)
-            for channel, noise in enumerate(self._noise(tile.shape[1:], x0, y0)):
+            for channel, noise in enumerate(self._noise(shape, x0, y0)):
                 noise += _fill(rest[channel], smoother)
                 np.copyto(starless[channel], noise, where=hole & known)
         return starless, tile - starless
-
-    def _light(self, channel: int, shape: tuple[int, ...], x0: int, y0: int) -> F32:
-        """Return the light of the points over a tile, float32 (y, x)."""
-        out = np.zeros(shape, np.float32)
-        points, psf = self.stars.points, self.stars.psf
-        if len(points):
-            add_points(out, x0, y0, points.x, points.y, np.ascontiguousarray(points.height[:, channel]),
-                       psf.inverse_moments(channel, points.x, points.y), psf.profile[channel],
-                       self.stars.reach_px(channel))  # fmt: skip
-        return out
 
     def _hole(self, rest: F32, light: F32, known: Mask, x0: int, y0: int) -> Mask:
         """Return what is to be filled."""
@@ -148,13 +142,10 @@ class SeparationPlan:
             scale = noise.scale_at(channel, x0, y0, known.shape)
             sigma = scale * np.float32(pixel[channel])
             core |= star > np.float32(self.settings.core_sigma) * sigma
-            fine = smoother.fill(plane)
-            coarse = fine
-            for step in range(_FINE_SCALES):
-                coarse = smoother.smooth(coarse, 2**step)
-            misfit = np.abs(fine - coarse) > np.float32(_MISFIT_SIGMA) * sigma
+            misfit = np.abs(smoother.fine(plane, _FINE_SCALES)) > np.float32(_MISFIT_SIGMA) * sigma
             core |= misfit & (star > np.float32(_FOOTPRINT_SIGMA) * sigma)
         self._add_plateaus(core, x0, y0)
+        self._add_spikes(core, rest.mean(axis=0), smoother, x0, y0)
         return _widened(core)
 
     def _add_plateaus(self, core: Mask, x0: int, y0: int) -> None:
@@ -166,7 +157,36 @@ class SeparationPlan:
             square = (rows - points.y[k])[:, None] ** 2 + (columns - points.x[k])[None] ** 2
             core |= square <= radius * radius
 
-    def _noise(self, shape: tuple[int, ...], x0: int, y0: int) -> F32:
+    def _add_spikes(self, core: Mask, rest: F32, smoother: Smoother, x0: int, y0: int) -> None:
+        """Mark light around saturated stars that is narrow across and long along the line to them."""
+        points = self.stars.points
+        saturated = np.flatnonzero(points.plateau_px > 0.0)
+        if not len(saturated):
+            return
+        noise = self.stars.noise
+        height, width = core.shape
+        sigma = noise.scale_at(len(noise.grid) - 1, x0, y0, (height, width)) * np.float32(noise.pixel_ratio[-1])
+        fine = smoother.fine(rest, _FINE_SCALES) / np.maximum(sigma, np.float32(1e-30))
+        for k in saturated:
+            x, y, plateau = points.x[k] - x0, points.y[k] - y0, points.plateau_px[k]
+            reach = min(_SPIKE_PLATEAUS * plateau, _SPIKE_PX)
+            rows = slice(max(int(y - reach), 0), min(max(int(y + reach) + 2, 0), height))
+            columns = slice(max(int(x - reach), 0), min(max(int(x + reach) + 2, 0), width))
+            dy = (np.arange(rows.start, rows.stop) - y)[:, None]
+            dx = (np.arange(columns.start, columns.stop) - x)[None]
+            r = np.hypot(dx, dy)
+            if not r.size:
+                continue
+            along_x, along_y = dx / np.maximum(r, 1.0), dy / np.maximum(r, 1.0)
+            total = np.zeros(r.shape, np.float32)
+            for t in range(-_SPIKE_HALF_PX, _SPIKE_HALF_PX + 1):
+                i = np.clip(np.rint(y + dy + t * along_y).astype(np.int64), 0, height - 1)
+                j = np.clip(np.rint(x + dx + t * along_x).astype(np.int64), 0, width - 1)
+                total += np.minimum(fine[i, j], np.float32(_SPIKE_MOST_SIGMA))
+            mean = total / np.float32(2 * _SPIKE_HALF_PX + 1)
+            core[rows, columns] |= (mean > np.float32(_SPIKE_SIGMA)) & (r > plateau) & (r < reach)
+
+    def _noise(self, shape: tuple[int, int], x0: int, y0: int) -> F32:
         """Return noise like that of the image, in size, in its bands and in what channels share, float32 (c, y, x)."""
         model = self.stars.noise
         n_channels, height, width = len(self.stars.psf.profile), *shape
