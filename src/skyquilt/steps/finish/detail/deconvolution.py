@@ -30,7 +30,8 @@ _DENOISED_SCALES, _DENOISED_THRESHOLD = 4, 3.0
 _LEVEL_QUANTILE = 0.05
 _PEDESTAL_SIGMA = 4.0
 _FLOOR_FWHM = 1.5
-_DARKEST_SIGMA = 0.75
+_DARKEST_SIGMA = 0.2
+_MOST_EXCESS = 0.5
 _SATURATED_RIM_FWHM = 1.0
 _SATURATED_FADE_FWHM = 1.5
 
@@ -54,7 +55,7 @@ class DeconvolutionSettings:
     fwhm_share: float = 0.7
     least_fwhm_px: float = 1.5
     iterations: int = 12
-    threshold: float = 5.0
+    threshold: float = 8.0
 
     def __post_init__(self) -> None:
         if not 0.4 <= self.fwhm_share <= 0.95:
@@ -86,8 +87,9 @@ class DeconvolutionPlan:
     zone's darkest twentieth. O = D at first becomes O (1 + S^T (m R / (S O))), R = D - S O: Richardson 1972, JOSA 62,
     55; Lucy 1974, AJ 79, 745; without noise there is none to amplify. m is 1 where structure up to 4 px is significant
     in the mean of the channels, and around it, 0 elsewhere and at saturated stars: there the image stays as it is, bit
-    by bit. At last O is no darker than D, or than the darkest of the smoothed D within 1.5 FWHM, less 0.75 sigma: no
-    dark rings. The image gets O - D, so that its noise stays as it was. Gaps are filled with the level around them.
+    by bit. At last O is no darker than D, or than the darkest of the smoothed D within 1.5 FWHM, less 0.2 sigma: no
+    dark rings. What that adds is taken from where O gained, in proportion. The image gets O - D, so that its noise
+    stays as it was. Gaps are filled with the level around them.
     """
 
     settings: DeconvolutionSettings
@@ -148,13 +150,14 @@ class DeconvolutionPlan:
         level = [np.float32(np.quantile(plane[known], _LEVEL_QUANTILE)) for plane in pixels]
         filled = np.stack([np.where(known, plane, low) for plane, low in zip(pixels, level, strict=True)])
         share = _signal(filled, seen, self.stars.noise, self.settings.threshold)
-        share *= _unsaturated(self.stars.points, self.stars.psf, seen)
+        allowed = _unsaturated(self.stars.points, self.stars.psf, seen)
+        share *= allowed
         share[~known] = 0.0
         weight = _blend(zone, seen)
         if not (share * weight).any():
             return nothing
         out = nothing
-        spread = np.minimum(Smoother(known).smooth(share, 2) * np.float32(_WIDEN), np.float32(1.0))
+        spread = np.minimum(Smoother(known).smooth(share, 2) * np.float32(_WIDEN), allowed)
         everywhere = Smoother(np.ones(seen.shape, dtype=np.bool_))
         for channel, plane in enumerate(filled):
             unit = self.stars.noise.scale_at(channel, seen.x0, seen.y0, seen.shape)
@@ -192,7 +195,18 @@ class DeconvolutionPlan:
         smooth = Smoother(np.ones(plane.shape, dtype=np.bool_)).smooth(np.ascontiguousarray(plane), 1)
         radius = int(np.ceil(_FLOOR_FWHM * psf.fwhm_px(channel)))
         floor = np.minimum(minimum_filter(smooth, size=2 * radius + 1, mode="nearest"), plane)
-        return np.asarray(np.maximum(light[rows, columns] + base, floor - np.float32(_DARKEST_SIGMA) * sigma))
+        sharp = light[rows, columns] + base
+        bounded = np.maximum(sharp, floor - np.float32(_DARKEST_SIGMA) * sigma)
+        return plane + _with_sum(bounded - plane, float(np.sum(sharp - plane, dtype=np.float64)))
+
+
+def _with_sum(change: F32, wanted: float) -> F32:
+    """Return a change with its gains scaled so that it adds up to what it should: light is moved, not made."""
+    gain = float(np.sum(np.maximum(change, np.float32(0.0)), dtype=np.float64))
+    excess = float(np.sum(change, dtype=np.float64)) - wanted
+    if not 0.0 < excess < _MOST_EXCESS * gain:
+        return change
+    return np.where(change > 0.0, change * np.float32(1.0 - excess / gain), change)
 
 
 def _zones(box: Box, height: int, width: int) -> Iterator[Box]:

@@ -83,7 +83,7 @@ class DenoisePlan:
 
     To judge a neighbourhood, not single coefficients, leaves no worms and no lone specks (Cai & Silverman 2001, Sankhya
     B 63, 127). That finer bands pass on what they keep leaves a star its whole profile, and what stands well above the
-    noise is not changed at all. In the two finest bands of brightness z is -1.4 at least, as the sky has no dark points;
+    noise is not changed at all. In the two finest bands of brightness z is -1.4 at least, as the sky has no dark dots;
     in those of colour z² is multiplied by what the brightness keeps, as there are no specks of mere colour. In
     colour images the luminance is the mean of the channels with weights 1 / variance, 0.1 at least.
     """

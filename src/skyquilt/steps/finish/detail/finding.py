@@ -24,6 +24,7 @@ from skyquilt.steps.finish.detail.saturated import (
 )
 from skyquilt.steps.finish.detail.scales import Smoother
 from skyquilt.steps.finish.detail.star_tests import are_cores, fit_well
+from skyquilt.steps.finish.detail.wings import correct_wings
 
 __all__ = ["POINT_HALO_PX", "StarSettings", "find_points", "measure_stars"]
 
@@ -34,6 +35,7 @@ _USUAL_FWHM = 3.0
 _WIDE_FWHM = 4.8  # per band: from here on stars are looked for one band coarser
 _FIRST_KAPPA = 25.0
 _MOST_FOR_SHAPE = 400
+_ENOUGH = 8
 _PLATEAU = 0.6  # of the brightest pixel above the sky: connected pixels above that are one star
 _PAIR_ACROSS, _PAIR_ALONG = 1.25, (1.1, 2.5)  # sigma over that of a star
 _FULL_FIT = 3.0  # sigma: pixels that tell a height
@@ -86,7 +88,11 @@ def measure_stars(image: F32, settings: StarSettings | None = None) -> ImageStar
     settings = settings or StarSettings()
     noise = measure_noise(read_noise(_with_mean(image)))
     psf = _measure_psf(image, noise)
-    return ImageStars(find_points(image, psf, noise, settings), psf, noise)
+    stars = ImageStars(find_points(image, psf, noise, settings), psf, noise)
+    corrected = correct_wings(image, stars)
+    if corrected is None:
+        return stars
+    return ImageStars(find_points(image, corrected, noise, settings), corrected, noise)
 
 
 def _with_mean(image: F32) -> F32:
@@ -112,8 +118,10 @@ def _measure_psf(image: F32, noise: NoiseModel) -> PointSpread:
             if fwhm < _WIDE_FWHM * 2 ** (scale - _FIRST_SCALE):
                 break
         alone = _isolated(x, y, 5.0 * fwhm, image.shape[1:])
-        alone &= filled[np.rint(y).astype(int), np.rint(x).astype(int)] < _plateau_level(filled)
-        if alone.sum() >= 8:
+        dim = filled[np.rint(y).astype(int), np.rint(x).astype(int)] < _plateau_level(filled)
+        if (alone & dim).sum() >= _ENOUGH:
+            alone &= dim
+        if alone.sum() >= _ENOUGH:
             break
     if not alone.any():
         raise NoUsableInput(

@@ -19,10 +19,11 @@ _CELL_PX = 64
 _SAMPLES_ACROSS = 16
 _ABSOLUTE_TO_SIGMA = 1.4826
 _QUIET_SHARE = 0.3  # of the cells: those with the least structure of a size tell the noise of that size
-# what that quantile of the cells' sigmas is of the sigma of white noise, by band; from 40 images of 960x540
-_QUIET_BIAS = (1.0, 0.955, 0.955, 0.934, 0.854, 0.73)
-_MOST_RISE = 1.6  # of a band over what white noise would have after the band before it: beyond is structure
-_FIRST_CAPPED = 3
+# what that quantile of the cells' sigmas is of the sigma of white noise, by band; from 12 images of 960x540
+_QUIET_BIAS = (1.0, 0.963, 0.963, 0.938, 0.896, 0.855)
+# by how much a band may exceed what white noise would have after the band before it: resampling and debayering spread
+# noise over a few pixels (1.03 to 1.45 in band 3, 1.04 to 1.13 in band 4 of Seestar masters); beyond that is structure
+_MOST_RISE = (np.inf, np.inf, 1.5, 1.2, 1.15, 1.15)
 _PIXEL_FROM_BANDS = 1.0932  # the bands overlap: the squares of their sigmas add up to less than that of the pixels
 
 
@@ -205,9 +206,9 @@ def measure_noise(cells: NoiseCells) -> NoiseModel:
     -----
     `grid` is the finest band's sigma: a median of 3 x 3 cells (stars and edges do not reach it), so that it follows
     coverage and the photon noise of nebulae. The share of each band is the 30 % quantile, over the cells, of its sigma
-    over `grid`, divided by what that quantile is for white noise: cells full of structure do not reach it. From band 4
-    on no band is given more than 1.6 times what white noise would have after the one before: where structure fills the
-    field it is not told from noise there.
+    over `grid`, divided by what that quantile is for white noise: cells full of structure do not reach it. From band 3
+    on no band is given more than 1.5, 1.2, 1.15 and 1.15 times what white noise would have after the one before: where
+    structure (nebulae, crowds of faint stars) fills the field it is not told from noise there.
     """
     known = np.isfinite(cells.sigma[:, 0])
     if not known.any(axis=(1, 2)).all():
@@ -224,7 +225,7 @@ def measure_noise(cells: NoiseCells) -> NoiseModel:
             share = share[np.isfinite(share)]
             white = WHITE_SIGMA[scale] / WHITE_SIGMA[scale - 1] * ratio[plane, scale - 1]
             measured = float(np.quantile(share, _QUIET_SHARE)) / _QUIET_BIAS[scale] if len(share) else white
-            ratio[plane, scale] = min(measured, _MOST_RISE * white) if scale >= _FIRST_CAPPED else measured
+            ratio[plane, scale] = min(measured, _MOST_RISE[scale] * white)
     return NoiseModel(grid, ratio, cells.cell_px, cells.height, cells.width, cells.is_relative)
 
 

@@ -19,6 +19,7 @@ _FEWEST_PIXELS = 5
 _MEAN_OF_ABSOLUTE = 0.8  # of noise of sigma 1
 _CORE_SHARE = 0.06  # of a point's height: more light than that around it, and it is the core of something
 _CORE_SIGMA = 3.0
+_CORE_LEAST, _CORE_UNEVEN = 0.15, 0.5  # of the mean fall: in any quarter; between quarters across from each other
 
 
 def fit_well(residual: F32, known: Mask, points: Points, psf: PointSpread, noise: float, x0: int, y0: int) -> Mask:
@@ -63,7 +64,7 @@ def are_cores(residual: F32, known: Mask, points: Points, psf: PointSpread, nois
     Which points are the bright cores of wider light.
 
     The medians of the residual in three rings, at 1.5 to 2.5, 3 to 4 and 5 to 6.5 FWHM, fall outwards by more than 6 %
-    of the point's height and 3 sigma of their noise, and do so in all four quarters.
+    of the point's height and 3 sigma of their noise, in all four quarters, alike in those across from each other.
     """
     fwhm = psf.fwhm_px(psf.profile.shape[0] // 2)
     edges = ((1.5, 2.5), (3.0, 4.0), (5.0, 6.5))
@@ -96,5 +97,7 @@ def are_cores(residual: F32, known: Mask, points: Points, psf: PointSpread, nois
         fall = float(np.nanmean(falls[:, 0])) if np.isfinite(falls[:, 0]).any() else 0.0
         error = float(np.mean(falls[:, 1])) / 2.0
         least = float(np.nanmin(falls[:, 0])) if np.isfinite(falls[:, 0]).any() else 0.0
-        found[k] = fall > limit and fall > _CORE_SIGMA * error and least > 0.4 * fall
+        uneven = (abs(falls[0, 0] - falls[3, 0]) + abs(falls[1, 0] - falls[2, 0])) / 2.0
+        is_round = least > _CORE_LEAST * fall and not uneven > _CORE_UNEVEN * fall
+        found[k] = fall > limit and fall > _CORE_SIGMA * error and is_round
     return found
