@@ -11,16 +11,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from skyquilt.engine.finish.registry import rank_of
+from skyquilt.engine.finish.registry import MASK, rank_of
 from skyquilt.engine.finish.schema import find_operation, make_settings, parse_value, plain_values
 from skyquilt.errors import BadInput, NoUsableInput, UsageError
 from skyquilt.io.atomic import write_atomically
+from skyquilt.steps.finish import MaskSettings
 
 __all__ = ["CHAIN_SCHEMA", "Chain", "Step", "load_chain", "read_step"]
 
 CHAIN_SCHEMA = "skyquilt.chain"
 _VERSION = 1
-_OWN_KEYS = ("operation", "optional")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,29 @@ class Step:
         The settings dataclass of the operation.
     optional : bool
         Whether it is passed over, with a note, where it cannot be done on an image (colours of a mono image).
+    mask : MaskSettings or None
+        Where it is done; None: everywhere. It is made of the image before the step.
+    mask_inverted : bool
+        Do it where the mask is not.
     """
 
     operation: str
     settings: Any
     optional: bool = False
+    mask: MaskSettings | None = None
+    mask_inverted: bool = False
 
     @classmethod
-    def of(cls, operation: str, /, *, optional: bool = False, **values: Any) -> Step:
+    def of(
+        cls,
+        operation: str,
+        /,
+        *,
+        optional: bool = False,
+        mask: Mapping[str, Any] | None = None,
+        mask_inverted: bool = False,
+        **values: Any,
+    ) -> Step:
         """
         Return a step with some settings given and the others as they are by default.
 
@@ -51,7 +66,15 @@ class Step:
         UsageError
             If the operation, or a setting of it, does not exist or cannot be meant.
         """
-        return cls(operation, make_settings(find_operation(operation), values), optional)
+        for name, flag in (("optional", optional), ("mask_inverted", mask_inverted)):
+            if not isinstance(flag, bool):
+                raise UsageError(f"{operation}: {name} = {flag} cannot be meant", "write true or false")
+        if mask is not None and not isinstance(mask, Mapping):
+            raise UsageError(f"{operation}: mask = {mask} cannot be meant", 'write mask = { kind = "star" }')
+        chosen = None if mask is None else make_settings(MASK, mask)
+        if mask_inverted and chosen is None:
+            raise UsageError(f"{operation}: there is no mask to be inverted", 'write mask = { kind = "star" }')
+        return cls(operation, make_settings(find_operation(operation), values), optional, chosen, mask_inverted)
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], *, where: str = "the chain") -> Step:
@@ -61,15 +84,14 @@ class Step:
         name = values.get("operation")
         if not isinstance(name, str):
             raise UsageError(f"a step of {where} does not say its operation", 'write operation = "gradient"')
-        optional = values.get("optional", False)
-        if not isinstance(optional, bool):
-            raise UsageError(f"{name}: optional = {optional} cannot be meant", "write true or false")
-        return cls.of(name, optional=optional, **{key: value for key, value in values.items() if key not in _OWN_KEYS})
+        return cls.of(name, **{key: value for key, value in values.items() if key != "operation"})
 
     def values(self) -> dict[str, Any]:
         """Return the step as JSON values, every setting written out."""
-        flag = {"optional": True} if self.optional else {}
-        return {"operation": self.operation, **flag, **plain_values(self.settings)}
+        own: dict[str, Any] = {"optional": True} if self.optional else {}
+        if self.mask is not None:
+            own |= {"mask": plain_values(self.mask), "mask_inverted": self.mask_inverted}
+        return {"operation": self.operation, **own, **plain_values(self.settings)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +121,8 @@ class Chain:
         """
         for k, step in enumerate(self.steps):
             if step.operation == operation:
-                given = {**plain_values(step.settings), **values}
-                changed = Step.of(operation, **given)
+                given = {key: value for key, value in step.values().items() if key not in ("operation", "optional")}
+                changed = Step.of(operation, **{**given, **values})
                 return Chain((*self.steps[:k], changed, *self.steps[k + 1 :]))
         new = Step.of(operation, **values)
         stretched = find_operation(operation).makes_picture
@@ -206,12 +228,16 @@ def read_step(text: str) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"the step {text!r} has a quote that does not end") from error
     if not words:
         raise UsageError("a step is empty", 'write it as "gradient order=1"')
-    values = {}
+    values: dict[str, Any] = {}
     for word in words[1:]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise UsageError(f"{word!r} in the step {words[0]} is no setting", "write key=value")
-        values[key] = parse_value(value)
+        place: dict[str, Any] = values
+        *outer, last = key.split(".")
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = parse_value(value)
     find_operation(words[0])
     return words[0], values
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,19 @@ from skyquilt.core import F32, Box, Stars, Wcs
 from skyquilt.engine.finish.working import MemoryImage, WorkingImage, sampled
 from skyquilt.io.catalogue import Catalogue
 from skyquilt.steps import stars
-from skyquilt.steps.finish import Background, Cells, measure_background, read_cells, sample_pixels
+from skyquilt.steps.finish import (
+    POINT_HALO_PX,
+    Background,
+    Cells,
+    ImageStars,
+    Points,
+    StarSettings,
+    find_points,
+    measure_background,
+    measure_stars,
+    read_cells,
+    sample_pixels,
+)
 
 __all__ = ["Look", "Surroundings", "find_stars"]
 
@@ -21,6 +33,7 @@ _SAMPLES = 120_000
 _LARGEST_PART = 4608  # px a side: the stars and the noise of a larger image are those of its middle
 _CELL_BAND_BYTES = 1 << 24
 _MOST_STARS = 1000
+_POINT_TILE = 2048
 _SATURATION_SHARE = 0.9
 
 
@@ -72,6 +85,7 @@ class Look:
     box: Box
     is_picture: bool
     around: Surroundings
+    _found: dict[StarSettings, ImageStars] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -120,6 +134,40 @@ class Look:
     def stars(self) -> Stars:
         """Stars of the part, in its pixels, brightest first."""
         return find_stars(self.part[0], self.around.full_scale)
+
+    def image_stars(self, settings: StarSettings | None = None) -> ImageStars:
+        """
+        Return the stars, their profile and the noise of the image, in pixels of the part.
+
+        Profile and noise are those of the part; the stars those of the whole image, found tile by tile where it is
+        larger.
+
+        Raises
+        ------
+        NoUsableInput
+            If too few stars tell the profile.
+        """
+        settings = settings or StarSettings()
+        if settings not in self._found:
+            self._found[settings] = self._find(settings)
+        return self._found[settings]
+
+    def _find(self, settings: StarSettings) -> ImageStars:
+        pixels, left, top = self.part
+        found = measure_stars(pixels, settings)
+        if self.is_whole:
+            return found
+        _, height, width = self.shape
+        bounds = Box.of_shape(height, width)
+        points = []
+        for y in range(0, height, _POINT_TILE):
+            for x in range(0, width, _POINT_TILE):
+                box = Box(x, y, x + _POINT_TILE, y + _POINT_TILE).intersect(bounds)
+                seen = box.grow(POINT_HALO_PX).intersect(bounds)
+                tile = self.image.read(seen)
+                near = find_points(tile, found.psf, found.noise, settings, seen.x0 - left, seen.y0 - top)
+                points.append(near.within(Box(box.x0 - left, box.y0 - top, box.x1 - left, box.y1 - top)))
+        return replace(found, points=Points.joined(points))
 
     @property
     def wcs(self) -> Wcs | None:

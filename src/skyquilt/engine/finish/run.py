@@ -14,6 +14,7 @@ from skyquilt.core.event import Event, Listener, silent
 from skyquilt.engine.budget import memory_budget, n_processors, resident_memory
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.finish.chain import Chain, Step
+from skyquilt.engine.finish.detail_operations import masked
 from skyquilt.engine.finish.look import Look, Surroundings
 from skyquilt.engine.finish.master import Master
 from skyquilt.engine.finish.operation import Operation, Planned
@@ -168,6 +169,8 @@ class Finisher:
         try:
             _check(operation, look)
             planned = operation.plan(look, step.settings)
+            if step.mask is not None:
+                planned = masked(look, planned, step.mask, is_inverted=step.mask_inverted)
         except (UsageError, NoUsableInput) as refusal:
             if not step.optional:
                 raise

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -64,7 +64,17 @@ def find_operation(name: str) -> Operation:
     )
 
 
-def make_settings(operation: Operation, values: Mapping[str, Any]) -> Any:
+class HasSettings(Protocol):
+    """Something with settings of its own: an `Operation`, or a mask."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> type: ...
+
+
+def make_settings(operation: HasSettings, values: Mapping[str, Any]) -> Any:
     """
     Return the settings of an operation, validated.
 
