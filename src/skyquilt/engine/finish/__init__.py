@@ -22,7 +22,7 @@ from skyquilt.engine.finish.presets import PRESET_TITLES, preset_chain, preset_n
 from skyquilt.engine.finish.products import FORMATS
 from skyquilt.engine.finish.record import FinishRecord, StepRecord
 from skyquilt.engine.finish.registry import OPERATIONS
-from skyquilt.engine.finish.schema import SettingDoc, operation_schema, parse_value, setting_docs
+from skyquilt.engine.finish.schema import SettingDoc, mask_docs, operation_schema, parse_value, setting_docs
 
 __all__ = [
     "FORMATS",
@@ -48,6 +48,7 @@ __all__ = [
     "finish_master",
     "load_chain",
     "lrgb_settings",
+    "mask_docs",
     "open_master",
     "operation_schema",
     "palette_settings",

@@ -13,35 +13,37 @@ __all__ = ["PRESET_TITLES", "preset_chain", "preset_names"]
 _Row = tuple[str, dict[str, Any]]
 
 _SKY: tuple[_Row, ...] = (("crop", {}), ("gradient", {}), ("neutral", {}))
+_COLOUR: tuple[_Row, ...] = (("balance", {"method": "catalogue"}), ("scnr", {"spare_sigma": 1.0}))
+# After noise reduction the sky's scatter is small: black lies more of it below the sky, or what is left of the noise
+# would be stretched to what it was. White is the brightest star, so that cores keep their shape.
+_DEEP = {"black_sigma": -5.0, "white_quantile": 1.0}
 _PRESETS: dict[str, tuple[_Row, ...]] = {
     "preview": (
         *_SKY,
         ("scnr", {}),
         ("noise", {}),
-        ("auto_stretch", {}),
+        ("auto_stretch", {"target": 0.2, "shadows_sigma": -6.0}),
     ),
     "galaxy": (
         *_SKY,
-        ("balance", {"method": "catalogue"}),
-        ("scnr", {"spare_sigma": 1.0}),
+        *_COLOUR,
         ("noise", {}),
-        ("hyperbolic_stretch", {"target": 0.12}),
-        ("saturation", {"factor": 1.35, "shadows": 0.3}),
+        ("hyperbolic_stretch", {"target": 0.12, **_DEEP}),
+        ("saturation", {"factor": 0.85}),
     ),
     "nebula": (
         *_SKY,
-        ("balance", {"method": "catalogue"}),
-        ("scnr", {"spare_sigma": 1.0}),
+        *_COLOUR,
         ("noise", {}),
-        ("hyperbolic_stretch", {"target": 0.15}),
-        ("saturation", {"factor": 1.4, "shadows": 0.3}),
+        ("hyperbolic_stretch", {"colours": "linked", "target": 0.14, **_DEEP}),
+        ("saturation", {"factor": 1.7, "shadows": 0.35}),
     ),
     "cluster": (
         *_SKY,
         ("balance", {"method": "catalogue"}),
         ("noise", {}),
-        ("asinh_stretch", {"target": 0.1}),
-        ("saturation", {"factor": 1.3, "shadows": 0.3}),
+        ("asinh_stretch", {"target": 0.1, **_DEEP}),
+        ("saturation", {"factor": 0.9}),
     ),
     "duoband": (
         ("crop", {}),
@@ -50,8 +52,8 @@ _PRESETS: dict[str, tuple[_Row, ...]] = {
         ("noise", {}),
         ("palette", {"palette": "bicolour", "level": 3.0}),
         ("neutral", {}),
-        ("hyperbolic_stretch", {"target": 0.12}),
-        ("saturation", {"factor": 1.2, "shadows": 0.3}),
+        ("hyperbolic_stretch", {"colours": "linked", "target": 0.12, **_DEEP}),
+        ("saturation", {"factor": 1.3, "shadows": 0.3}),
     ),
     "none": (),
 }

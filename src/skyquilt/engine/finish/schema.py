@@ -12,13 +12,14 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from skyquilt.engine.finish.operation import Operation
-from skyquilt.engine.finish.registry import OPERATIONS
+from skyquilt.engine.finish.registry import MASK, OPERATIONS
 from skyquilt.errors import UsageError
 
 __all__ = [
     "SettingDoc",
     "find_operation",
     "make_settings",
+    "mask_docs",
     "operation_schema",
     "parse_value",
     "plain_values",
@@ -165,6 +166,11 @@ def setting_docs(settings: type) -> tuple[SettingDoc, ...]:
         words, text = told.get(f.name, ("", ""))
         docs.append(SettingDoc(f.name, words, _default(f), text))
     return tuple(docs)
+
+
+def mask_docs() -> tuple[SettingDoc, ...]:
+    """Return what there is to say of the mask of a step."""
+    return setting_docs(MASK.settings)
 
 
 def _default(f: Any) -> Any:
