@@ -13,13 +13,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyquilt.apps.api import mosaic, solve, stack
+    from skyquilt.apps.api import finish, mosaic, solve, stack
     from skyquilt.engine import Manifest, Recipe, RunOptions, RunResult, Solved, SolveRequest, StackResult
+    from skyquilt.engine.finish import Chain, FinishResult
     from skyquilt.engine.mosaic import MosaicRecipe, MosaicResult, MosaicRunResult
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Chain",
+    "FinishResult",
     "Manifest",
     "MosaicRecipe",
     "MosaicResult",
@@ -31,12 +34,16 @@ __all__ = [
     "Solved",
     "StackResult",
     "__version__",
+    "finish",
     "mosaic",
     "solve",
     "stack",
 ]
 
 _HOME = {
+    "Chain": "skyquilt.engine.finish",
+    "FinishResult": "skyquilt.engine.finish",
+    "finish": "skyquilt.apps.api",
     "mosaic": "skyquilt.apps.api",
     "solve": "skyquilt.apps.api",
     "stack": "skyquilt.apps.api",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +15,10 @@ from skyquilt.errors import UsageError
 
 if TYPE_CHECKING:
     from skyquilt.engine import Solved
+    from skyquilt.engine.finish import Chain, FinishResult
     from skyquilt.engine.mosaic import MosaicRecipe, MosaicRunResult
 
-__all__ = ["make_recipe", "mosaic", "solve", "stack"]
+__all__ = ["finish", "make_recipe", "mosaic", "solve", "stack"]
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
@@ -145,6 +146,76 @@ def mosaic(
     if result.failures and not result.mosaics and not options.dry_run:
         raise result.failures[0].error
     return result
+
+
+def finish(
+    master: str | Path,
+    out: str | Path | Sequence[str | Path] | None = None,
+    *,
+    preset: str | None = None,
+    chain: Chain | str | Path | None = None,
+    steps: Mapping[str, Mapping[str, Any]] | None = None,
+    without: Sequence[str] = (),
+    only: Sequence[str] = (),
+    listener: Listener = silent,
+    **options: Any,
+) -> FinishResult:
+    """
+    Make a picture of a linear master: ``sq.finish("master_linear.fits", "m94.jpg", preset="galaxy")``.
+
+    Parameters
+    ----------
+    master : str or Path
+        FITS, XISF or TIFF; only read.
+    out : str, Path, a sequence of them, or None
+        Where the picture goes; the ending is the format. None: nothing is written, see `FinishResult.pixels`.
+    preset : str or None
+        "preview" (the default), "galaxy", "nebula", "cluster", "duoband" or "none".
+    chain : Chain, str, Path or None
+        Steps instead of a preset: a chain, or a .toml or .json file of one, or the record of a finished image.
+    steps : mapping of str to mapping, or None
+        Settings of steps of the chain, or steps more: ``{"gradient": {"order": 1}}``.
+    without, only : sequence of str
+        Steps to leave out, or to do alone.
+    listener : callable
+        Is told every `skyquilt.core.Event`.
+    **options
+        Fields of `FinishSettings`: ``bits=16, quality=95, save_linear=..., save_model=..., memory="2GB"``.
+
+    Returns
+    -------
+    FinishResult
+
+    Raises
+    ------
+    UsageError
+        If something does not exist or cannot be meant.
+    NoUsableInput, UnreadableFrame, NotRegistered, ...
+        If the image does not allow a step.
+    """
+    from skyquilt.engine import finish as room
+    from skyquilt.engine import parse_memory
+
+    if preset is not None and chain is not None:
+        raise UsageError("preset and chain both give the steps", "give one of the two")
+    if chain is None:
+        chain = room.preset_chain(preset or "preview")
+    elif not isinstance(chain, room.Chain):
+        chain = room.load_chain(Path(chain))
+    for name, values in (steps or {}).items():
+        chain = chain.with_step(name, **values)
+    chain = chain.without(without) if without else chain
+    chain = chain.only(only) if only else chain
+    known = {f.name for f in fields(room.FinishSettings)} - {"chain", "outputs"}
+    if unknown := sorted(set(options) - known):
+        raise UsageError(f"{unknown[0]} is no option of finish", f"known: {', '.join(sorted(known))}")
+    for name in ("save_linear", "save_model", "catalogue"):
+        options[name] = None if options.get(name) is None else Path(options[name])
+    if isinstance(options.get("memory"), str):
+        options["memory"] = parse_memory(options["memory"])
+    outputs = [] if out is None else [out] if isinstance(out, str | Path) else list(out)
+    settings = room.FinishSettings(chain=chain, outputs=tuple(Path(name) for name in outputs), **options)
+    return room.finish_master(Path(master), settings, listener=listener)
 
 
 def solve(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from skyquilt.engine.cache import CacheEntry, cache_status, clear_cache
 from skyquilt.engine.listing import list_frames
 from skyquilt.engine.manifest import FrameRecord, Manifest, Statistics
-from skyquilt.engine.recipe import PRESETS, Recipe
+from skyquilt.engine.recipe import PRESETS, Recipe, parse_memory
 from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
 from skyquilt.engine.stack import stack_session
 from skyquilt.engine.verify import verify_products
@@ -34,6 +34,7 @@ __all__ = [
     "check_product",
     "clear_cache",
     "list_frames",
+    "parse_memory",
     "stack_session",
     "update_product",
     "verify_products",

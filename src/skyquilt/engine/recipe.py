@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["PRESETS", "Recipe", "parse_bytes", "recipe_field"]
+from skyquilt.errors import UsageError
+
+__all__ = ["PRESETS", "Recipe", "parse_bytes", "parse_memory", "recipe_field"]
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 
@@ -28,6 +30,22 @@ def parse_bytes(text: Any) -> Any:
     number, unit, binary = match.groups()
     base = 1024 ** "kmgt".index(unit) * 1024 if binary and unit else _UNITS[unit]
     return int(float(number) * base)
+
+
+def parse_memory(text: str | None) -> int | None:
+    """
+    Return the bytes that an amount of memory means.
+
+    Raises
+    ------
+    UsageError
+        If it means none.
+    """
+    try:
+        found = parse_bytes(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return None if found is None else int(found)
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]

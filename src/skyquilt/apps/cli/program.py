@@ -15,12 +15,15 @@ import click
 import skyquilt
 from skyquilt.apps.cli.annotate import annotate
 from skyquilt.apps.cli.cache import cache
+from skyquilt.apps.cli.combine import combine
 from skyquilt.apps.cli.config import config
 from skyquilt.apps.cli.demo import demo
 from skyquilt.apps.cli.doctor import doctor
 from skyquilt.apps.cli.face import ARGUMENTS
+from skyquilt.apps.cli.finish import finish
 from skyquilt.apps.cli.frames import frames
 from skyquilt.apps.cli.mosaic import mosaic
+from skyquilt.apps.cli.process import color, process
 from skyquilt.apps.cli.solve import solve
 from skyquilt.apps.cli.stack import stack
 from skyquilt.apps.cli.verify import verify
@@ -66,7 +69,22 @@ def program() -> None:
     """
 
 
-for _command in (stack, mosaic, frames, solve, annotate, cache, verify, doctor, demo, config):
+for _command in (
+    stack,
+    mosaic,
+    finish,
+    combine,
+    frames,
+    solve,
+    annotate,
+    process,
+    color,
+    cache,
+    verify,
+    doctor,
+    demo,
+    config,
+):
     program.add_command(_command)
 
 

@@ -25,6 +25,7 @@ _TITLES = {
     "trails": "Looking for trails",
     "integrate": "Stacking",
     "products": "Writing products",
+    "finish": "Finishing",
 }
 # Phases of many parts, each with a title of its own.
 _NAMED_BY_MESSAGE = {"calibrate", "demo"}

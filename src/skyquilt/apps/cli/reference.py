@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from skyquilt.apps.cli.faults import EXIT_CODES
+from skyquilt.apps.cli.finish_page import finish_page
 from skyquilt.apps.cli.options import TABLES
 from skyquilt.apps.cli.zemosaic_page import zemosaic_page
 
@@ -87,6 +88,7 @@ def pages() -> dict[str, str]:
         "docs/reference/cli.md": _cli_page(),
         "docs/reference/recipe.md": _recipe_page(),
         "docs/reference/exit-codes.md": _exit_code_page(),
+        "docs/reference/finish.md": finish_page(_NOTICE),
         "docs/guides/from-zemosaic.md": zemosaic_page(_NOTICE),
     }
 

@@ -89,7 +89,7 @@ def write_png(path: Path, picture: NDArray[Any]) -> None:
     write_atomically(Path(path), encode_png(picture))
 
 
-def write_tiff(path: Path, picture: NDArray[Any]) -> None:
+def write_tiff(path: Path, picture: NDArray[Any], *, is_linear: bool | None = None) -> None:
     """
     Write a TIFF atomically: uint16 with the sRGB profile, float32 with that of linear light.
 
@@ -97,6 +97,8 @@ def write_tiff(path: Path, picture: NDArray[Any]) -> None:
     ----------
     picture : uint16 or float32 (y, x) or (y, x, 3), first row on top
         Stored plainly: 16 bits of noise do not pack, and every program reads it.
+    is_linear : bool or None
+        Which profile the values have, where it is not that.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def write_tiff(path: Path, picture: NDArray[Any]) -> None:
     NotEnoughDisk, OutputBlocked
         If the system refuses to write.
     """
-    with TiffWriter(path, picture.shape, picture.dtype) as writer:
+    with TiffWriter(path, picture.shape, picture.dtype, is_linear=is_linear) as writer:
         writer.write_rows(0, picture)
 
 
@@ -119,6 +121,8 @@ class TiffWriter:
         Appears when the `with` block ends well; an existing file is replaced then and not before.
     shape : (y, x) or (y, x, 3)
     dtype : uint16 or float32
+    is_linear : bool or None
+        Whether the values are light itself; None: float32 is, uint16 is sRGB.
 
     Raises
     ------
@@ -126,12 +130,12 @@ class TiffWriter:
         As `write_tiff`.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike, *, is_linear: bool | None = None) -> None:
         import tifffile
 
         self._shape, self._dtype = shape, np.dtype(dtype)
         is_rgb = _check_shape(shape, self._dtype, (np.uint16, np.float32))
-        is_linear = self._dtype == np.float32
+        is_linear = self._dtype == np.float32 if is_linear is None else is_linear
         self._file = AtomicFile(Path(path))
         try:
             self._start, _ = tifffile.imwrite(
