@@ -18,6 +18,7 @@ from skyquilt.apps.cli.cache import cache
 from skyquilt.apps.cli.config import config
 from skyquilt.apps.cli.demo import demo
 from skyquilt.apps.cli.doctor import doctor
+from skyquilt.apps.cli.engine import engine
 from skyquilt.apps.cli.face import ARGUMENTS
 from skyquilt.apps.cli.frames import frames
 from skyquilt.apps.cli.mosaic import mosaic
@@ -66,7 +67,7 @@ def program() -> None:
     """
 
 
-for _command in (stack, mosaic, frames, solve, annotate, cache, verify, doctor, demo, config):
+for _command in (stack, mosaic, frames, solve, annotate, cache, verify, doctor, demo, config, engine):
     program.add_command(_command)
 
 

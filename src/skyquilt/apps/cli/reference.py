@@ -84,6 +84,7 @@ def pages() -> dict[str, str]:
         "docs/reference/cli.md": _cli_page(),
         "docs/reference/recipe.md": _recipe_page(),
         "docs/reference/exit-codes.md": _exit_code_page(),
+        **_engine_pages(),
     }
 
 
@@ -235,6 +236,15 @@ def _meaning(option: click.Option) -> str:
 def _help_text(command: click.Command) -> str:
     paragraphs = (command.help or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _engine_pages() -> dict[str, str]:
+    from skyquilt.apps.worker import protocol_page, protocol_schema
+
+    return {
+        "docs/reference/engine.md": protocol_page(_NOTICE),
+        "docs/reference/engine.schema.json": json.dumps(protocol_schema(), indent=1) + "\n",
+    }
 
 
 def _exit_code_page() -> str:
