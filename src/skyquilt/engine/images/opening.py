@@ -129,7 +129,7 @@ def _must_exist(path: Path) -> None:
     try:
         is_there = path.exists()
     except OSError as error:
-        raise NoUsableInput(f"{path} cannot be looked at: {error.strerror}", "check the path") from error
+        raise NoUsableInput(f"a path cannot be looked at ({error.strerror}): {path}", "check the path") from error
     if not is_there:
         raise NoUsableInput(f"there is nothing at {path}", "check the path")
 
