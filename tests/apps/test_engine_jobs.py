@@ -15,11 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from protocol_client import Client
 
 import skyquilt
+from skyquilt.apps.cli.program import program
 from skyquilt.engine import planning
+from skyquilt.engine.mosaic import assembly as mosaic_assembly
+from skyquilt.engine.mosaic import job as mosaic_job
+from skyquilt.engine.mosaic import planning as mosaic_planning
 from skyquilt.io.fits import data_hash
+from skyquilt.testing.mosaic_sky import MosaicScenario, make_mosaic
 from skyquilt.testing.sky import Scenario, make_session
 
 TINY = Scenario(device="generic", n_frames=6, width=160, height=120, seed=5, n_dark=3, n_trails=1, n_faint_stars=120)
@@ -222,6 +228,56 @@ def test_a_pipeline_of_files_is_a_stack(client: Client, session: Path, tmp_path:
     assert not folder.exists()
 
 
+@pytest.fixture(scope="module")
+def pointings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames of two pointings; the canvas has two chunks or more."""
+    folder = tmp_path_factory.mktemp("pointings")
+    camera = Scenario(
+        target="none", width=256, height=320, ra_deg=85.0, dec_deg=34.0, scale_arcsec=5.0, n_faint_stars=150
+    )
+    make_mosaic(folder, MosaicScenario(camera, rows=1, columns=2, subs=3))
+    return folder
+
+
+def test_a_mosaic_grows_is_cancelled_and_goes_on_to_the_same_bits(
+    client: Client, pointings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (mosaic_job, mosaic_assembly, mosaic_planning):
+        monkeypatch.setattr(module, "CHUNK_PX", 256)
+    recipe = {"threads": 1, "quicklook": False}
+    planned = client.data("mosaic", folders=[str(pointings)], out="plan", dry_run=True, recipe=recipe)
+    assert planned["plans"][0]["n_frames"] == 6 and not (tmp_path / "plan").exists()
+    client.data("mosaic", folders=[str(pointings)], out="whole", recipe=recipe)
+    seen: list[float] = []
+
+    def stop(message: dict[str, Any]) -> None:
+        event = message.get("event")
+        if event and event["kind"] == "progress" and event["done"] == 1 and not seen:
+            image = client.engine.session.image("job:m")
+            seen.append(float(np.isfinite(image.values(image.bounds)[0]).sum()))
+            client.engine.cancel("m")
+
+    client.lines.on_line = stop
+    client.data("subscribe", kinds=["progress", "notice"], phases=["integrate"])
+    client.send(id="m", cmd="mosaic", folders=[str(pointings)], out="out", recipe=recipe)
+    assert client.wait("m")["cancelled"] is True
+    assert 0 < seen[0] <= 256 * 256
+    assert client.data("imageInfo", imageId="job:m")["kind"] == "growing"  # what there is can still be looked at
+    client.send(id="m", cmd="mosaic", folders=[str(pointings)], out="out", recipe=recipe)
+    answer = client.wait("m")
+    assert answer["ok"], answer
+    told = [line["event"]["message"] for line in client.of("m") if line.get("event", {}).get("kind") == "notice"]
+    assert any("are there already" in text for text in told)
+    assert _mosaic_hashes(tmp_path / "out") == _mosaic_hashes(tmp_path / "whole")
+    assert client.data("imageInfo", imageId="job:m")["hasCoordinates"]
+
+
+def _mosaic_hashes(folder: Path) -> dict[str, str]:
+    found = {path.relative_to(folder).as_posix(): data_hash(path) for path in sorted(folder.rglob("*.fits"))}
+    assert any(name.endswith("mosaic_linear.fits") for name in found), found
+    return found
+
+
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NO_COLOR", "FORCE_"))}
     return {**kept, "PYTHONPATH": str(Path(skyquilt.__file__).parents[1])}  # this one, wherever the tests work
@@ -348,6 +404,5 @@ main()
 
 
 def test_the_schema_is_printed() -> None:
-    process = start(None, "--schema")
-    out, _ = process.communicate(timeout=60)
-    assert json.loads(out)["schema_id"] == "skyquilt.engine"
+    done = CliRunner().invoke(program, ["engine", "--schema"], prog_name="skyquilt")
+    assert done.exit_code == 0 and json.loads(done.stdout)["schema_id"] == "skyquilt.engine"

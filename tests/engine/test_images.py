@@ -331,6 +331,9 @@ def test_what_a_camera_wrote_is_never_replaced(tmp_path: Path, tiny_session: Pat
     (tmp_path / "frame.fit.gz").write_bytes(b"\x1f\x8b")
     with pytest.raises(OutputBlocked, match="packed"):
         refuse_raw(tmp_path / "frame.fit.gz", [])
+    (tmp_path / "frame.CR2").write_bytes(b"II*\0")
+    with pytest.raises(OutputBlocked, match="of a camera"):
+        refuse_raw(tmp_path / "frame.CR2", [])
     save_image(tmp_path / "own.fits", opened(sky(1, 9, 20)), "fits")
     refuse_raw(tmp_path / "own.fits", [])
     with pytest.raises(OutputBlocked, match="open as an image"):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from skyquilt.apps.cli.faults import error_document
-from skyquilt.apps.cli.mosaic_summary import mosaic_document
 from skyquilt.apps.cli.solve import solved_document
 from skyquilt.apps.cli.stack import date_of_products, sky_cache
 from skyquilt.apps.cli.summary import result_document
@@ -22,7 +21,7 @@ from skyquilt.apps.worker.tasks import Command, Task
 from skyquilt.core import Event, LightGroup
 from skyquilt.engine import GroupFailure, Recipe, RunOptions, list_frame_files, stack_session
 from skyquilt.engine.images import LivePicture
-from skyquilt.engine.mosaic import MosaicRecipe, make_mosaics
+from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.errors import Interrupted, NoUsableInput, UsageError
 from skyquilt.io.discover import describe, discover
 
@@ -122,6 +121,9 @@ def _plan(session: Session, task: Task) -> dict[str, Any]:
 
 
 def _mosaic(session: Session, task: Task) -> dict[str, Any]:
+    from skyquilt.apps.cli.mosaic_summary import mosaic_document
+    from skyquilt.engine.mosaic import make_mosaics
+
     request: messages.Mosaic = task.request  # type: ignore[assignment]
     folders = [existing_folder(text) for text in request.folders]
     recipe = _settled(folders, request.preset, request.recipe)

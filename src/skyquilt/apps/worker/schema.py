@@ -43,9 +43,9 @@ echo '{{"id":"1","cmd":"info","path":"frame.fit"}}' | skyquilt engine
   block in hand and the engine ends without a word. SIGINT, SIGTERM: jobs stop, answer as cancelled, and the engine ends
   with 130 or 143; a second signal ends it at once.
 - Files that are opened are only read. `preview`, `tile` and `save` replace no FITS file that skyquilt did not make, no
-  packed file, and no file that is open.
+  packed file, no raw file of a camera, and no file that is open.
 - `job:` and the id of a stack or mosaic is the handle of its picture: what has landed so far, at most 1024 px long and
-  in ADU, then its master. The pictures of the last eight jobs are kept.
+  in ADU, then its master. The masters of the last eight jobs are kept, and what the last one that was stopped had.
 - Stretches are in the unit of the image: ADU of raw frames, 0 to 1 of masters.
 """
 

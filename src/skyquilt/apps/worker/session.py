@@ -62,8 +62,11 @@ class Session:
         return self.store.get(opened)
 
     def show(self, job: str, picture: LivePicture | Path) -> None:
-        """Keep what a job shows; those of the last eight jobs are kept."""
+        """Keep what a job shows: those of the last eight jobs, of which one grows or was stopped."""
         with self._lock:
+            if isinstance(picture, LivePicture):  # one run works at a time: the others are results, or given up
+                for handle in [one for one, other in self._pictures.items() if isinstance(other, LivePicture)]:
+                    del self._pictures[handle]
             self._pictures[JOB_PREFIX + job] = picture
             self._pictures.move_to_end(JOB_PREFIX + job)
             old = list(self._pictures)[:-_MOST_PICTURES]

@@ -30,6 +30,10 @@ __all__ = ["FORMATS", "refuse_raw", "save_image", "write_rgba", "write_tile"]
 
 FORMATS = ("fits", "tiff", "tif", "png", "jpeg", "jpg")
 _JPEG_QUALITY = 95
+_PACKED = frozenset({".gz", ".fz", ".bz2", ".z"})
+_OF_CAMERAS = frozenset(
+    {".arw", ".avi", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".ser", ".srw", ".xisf"}
+)
 
 
 def refuse_raw(path: Path, opened: Sequence[Path]) -> None:
@@ -54,8 +58,9 @@ def refuse_raw(path: Path, opened: Sequence[Path]) -> None:
         with contextlib.suppress(OSError):
             if source.samefile(path):
                 raise OutputBlocked(f"{path.name} is open as an image", "save under another name")
-    if path.suffix.lower() in (".gz", ".fz", ".bz2", ".z"):
-        raise OutputBlocked(f"{path.name} is a packed file, which is never replaced", "choose another name")
+    if path.suffix.lower() in _PACKED | _OF_CAMERAS:
+        what = "a packed file" if path.suffix.lower() in _PACKED else "a file of a camera"
+        raise OutputBlocked(f"{path.name} is {what}, which is never replaced", "choose another name")
     if is_fits:
         try:
             check_product(path)
