@@ -154,7 +154,7 @@ def test_a_cancelled_stack_goes_on_to_the_same_bits(
     assert answer["ok"] is False and answer["cancelled"] is True and answer["kind"] == "Interrupted"
     assert cancelled == [[1]]
     done = max(line["event"]["done"] for line in client.of(1) if "event" in line)
-    assert at <= done < 20
+    assert at <= done <= 20  # those that had begun are finished
     assert not list((tmp_path / "out").rglob("master_linear.fits"))
     client.send(id=2, **request)
     assert client.wait(2)["ok"]

@@ -158,6 +158,18 @@ def test_a_piece_of_a_level_is_the_same_whether_the_level_is_kept_or_not() -> No
     assert np.array_equal(tight.level_values(2, Box(0, 0, 100, 90)), kept.overview(2)[0][:, :90, :100], equal_nan=True)
 
 
+def test_a_rough_level_is_of_the_pixels_in_the_middles_of_the_cells(tmp_path: Path, store: ImageStore) -> None:
+    pixels = sky(3, 1023, 1027)
+    write_image(tmp_path / "a.fits", pixels, [])
+    image = store.get(store.open(tmp_path / "a.fits"))
+    expected = np.full((3, 258, 259), np.nan, np.float32)
+    rows, columns = np.minimum(np.arange(256) * 4 + 2, 1022), np.minimum(np.arange(257) * 4 + 2, 1026)
+    expected[:, 1:-1, 1:-1] = pixels[:, rows[:, None], columns[None, :]]
+    assert np.array_equal(image.rough_values(2, Box(-1, -1, 258, 257)), expected, equal_nan=True)
+    assert encode_tile(image, 2, 0, 0, rough=True).halves.shape == (3, 258, 259)
+    assert store.held_bytes == 0  # the image was not read for it
+
+
 def test_levels_make_way_and_results_are_refused_beyond_the_limit() -> None:
     store = ImageStore(3_000_000)
     facts = ImageFacts("made", None, "result")
@@ -313,7 +325,7 @@ def test_saved_files_hold_the_image(tmp_path: Path, store: ImageStore) -> None:
     low, high = np.nanmin(pixels), np.nanmax(pixels)
     assert np.abs(tiff - np.nan_to_num((np.moveaxis(pixels, 0, 2) - low) / (high - low) * 65535)).max() <= 1.5
     save_image(tmp_path / "a.png", image, "png")
-    assert np.array_equal(read_image(tmp_path / "a.png"), finish.auto_stretch(pixels, linked=True).apply(pixels.copy()))
+    assert np.array_equal(read_image(tmp_path / "a.png"), finish.auto_stretch(pixels).apply(pixels.copy()))
     save_image(tmp_path / "a.jpg", image, "jpeg")
     assert read_image(tmp_path / "a.jpg").shape == (60, 50, 3)
     with pytest.raises(UsageError, match="no format"):

@@ -81,7 +81,8 @@ def _auto_stretch(session: Session, task: Task) -> dict[str, Any]:
 
 def _tile(session: Session, task: Task) -> dict[str, Any]:
     request = _of(task, messages.TileOf)
-    tile = encode_tile(session.image(request.image_id), request.level, request.column, request.row)
+    image = session.image(request.image_id)
+    tile = encode_tile(image, request.level, request.column, request.row, rough=request.rough)
     path = _output(session, request.output_path)
     write_tile(path, tile)
     channels, height, width = tile.halves.shape
@@ -120,7 +121,7 @@ def _stretch(image: OpenImage, given: messages.StretchGiven | str | None) -> Any
     if given is None:
         return None
     if isinstance(given, str):
-        return auto_stretch(image)
+        return auto_stretch(image, linked=False)
     return make_stretch(image.shape[0], given.shadows, given.midtones, given.highlights)
 
 

@@ -131,7 +131,8 @@ class Preview(_CamelRequest):
     image_id: str = Field(description=_IMAGE)
     output_path: str
     stretch: StretchGiven | Literal["auto"] | None = Field(
-        None, description="null: a straight line from the lowest to the highest value; auto: that of autoStretch."
+        None,
+        description="null: a straight line from the lowest to the highest value; auto: one curve a channel.",
     )
     longest: int | None = Field(None, ge=1, description="Longest side of the picture, px; null: full size.")
 
@@ -161,6 +162,9 @@ class TileOf(_CamelRequest):
     level: int = Field(0, ge=0, description="0 is the full size, each further level half of it.")
     column: int = Field(ge=0)
     row: int = Field(ge=0)
+    rough: bool = Field(
+        False, description="Pixels from the middles of the cells, not means: at once, however large the file is."
+    )
     output_path: str
 
 
@@ -181,7 +185,7 @@ class Save(_CamelRequest):
     output_path: str
     format: Literal["fits", "tiff", "tif", "png", "jpeg", "jpg"]
     stretch: StretchGiven | Literal["auto"] | None = Field(
-        None, description="null: linear for fits and tiff, the auto stretch for png and jpeg."
+        None, description="null: linear for fits and tiff, an auto curve a channel for png and jpeg."
     )
 
 

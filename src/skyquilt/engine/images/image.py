@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt.core import F32, Box, Wcs
+from skyquilt.engine.budget import n_processors
+from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.images.cache import PixelCache
 from skyquilt.engine.images.sources import ImageSource
 from skyquilt.errors import UsageError
-from skyquilt.io.tiled import reduce_half
+from skyquilt.kernels.halve import ALL_ALIKE, halve
 
 __all__ = ["ImageFacts", "OpenImage"]
 
@@ -156,10 +158,7 @@ class OpenImage:
         side = max(box.shape) << level
         if side <= _DIRECT_PX and self.cache.find(self.handle, level) is None and self.source.overview(level) is None:
             value = self.values(Box(box.x0 << level, box.y0 << level, box.x1 << level, box.y1 << level))
-            coverage = _known(value)
-            for _ in range(level):
-                value, coverage = reduce_half(value, coverage)
-            return value
+            return _halved(value, level)[0]
         whole, _ = self.overview(level)
         result = np.full((len(whole), *box.shape), np.nan, dtype=np.float32)
         bounds = Box.of_shape(*whole.shape[1:])
@@ -167,6 +166,23 @@ class OpenImage:
         if not inside.is_empty:
             there, here = inside.slices(box), inside.slices(bounds)
             result[:, there[0], there[1]] = whole[:, here[0], here[1]]
+        return result
+
+    def rough_values(self, level: int, box: Box) -> F32:
+        """Return what `level_values` does, but the pixel in the middle of each cell in place of the mean."""
+        self.check_level(level)
+        height, width = self.level_shape(level)
+        result = np.full((self.shape[0], *box.shape), np.nan, dtype=np.float32)
+        inside = box.intersect(Box.of_shape(height, width))
+        if inside.is_empty:
+            return result
+        middle = (1 << level) >> 1
+        columns = np.minimum((np.arange(inside.x0, inside.x1) << level) + middle, self.shape[2] - 1)
+        x0, x1 = int(columns[0]), int(columns[-1]) + 1
+        for y in range(inside.y0, inside.y1):
+            row = min((y << level) + middle, self.shape[1] - 1)
+            values = self.source.values(Box(x0, row, x1, row + 1))[:, 0]
+            result[:, y - box.y0, inside.x0 - box.x0 : inside.x1 - box.x0] = values[:, columns - x0]
         return result
 
     def _make_levels(self, wanted: int) -> None:
@@ -177,22 +193,42 @@ class OpenImage:
         value, coverage = self._reduced_by_rows(level)
         self.cache.keep(self.handle, level, value, coverage)
         while level < self.n_levels:
-            value, coverage = reduce_half(value, coverage)
+            value, coverage = _half(value, coverage)
             level += 1
             self.cache.keep(self.handle, level, value, coverage)
 
     def _reduced_by_rows(self, level: int) -> tuple[F32, F32]:
         """Return a level, made from the full size some rows at a time."""
-        values, coverages = [], []
         step = max(1, _BAND_ROWS >> level) << level  # whole cells, so that a band has the bits of the whole
-        for band in self.bounds.tiles(self.shape[2], step):
-            value = self.source.values(band)
-            coverage = _known(value)
-            for _ in range(level):
-                value, coverage = reduce_half(value, coverage)
-            values.append(value)
-            coverages.append(coverage)
-        return np.concatenate(values, axis=1), np.concatenate(coverages, axis=0)
+        height, width = self.level_shape(level)
+        value = np.empty((self.shape[0], height, width), dtype=np.float32)
+        coverage = np.empty((height, width), dtype=np.float32)
+
+        def work(band: Box) -> None:
+            rows = slice(band.y0 >> level, (band.y0 >> level) + _reduced(band.height, level))
+            value[:, rows], coverage[rows] = _halved(self.source.values(band), level)
+
+        bands = self.bounds.tiles(self.shape[2], step)
+        for _ in run_in_order(work, bands, n_threads=n_processors()):
+            pass
+        return value, coverage
+
+
+def _halved(value: F32, level: int) -> tuple[F32, F32]:
+    """Return full-size values reduced by 2^level, one or more, and their coverage."""
+    value, coverage = _half(value, ALL_ALIKE)
+    for _ in range(level - 1):
+        value, coverage = _half(value, coverage)
+    return value, coverage
+
+
+def _half(value: F32, coverage: F32) -> tuple[F32, F32]:
+    """Return value and coverage at half the size (see `skyquilt.io.tiled.reduce_half`)."""
+    shape = (_reduced(value.shape[1], 1), _reduced(value.shape[2], 1))
+    half_value = np.empty((value.shape[0], *shape), dtype=np.float32)
+    half_coverage = np.empty(shape, dtype=np.float32)
+    halve(np.ascontiguousarray(value), coverage, half_value, half_coverage)
+    return half_value, half_coverage
 
 
 def _known(value: F32) -> F32:

@@ -231,7 +231,7 @@ def probe(image: OpenImage, x: int, y: int) -> Probe:
     return Probe(known, ra, dec) if np.isfinite(ra + dec) else Probe(known, None, None)
 
 
-def encode_tile(image: OpenImage, level: int, column: int, row: int) -> EncodedTile:
+def encode_tile(image: OpenImage, level: int, column: int, row: int, *, rough: bool = False) -> EncodedTile:
     """
     Return a tile of a level for the viewer: 512 px and a gutter of 1 px, less at the right and bottom edges.
 
@@ -241,6 +241,8 @@ def encode_tile(image: OpenImage, level: int, column: int, row: int) -> EncodedT
         0 is the full size.
     column, row : int
         Of the tile.
+    rough : bool
+        Pixels from the middles of the cells in place of means: at once, however large a file is that was not read yet.
 
     Raises
     ------
@@ -261,7 +263,7 @@ def encode_tile(image: OpenImage, level: int, column: int, row: int) -> EncodedT
         )
     x0, y0 = column * TILE_PX, row * TILE_PX
     box = Box(x0, y0, min(x0 + TILE_PX, width), min(y0 + TILE_PX, height))
-    values = image.level_values(level, box.grow(1))
+    values = (image.rough_values if rough else image.level_values)(level, box.grow(1))
     offsets, scales = [], []
     halves = np.empty(values.shape, dtype=np.float16)
     for channel, plane in enumerate(values):

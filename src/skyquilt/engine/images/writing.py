@@ -136,7 +136,8 @@ def save_image(path: Path, image: OpenImage, file_format: str, stretch: Stretch 
     file_format : str
         "fits": float32, linear unless a stretch is given, with the coordinates of the image. "tiff" or "tif": 16 bits,
         a straight line from the lowest to the highest value unless a stretch is given. "png", "jpeg" or "jpg": 8 bits,
-        with the auto stretch unless another is given.
+        with an auto
+        stretch a channel, as the quicklooks have, unless another is given.
 
     Raises
     ------
@@ -154,7 +155,7 @@ def save_image(path: Path, image: OpenImage, file_format: str, stretch: Stretch 
     elif file_format in ("tiff", "tif"):
         _save_tiff(path, image, stretch or linear_stretch(image))
     else:
-        picture = picture_of(image, stretch or auto_stretch(image))
+        picture = picture_of(image, stretch or auto_stretch(image, linked=False))
         plain = picture[:, :, 0] if picture.shape[2] == 1 else picture
         if file_format == "png":
             write_png(path, plain)
