@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -121,6 +122,14 @@ def test_a_stack_tells_its_way_and_shows_its_picture(
     assert not client.ask("imageInfo", imageId="job:s")["ok"]
     master = answer["data"]["stacks"][0]["outputs"]["master_linear"]
     assert client.ask("load", path=master)["ok"]
+
+
+def test_a_job_is_finished_when_the_lines_end(
+    client: Client, session: Path, unharmed: dict[str, str], tmp_path: Path
+) -> None:
+    line = json.dumps({"id": 1, "cmd": "stack", "folder": str(session), "out": "out", "recipe": RECIPE})
+    client.engine.serve(io.BytesIO(line.encode()))
+    assert client.of(1)[-1]["ok"] and hashes(tmp_path / "out") == unharmed
 
 
 def test_no_events_come_unless_they_are_subscribed_to(client: Client, session: Path) -> None:

@@ -29,7 +29,6 @@ __all__ = ["Engine"]
 _MOST_WAITING = {"images": 1000, "looks": 100, "runs": 100}
 _LONGEST_ERROR = 2000
 _JOBS = ("looks", "runs")
-_SHOWN_KINDS = ("phase", "progress", "done")
 
 Log = Callable[[str, str], None]
 
@@ -168,15 +167,15 @@ class Engine:
             self._close(task)
             self._send_failure(task.request.id, error)
             return
-        if task.job in self._jobs and self._jobs[task.job] is task:
+        if self._jobs.get(task.job) is task:
             task.progress.complete()
             self._send_progress(task)
         self._close(task)
         self._output.send({"id": task.request.id, "ok": True, "data": data})
 
     def _close(self, task: Task) -> None:
-        """Take a task off the list of open jobs; its id may be used again."""
-        with self._lock:
+        """Take a task off the list of open jobs: its id may be used again, and no progress comes any more."""
+        with task.telling, self._lock:
             task.state = "answered"
             if self._jobs.get(task.job) is task:
                 del self._jobs[task.job]
@@ -200,15 +199,18 @@ class Engine:
         """Pass an event of a job on, as progress and, if it was subscribed to, as it is."""
         if event.message and event.kind in ("notice", "warning", "left_out"):
             self._log("warning" if event.kind == "warning" else "detail", f"{task.job}: {event.message}")
-        before = task.progress.stage, task.progress.percent
-        task.progress.take(event)
         is_wanted = (self._kinds is None or event.kind in self._kinds) and (
             self._phases is None or event.phase in self._phases
         )
-        if is_wanted:
-            self._send_progress(task, event)
-        elif (task.progress.stage, task.progress.percent) != before:
-            self._send_progress(task)
+        with task.telling:  # what is told from several threads keeps its order
+            if task.state != "running":
+                return
+            before = task.progress.stage, task.progress.percent
+            task.progress.take(event)
+            if is_wanted:
+                self._send_progress(task, event)
+            elif (task.progress.stage, task.progress.percent) != before:
+                self._send_progress(task)
 
     def _send_progress(self, task: Task, event: Event | None = None) -> None:
         progress = {"stage": task.progress.stage, "percent": round(task.progress.percent, 6)}
@@ -252,7 +254,8 @@ class Engine:
         with self._lock:
             if task.state != "waiting":
                 return
-            self._close(task)
+            task.state = "stopped"
+        self._close(task)
         self._send_failure(task.request.id, Interrupted("cancelled before it began", "ask again"))
 
     def open_jobs(self) -> list[dict[str, Any]]:

@@ -23,7 +23,9 @@ class Task:
     ----------
     listener : callable
         Takes the events of a job.
-    state : "waiting", "running" or "answered"
+    state : "waiting", "running", "stopped" (before it began) or "answered"
+    telling : lock
+        Held while a line of its progress is written.
     """
 
     command: Command
@@ -31,6 +33,7 @@ class Task:
     listener: Listener = silent
     state: str = "waiting"
     progress: JobProgress = field(default_factory=lambda: JobProgress(""))
+    telling: threading.RLock = field(default_factory=threading.RLock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @property
