@@ -49,6 +49,7 @@ PROTOCOL_VERSION = 1
 """Changes when a field changes its meaning or goes away; new commands and new fields in replies do not change it."""
 
 _IMAGE = "Handle of `load` or `pipeline`, or `job:` and the id of a job: its picture as far as it has grown."
+_SETTINGS = "Settings that are given here win over settings files and presets."
 EventKind = Literal["phase", "progress", "notice", "warning", "left_out", "table", "done"]
 
 
@@ -129,7 +130,7 @@ class Preview(_CamelRequest):
 
     cmd: Literal["preview"]
     image_id: str = Field(description=_IMAGE)
-    output_path: str
+    output_path: str = Field(description="File to write.")
     stretch: StretchGiven | Literal["auto"] | None = Field(
         None,
         description="null: a straight line from the lowest to the highest value; auto: one curve a channel.",
@@ -142,8 +143,8 @@ class HistogramOf(_CamelRequest):
 
     cmd: Literal["histogram"]
     image_id: str = Field(description=_IMAGE)
-    channel: int = Field(0, ge=0)
-    bins: int = Field(256, ge=1, le=65536)
+    channel: int = Field(0, ge=0, description="Counted from 0.")
+    bins: int = Field(256, ge=1, le=65536, description="How many.")
 
 
 class AutoStretch(_CamelRequest):
@@ -160,12 +161,12 @@ class TileOf(_CamelRequest):
     cmd: Literal["tile"]
     image_id: str = Field(description=_IMAGE)
     level: int = Field(0, ge=0, description="0 is the full size, each further level half of it.")
-    column: int = Field(ge=0)
-    row: int = Field(ge=0)
+    column: int = Field(ge=0, description="Of the tile of 512 px, from the left.")
+    row: int = Field(ge=0, description="Of the tile, from the top.")
     rough: bool = Field(
         False, description="Pixels from the middles of the cells, not means: at once, however large the file is."
     )
-    output_path: str
+    output_path: str = Field(description="File to write.")
 
 
 class ProbeAt(_CamelRequest):
@@ -173,8 +174,8 @@ class ProbeAt(_CamelRequest):
 
     cmd: Literal["probe"]
     image_id: str = Field(description=_IMAGE)
-    x: int
-    y: int
+    x: int = Field(description="px of the full size, from 0.")
+    y: int = Field(description="px of the full size, from 0.")
 
 
 class Save(_CamelRequest):
@@ -182,7 +183,7 @@ class Save(_CamelRequest):
 
     cmd: Literal["save"]
     image_id: str = Field(description=_IMAGE)
-    output_path: str
+    output_path: str = Field(description="File to write.")
     format: Literal["fits", "tiff", "tif", "png", "jpeg", "jpg"]
     stretch: StretchGiven | Literal["auto"] | None = Field(
         None, description="null: linear for fits and tiff, an auto curve a channel for png and jpeg."
@@ -203,15 +204,17 @@ class Pipeline(_CamelRequest):
         None, description="Operations, one after the other: the name as op, and its settings; see operations."
     )
     light_paths: list[str] | None = Field(None, description="FITS files to stack.")
-    dark_paths: list[str] = []
-    flat_paths: list[str] = []
-    bias_paths: list[str] = []
+    dark_paths: list[str] = Field([], description="Calibration frames; those that fit are used.")
+    flat_paths: list[str] = Field([], description="As darkPaths.")
+    bias_paths: list[str] = Field([], description="As darkPaths.")
     bayer_pattern: Literal["none", "RGGB", "BGGR", "GRBG", "GBRG"] | None = Field(
         None, description="null: what the headers say; none: the frames are mono."
     )
-    stack_method: Literal["mean", "median", "sigma_clip_mean", "sigma_clip_median"] = "sigma_clip_mean"
-    kappa: float = Field(3.0, gt=0, le=100)
-    iterations: int = Field(5, ge=1, le=100)
+    stack_method: Literal["mean", "median", "sigma_clip_mean", "sigma_clip_median"] = Field(
+        "sigma_clip_mean", description="Of the lights: with or without rejection, mean or median of what is kept."
+    )
+    kappa: float = Field(3.0, gt=0, le=100, description="Limits of the rejection, sigma.")
+    iterations: int = Field(5, ge=1, le=100, description="Most iterations of the rejection.")
 
 
 class _Run(Request):
@@ -229,7 +232,7 @@ class Sessions(Request):
     """Say what a folder holds: groups of lights, calibration frames, what is left out and why."""
 
     cmd: Literal["sessions"]
-    folder: str
+    folder: str = Field(description="As the telescope left it.")
     exclude: list[str] = Field([], description="File-name patterns to leave out.")
 
 
@@ -237,24 +240,27 @@ class Frames(_Run):
     """List the frames of a folder; scored: measure them, and say which a stack would leave out."""
 
     cmd: Literal["frames"]
-    scored: bool = False
-    recipe: Recipe = Recipe()
+    scored: bool = Field(False, description="Measure the frames; without, their headers are read alone.")
+    recipe: Recipe = Field(Recipe(), description=_SETTINGS)
 
 
 class Stack(_Run):
     """Stack the frames of a folder."""
 
     cmd: Literal["stack"]
-    recipe: Recipe = Field(Recipe(), description="Settings that are given here win over settings files and presets.")
+    recipe: Recipe = Field(Recipe(), description=_SETTINGS)
     save_transforms: bool = Field(False, description="Write transforms.json.")
     load_transforms: str | None = Field(None, description="Reuse the registration of an earlier run.")
 
 
-class Plan(_Run):
-    """Predict what a stack of a folder takes; nothing is written."""
+class Plan(Request):
+    """Predict what a stack of a folder takes; nothing is written. That of a mosaic: `mosaic` with dry_run."""
 
     cmd: Literal["plan"]
-    recipe: Recipe = Recipe()
+    folder: str = Field(description="As the telescope left it.")
+    preset: str | None = Field(None, description="A named set of settings, or a .toml file.")
+    frame_list: str | None = Field(None, description="Only the frames named in this file take part.")
+    recipe: Recipe = Field(Recipe(), description=_SETTINGS)
 
 
 class Mosaic(Request):
@@ -268,21 +274,23 @@ class Mosaic(Request):
     use_cache: bool = Field(True, description="Keep measurements and reuse them.")
     refresh_cache: bool = Field(False, description="Throw kept measurements away first.")
     dry_run: bool = Field(False, description="Plan, predict and stop.")
-    recipe: MosaicRecipe = MosaicRecipe()
+    recipe: MosaicRecipe = Field(MosaicRecipe(), description=_SETTINGS)
 
 
 class Solve(Request):
     """Tell where on the sky a file lies."""
 
     cmd: Literal["solve"]
-    path: str
+    path: str = Field(description="FITS file.")
     blind: bool = Field(False, description="Leave pointing and scale of the header aside.")
-    ra_deg: float | None = None
-    dec_deg: float | None = None
-    radius_deg: float | None = None
-    scale_arcsec: float | None = None
-    solver: Literal["auto", "own", "astap", "solve-field"] = "auto"
-    timeout_s: float = Field(30.0, ge=1)
+    ra_deg: float | None = Field(None, description="ICRS, degrees: near which the frame lies.")
+    dec_deg: float | None = Field(None, description="ICRS, degrees; with ra_deg.")
+    radius_deg: float | None = Field(None, description="How far from there it may lie, degrees.")
+    scale_arcsec: float | None = Field(None, description="Pixel scale, arcsec/px, known within 10 %.")
+    solver: Literal["auto", "own", "astap", "solve-field"] = Field(
+        "auto", description="auto: the own one, then those that are installed."
+    )
+    timeout_s: float = Field(30.0, ge=1, description="Of an outside program, s.")
     catalogue: str | None = Field(None, description="A deeper catalogue: CSV or FITS table.")
 
 

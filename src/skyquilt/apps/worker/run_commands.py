@@ -111,8 +111,8 @@ def _plan(session: Session, task: Task) -> dict[str, Any]:
     request: messages.Plan = task.request  # type: ignore[assignment]
     folder = existing_folder(request.folder)
     recipe = _settled([folder], request.preset, request.recipe)
-    options = _options(request, task, dry_run=True)
-    result = stack_session(folder, Path(request.out), recipe, listener=task.tell, options=options)
+    options = RunOptions(dry_run=True, frame_list=_file(request.frame_list, "frame_list"), should_stop=task.should_stop)
+    result = stack_session(folder, Path("processedData"), recipe, listener=task.tell, options=options)
     _must_have(result.plans, result.failures)
     lines = {plan.name: plan.lines for plan in result.plans}
     document = result_document(result)
