@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from skyquilt.engine.cache import CacheEntry, cache_status, clear_cache
-from skyquilt.engine.listing import list_frames
+from skyquilt.engine.listing import list_frame_files, list_frames
 from skyquilt.engine.manifest import FrameRecord, Manifest, Statistics
 from skyquilt.engine.recipe import PRESETS, Recipe, parse_memory
 from skyquilt.engine.result import GroupFailure, Plan, RunOptions, RunResult, StackResult
@@ -33,6 +33,7 @@ __all__ = [
     "cache_status",
     "check_product",
     "clear_cache",
+    "list_frame_files",
     "list_frames",
     "parse_memory",
     "stack_session",

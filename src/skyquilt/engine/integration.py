@@ -161,6 +161,16 @@ def _smoothing(job: IntegrationJob) -> F32:
     return np.asarray(shares, dtype=np.float32)[:, None, None]
 
 
+def _place_of(job: IntegrationJob, folder: Path) -> dict[str, object]:
+    """Return where the finished tiles can be read while the others are made, for a live picture."""
+    box = job.canvas
+    return {
+        "canvas": [box.x0, box.y0, box.x1, box.y1],
+        "channels": job.sampling.n_channels,
+        "journal": str(folder),
+    }
+
+
 def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, should_stop: Callable[[], bool]) -> Journal:
     """
     Integrate every tile that is not done yet; return the complete journal.
@@ -201,16 +211,19 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     done = len(tiles) - len(missing)
     if done:
         listener(Event("notice", "integrate", f"going on where an earlier run stopped: {done} of {len(tiles)} tiles"))
-    listener(Event("phase", "integrate", done=done, total=len(tiles)))
+    listener(Event("phase", "integrate", done=done, total=len(tiles), data=_place_of(job, folder)))
     every = max(1, len(tiles) // _REPORTS)
+    landed: list[list[int]] = []
     try:
         # closed before the journal is, so that no thread works on when a tile cannot be stored
         with closing(run_in_order(work, missing, n_threads=job.n_threads, should_stop=should_stop)) as results:
             for tile, counts in results:
                 journal.write(tile, counts)
                 done += 1
+                landed.append([tile.box.x0, tile.box.y0, tile.box.x1, tile.box.y1])
                 if done % every == 0 or done == len(tiles):
-                    listener(Event("progress", "integrate", done=done, total=len(tiles)))
+                    listener(Event("progress", "integrate", done=done, total=len(tiles), data={"boxes": landed}))
+                    landed = []
     except BaseException:
         journal.close()
         raise

@@ -14,8 +14,9 @@ import os
 import shutil
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from skyquilt.core import F32, I64, Box, CanvasTile
 from skyquilt.errors import OutputBlocked
 from skyquilt.io.atomic import blocked
 
-__all__ = ["Journal", "tile_bytes_on_disk", "unfinished_tile"]
+__all__ = ["Journal", "JournalReader", "tile_bytes_on_disk", "unfinished_tile"]
 
 _LINES = "journal.jsonl"
 _TILES = "tiles.bin"
@@ -225,6 +226,61 @@ class Journal:
         """Throw the scratch away: the products are complete."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class JournalReader:
+    """
+    Reads the finished tiles of a journal while a run writes it, for a live picture; it locks and changes nothing.
+
+    Parameters
+    ----------
+    folder : Path
+    n_channels : int
+    """
+
+    def __init__(self, folder: Path, n_channels: int) -> None:
+        self._folder = folder
+        self._n_channels = n_channels
+        self._at = 0
+        self._seen: set[Box] = set()
+
+    def new_values(self) -> Iterator[tuple[Box, F32]]:
+        """
+        Yield box and values, float32 (channel, y, x), of the tiles that have landed since the last call.
+
+        Ends where the journal ends, or is not there any more.
+        """
+        try:
+            with (self._folder / _LINES).open("rb") as lines, (self._folder / _TILES).open("rb") as tiles:
+                lines.seek(self._at)
+                text = lines.read()
+                # what an earlier run left may be damaged; what comes while the run is at work is read as it is
+                is_proved = self._at == 0
+                for line in text.split(b"\n"):
+                    entry = _tile_entry(line)
+                    if entry is None or entry[0] in self._seen:
+                        continue
+                    values = self._values(tiles, *entry, is_proved=is_proved)
+                    if values is not None:
+                        self._seen.add(entry[0])
+                        yield entry[0], values
+                # the last line may be cut short as yet: it is looked at again
+                self._at += text.rfind(b"\n") + 1
+        except OSError:
+            return
+
+    def _values(
+        self, tiles: BinaryIO, box: Box, offset: int, size: int, checksum: int, *, is_proved: bool
+    ) -> F32 | None:
+        """Return the values of a tile, or None where its bytes are not there or, if proved, not those of its line."""
+        n_values = self._n_channels * box.n_pixels
+        wanted = size if is_proved else 4 * n_values
+        tiles.seek(offset)
+        block = tiles.read(wanted)
+        if len(block) != wanted or size < 4 * n_values or (is_proved and _checksum(box, block) != checksum):
+            return None
+        values: F32 = np.frombuffer(block, np.float32, n_values).reshape(self._n_channels, *box.shape)
+        return values
 
 
 def _checksum(box: Box, block: bytes) -> int:

@@ -126,6 +126,8 @@ def find_groups(
         raise NoUsableInput(
             f"no light frames to stack in {root}", "give the folder that holds the sub-exposures as FITS files"
         )
+    names = [group.name for group in groups]
+    listener(Event("progress", "discover", done=len(names), total=len(names), data={"groups": names}))
     return session, groups, strays
 
 

@@ -19,6 +19,7 @@ from skyquilt.apps.cli.combine import combine
 from skyquilt.apps.cli.config import config
 from skyquilt.apps.cli.demo import demo
 from skyquilt.apps.cli.doctor import doctor
+from skyquilt.apps.cli.engine import engine
 from skyquilt.apps.cli.face import ARGUMENTS
 from skyquilt.apps.cli.finish import finish
 from skyquilt.apps.cli.frames import frames
@@ -84,6 +85,7 @@ for _command in (
     doctor,
     demo,
     config,
+    engine,
 ):
     program.add_command(_command)
 

@@ -90,6 +90,7 @@ def pages() -> dict[str, str]:
         "docs/reference/exit-codes.md": _exit_code_page(),
         "docs/reference/finish.md": finish_page(_NOTICE),
         "docs/guides/from-zemosaic.md": zemosaic_page(_NOTICE),
+        **_engine_pages(),
     }
 
 
@@ -241,6 +242,15 @@ def _meaning(option: click.Option) -> str:
 def _help_text(command: click.Command) -> str:
     paragraphs = (command.help or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _engine_pages() -> dict[str, str]:
+    from skyquilt.apps.worker import protocol_page, protocol_schema
+
+    return {
+        "docs/reference/engine.md": protocol_page(_NOTICE),
+        "docs/reference/engine.schema.json": json.dumps(protocol_schema(), indent=1) + "\n",
+    }
 
 
 def _exit_code_page() -> str:

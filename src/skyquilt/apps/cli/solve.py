@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skyquilt.core import Event
     from skyquilt.engine import Solved, SolveRequest
 
-__all__ = ["solve"]
+__all__ = ["solve", "solved_document"]
 
 
 @click.command(short_help="Tell where on the sky frames lie.")
@@ -82,7 +82,7 @@ def solve(console: Console, files: tuple[Path, ...], **options: Any) -> int:
             _keep(console, path, solved, options)
         for note in solved.notes:
             console.warning(f"{path.name}: {note}")
-        records.append(_record(path, solved))
+        records.append(solved_document(path, solved))
     console.table([_row(record) for record in records])
     console.documents("skyquilt.cli.solve", records)
     if any(record["solved"] for record in records):
@@ -124,7 +124,7 @@ def _keep(console: Console, path: Path, solved: Solved, options: dict[str, Any])
         console.detail(f"updated: {path}")
 
 
-def _record(path: Path, solved: Solved) -> dict[str, Any]:
+def solved_document(path: Path, solved: Solved) -> dict[str, Any]:
     """Return what the JSON document says of one file."""
     grid = solved.grid
     centre = grid.centre_deg if grid is not None else (None, None)

@@ -106,7 +106,12 @@ def assemble(
     n_known = sum(bool(key) for key in keys.values())
     if done:
         listener(Event("notice", "integrate", f"{len(done)} of {n_known} pieces of the canvas are there already"))
-    listener(Event("phase", "integrate", total=n_known))
+    place = {
+        "canvas": [0, 0, job.canvas.width, job.canvas.height],
+        "channels": job.n_channels,
+        "store": str(canvas.folder),
+    }
+    listener(Event("phase", "integrate", done=len(done), total=n_known, data=place))
     gone: list[ChunkOutcome] = []
     finished = len(done)
     for outcome in run_chunks(job_path, canvas, missing, should_stop):
@@ -121,7 +126,7 @@ def assemble(
                 "integrate",
                 done=finished,
                 total=n_known,
-                data={"box": [box.x0, box.y0, box.x1, box.y1]},
+                data={"boxes": [[box.x0, box.y0, box.x1, box.y1]]},
             )
         )
     return gone
