@@ -14,6 +14,7 @@ import click
 
 import skyquilt
 from skyquilt.apps.cli.annotate import annotate
+from skyquilt.apps.cli.app import app
 from skyquilt.apps.cli.cache import cache
 from skyquilt.apps.cli.config import config
 from skyquilt.apps.cli.demo import demo
@@ -66,7 +67,7 @@ def program() -> None:
     """
 
 
-for _command in (stack, mosaic, frames, solve, annotate, cache, verify, doctor, demo, config):
+for _command in (stack, mosaic, app, frames, solve, annotate, cache, verify, doctor, demo, config):
     program.add_command(_command)
 
 
