@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
 import os
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 import skyquilt
-from skyquilt.apps.settings import Layer, gather_layers, recipe_groups, settle
 from skyquilt.apps.web.bodies import OpenImage, Run, Save, SettingsPart
 from skyquilt.apps.web.child import EngineChild
 from skyquilt.apps.web.frames import FrameTable
 from skyquilt.apps.web.hub import Hub
-from skyquilt.apps.web.images import ChildImage, Images, OpenedImage, ProductImage, handle_of
+from skyquilt.apps.web.images import Images, OpenedImage, handle_of
 from skyquilt.apps.web.job import Job, JobKeeper, NotNow
 from skyquilt.apps.web.log import Log
 from skyquilt.apps.web.preflight import preflight, session_json
-from skyquilt.apps.web.products import Products
 from skyquilt.apps.web.project import Project, Settings
 from skyquilt.apps.web.roots import Roots, shown_name
 from skyquilt.apps.web.tasks import Task, Tasks
-from skyquilt.engine import PRESETS, Recipe
 from skyquilt.engine.budget import available_memory
-from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.errors import NoUsableInput, SkyquiltError, UsageError
+
+if TYPE_CHECKING:
+    from skyquilt.apps.web.opened import ChildImage
+    from skyquilt.apps.web.products import Products
+    from skyquilt.engine.viewing import Footprint, Overlay
 
 __all__ = ["Desk"]
 
 _API = 1
-_KINDS: dict[str, type[Recipe]] = {"stack": Recipe, "mosaic": MosaicRecipe}
-_PATHS = ("dark", "flat", "bias", "catalogue", "canvas")
-"""Settings that name files: the page may choose their words, never a path."""
-
-_WORDS = ("auto", "none")
 _SAVED = "saved"
 _ENDINGS = {"fits": ".fits", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
 _MOST_NAMES = 10_000
+_WARM_AFTER_S = 20.0
+_MOST_OVERLAYS = 100
 
 
 class Desk:
@@ -69,15 +68,23 @@ class Desk:
         self.tasks = Tasks(self.hub)
         self.frames = FrameTable(self.child, project)
         self.images = Images(self.hub, self.log)
-        self.products = Products(project.out)
         self.session: dict[str, Any] | None = None
         self.jobs = JobKeeper(self.child, project, self.hub, self.log, self._products_of)
         self.jobs.on_tiles, self.jobs.on_end = self._tiles_landed, self._job_ended
         self._saved: dict[str, Path] = {}
+        self._overlays: dict[tuple[str, int, str], Overlay] = {}
+
+    @cached_property
+    def products(self) -> Products:
+        """What lies finished in the output folder."""
+        from skyquilt.apps.web.products import Products
+
+        return Products(self.project.out)
 
     async def start(self) -> None:
         """Start the engine; the folder of the last time is opened again if it still lies below the roots."""
         await self.child.start()
+        self._warming = asyncio.create_task(self._warm_up(), name="warm up")
         with contextlib.suppress(OSError, SkyquiltError):
             folders = [Path(text) for text in self.project.remembered.folders]
             if folders and all(self.roots.id_of(folder) for folder in folders):
@@ -85,10 +92,17 @@ class Desk:
 
     async def stop(self) -> None:
         """End what runs; a job can go on with the next start."""
+        self._warming.cancel()
         await self.jobs.close()
         await self.tasks.close()
         await self.images.close_all()
         await self.child.stop()
+
+    async def _warm_up(self) -> None:
+        """Load what images need, once the engine is up, so that the first one opens at once."""
+        await self.child.wait_ready(_WARM_AFTER_S)
+        for name in ("opened", "products", "wanted"):
+            await asyncio.to_thread(importlib.import_module, f"skyquilt.apps.web.{name}")
 
     # what is
 
@@ -205,16 +219,9 @@ class Desk:
 
     def recipes(self) -> dict[str, Any]:
         """Return the settings of stacks and mosaics, with their help."""
-        found = {}
-        for name, kind in _KINDS.items():
-            groups = recipe_groups(kind)
-            found[name] = {
-                "schema": kind.model_json_schema(),
-                "groups": list(dict.fromkeys(groups.values())),
-                "presets": PRESETS,
-                "defaults": kind().model_dump(mode="json"),
-            }
-        return found
+        from skyquilt.apps.web.wanted import recipes_json
+
+        return recipes_json()
 
     def begin_plan(self, run: Run) -> Task:
         """Predict what a run takes."""
@@ -235,24 +242,10 @@ class Desk:
         """Return what the engine is asked; settings that cannot be meant are refused here, by name."""
         self._must_be_open()
         self.project.must_write()
-        kind = _KINDS[run.kind]
-        for name in _PATHS:
-            if run.settings.get(name) not in (None, *_WORDS):
-                raise UsageError(f"{name} cannot name a file here", "write it in skyquilt.toml in the session's folder")
-        try:
-            given = kind(**{name: _listed(value) for name, value in run.settings.items()})
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{place}: {first['msg'].removeprefix('Value error, ')}", "") from None
-        if run.preset is not None and run.preset not in PRESETS:
-            raise UsageError(f"there is no preset {run.preset}", f"presets: {', '.join(PRESETS)}")
-        recipe = {name: given.model_dump(mode="json")[name] for name in given.model_fields_set}
+        from skyquilt.apps.web.wanted import wanted_recipe
+
         folders = self.frames.folders
-        settle(
-            gather_layers(folder=folders[0], preset=run.preset, flags=Layer("the page", recipe, is_shared=False)),
-            kind,
-        )
+        recipe = wanted_recipe(run, folders[0])
         frame_list = self.frames.write_list()
         fields: dict[str, Any] = {
             "out": str(self.project.out),
@@ -308,8 +301,7 @@ class Desk:
         return image
 
     async def _open_product(self, product_id: str) -> OpenedImage:
-        import asyncio
-
+        from skyquilt.apps.web.opened import ProductImage
         from skyquilt.engine.viewing import open_product
 
         group, product = await asyncio.to_thread(self.products.get, product_id)
@@ -328,7 +320,40 @@ class Desk:
         await self.images.hold(image)
         return image
 
+    async def overlay(self, image: OpenedImage, kind: str) -> Overlay:
+        """Return what can be drawn over an image; made once."""
+        from skyquilt.engine.viewing import OVERLAYS, overlay_of
+
+        if kind not in OVERLAYS:
+            raise UsageError("there is no such overlay", f"one of: {', '.join(OVERLAYS)}")
+        grid = image.grid
+        if grid is None:
+            raise NotNow("the place of this image on the sky is not known", "solve it first")
+        key = (image.handle, image.revision, kind)
+        if key not in self._overlays:
+            async with self.images.decodes:
+                footprints = await asyncio.to_thread(self._footprints, image) if kind == "footprints" else []
+                found = await asyncio.to_thread(overlay_of, kind, grid, footprints)
+            while len(self._overlays) >= _MOST_OVERLAYS:
+                del self._overlays[next(iter(self._overlays))]
+            self._overlays[key] = found
+        return self._overlays[key]
+
+    def _footprints(self, image: OpenedImage) -> list[Footprint]:
+        from skyquilt.engine.viewing import Footprint
+
+        name = getattr(image, "group", None)
+        group = next((one for one in self.products.groups() if one.name == name), None)
+        if group is None:
+            return []
+        return [
+            Footprint(one.file, self.frames.id_of_file(one.file), one.corners)
+            for one in self.products.footprints(group, self.frames_size())
+        ]
+
     def _child_image(self, handle: str, name: str, kind: str, path: Path | None, image: str = "") -> ChildImage:
+        from skyquilt.apps.web.opened import ChildImage
+
         return ChildImage(
             handle, name, kind, self.child, self.project.exchange(), image, path, image if path is None else path
         )
@@ -410,10 +435,6 @@ class Desk:
     def _engine_changed(self, state: str, text: str) -> None:
         self.hub.publish("engine", **self.engine_json(), message=text)
         self.log.add("warning" if state == "dead" else "info", "engine", text)
-
-
-def _listed(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _held_by(pid: int | None) -> int | None:

@@ -21,6 +21,12 @@ _MOST_TRIES = 3
 _EVENT_EVERY_S = 0.1
 _READY_LIMIT_S = 60.0
 _LEAST_SHARE = 0.02
+_COMPLETE = "complete"
+_PHASES = {
+    "stack": ("discover", "calibrate", "measure", "register", "trails", "integrate", "products"),
+    "mosaic": ("discover", "calibrate", "measure", "solve", "register", "normalise", "integrate", "products"),
+}
+"""What a run goes through, as far as it is known before; others are told when they come."""
 
 
 class NotNow(SkyquiltError):
@@ -75,6 +81,13 @@ class Job:
         if self.state != "running" or share < _LEAST_SHARE:
             return None
         return (time.monotonic() - self.begun) * (1.0 - self.percent) / share
+
+    def lay_out(self) -> None:
+        """Set all phases to waiting."""
+        self.phase = ""
+        self.phases = [
+            {"name": name, "state": "waiting", "done": 0, "total": 0, "seconds": 0.0} for name in _PHASES[self.kind]
+        ]
 
     def as_json(self, products: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the job as the page gets it."""
@@ -190,6 +203,7 @@ class JobKeeper:
 
     def _begin(self, job: Job) -> Job:
         job.begun, job.begun_percent = time.monotonic(), 0.0
+        job.lay_out()
         self._work = asyncio.create_task(self._run(job), name="job")
         self.tell(job)
         return job
@@ -233,6 +247,7 @@ class JobKeeper:
                 self._interrupt(job)
                 await self._child.wait_ready(_READY_LIMIT_S)
                 job.state, job.percent, job.begun = "running", 0.0, time.monotonic()
+                job.lay_out()
                 self.tell(job)
 
     def _interrupt(self, job: Job) -> None:
@@ -280,19 +295,20 @@ class JobKeeper:
     def _enter_phase(self, job: Job, name: str, done: int, total: int) -> None:
         """Note how far a phase is; the one before has then ended."""
         now = time.monotonic()
+        at = next((k for k, phase in enumerate(job.phases) if phase["name"] == name), len(job.phases))
         if name != job.phase:
-            for phase in job.phases:
+            for k, phase in enumerate(job.phases):
                 if phase["state"] == "running":
                     phase["state"], phase["seconds"] = "done", round(now - job.phase_begun, 2)
-            if name:
-                job.phase, job.phase_begun = name, now
-        if not name:
+                elif k < at and phase["state"] == "waiting":
+                    phase["state"] = "done"
+            job.phase, job.phase_begun = name, now
+        if not name or name == _COMPLETE:
             return
-        found = next((phase for phase in job.phases if phase["name"] == name), None)
-        if found is None:
-            found = {"name": name}
-            job.phases.append(found)
-        found |= {"state": "running", "done": done, "total": total, "seconds": round(now - job.phase_begun, 2)}
+        if at == len(job.phases):
+            at = next((k for k, phase in enumerate(job.phases) if phase["state"] == "waiting"), at)
+            job.phases.insert(at, {"name": name})
+        job.phases[at] |= {"state": "running", "done": done, "total": total, "seconds": round(now - job.phase_begun, 2)}
 
     def _remember(self) -> None:
         job = self.job

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from skyquilt.engine.viewing import MAPS, Footprint, footprints_of, sky_outline
 from skyquilt.errors import SkyquiltError, UsageError
 from skyquilt.io.fits import open_frame, read_wcs
 
-__all__ = ["Group", "Product", "Products", "products_json", "read_json"]
+__all__ = ["Group", "Product", "Products", "products_json"]
 
 _LARGEST_MANIFEST = 512 << 20
 _MOST_GROUPS = 500
@@ -273,8 +272,3 @@ def _is_file_below(path: Path, folder: Path) -> bool:
 
 def _id_of(text: str) -> str:
     return "p" + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]
-
-
-def read_json(path: Path) -> Any:
-    """Return a JSON file of ours."""
-    return json.loads(path.read_text("utf-8"))

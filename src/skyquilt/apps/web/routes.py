@@ -24,9 +24,7 @@ from skyquilt.apps.web.gate import Gate
 from skyquilt.apps.web.hub import Listening, event_text
 from skyquilt.apps.web.job import NotNow
 from skyquilt.apps.web.policy import REPORT_POLICY, Policy, Rules
-from skyquilt.apps.web.products import read_json
 from skyquilt.apps.web.static_files import StaticFiles
-from skyquilt.engine.viewing import OVERLAYS, Footprint, Overlay, overlay_of
 from skyquilt.errors import NotEnoughDisk, OutputBlocked, SkyquiltError, UsageError
 
 __all__ = ["make_app"]
@@ -74,7 +72,6 @@ class _Routes:
 
     def __init__(self, desk: Desk, gate: Gate, rules: Rules, files: StaticFiles) -> None:
         self._desk, self._gate, self._rules, self._files = desk, gate, rules, files
-        self._overlays: dict[tuple[str, int, str], Overlay] = {}
 
     def table(self) -> list[BaseRoute]:
         """Return the routes; what is not in it is not there."""
@@ -268,33 +265,9 @@ class _Routes:
         return _json(await image.pixel(_fraction(request, "x"), _fraction(request, "y")))
 
     async def _overlay(self, request: Request) -> Response:
-        image, kind = self._desk.images.get(_id(request)), request.path_params["kind"]
-        if kind not in OVERLAYS:
-            raise UsageError("there is no such overlay", f"one of: {', '.join(OVERLAYS)}")
-        grid = image.grid
-        if grid is None:
-            raise NotNow("the place of this image on the sky is not known", "solve it first")
-        key = (image.handle, image.revision, kind)
-        if key not in self._overlays:
-            async with self._desk.images.decodes:
-                footprints = await asyncio.to_thread(self._footprints, image) if kind == "footprints" else []
-                found = await asyncio.to_thread(overlay_of, kind, grid, footprints)
-            if len(self._overlays) > 200:
-                self._overlays.clear()
-            self._overlays[key] = found
-        overlay = self._overlays[key]
+        image = self._desk.images.get(_id(request))
+        overlay = await self._desk.overlay(image, request.path_params["kind"])
         return _json({"lines": overlay.lines, "marks": overlay.marks})
-
-    def _footprints(self, image: Any) -> list[Footprint]:
-        desk = self._desk
-        name = getattr(image, "group", None)
-        group = next((one for one in desk.products.groups() if one.name == name), None)
-        if group is None:
-            return []
-        return [
-            Footprint(one.file, desk.frames.id_of_file(one.file), one.corners)
-            for one in desk.products.footprints(group, desk.frames_size())
-        ]
 
     async def _save(self, request: Request) -> Response:
         asked = await _body(request, bodies.Save)
@@ -319,7 +292,7 @@ class _Routes:
 
     async def _report_facts(self, request: Request) -> Response:
         path = await asyncio.to_thread(self._desk.products.report, _id(request), ".json")
-        return _json(await asyncio.to_thread(read_json, path))
+        return Response(await asyncio.to_thread(path.read_bytes), media_type="application/json")
 
     async def _static(self, request: Request) -> Response:
         file = self._files.find(request.path_params["name"])

@@ -4,7 +4,15 @@ from skyquilt.engine.viewing.figures import ChannelFigures, ChannelHistogram, Hi
 from skyquilt.engine.viewing.footprints import footprints_of
 from skyquilt.engine.viewing.handed_over import decode_halves, jpeg_of_rgba, read_halves
 from skyquilt.engine.viewing.overlays import OVERLAYS, Footprint, Overlay, overlay_of
-from skyquilt.engine.viewing.product import MAPS, ViewedProduct, direction, north_deg, open_product, sky_outline
+from skyquilt.engine.viewing.product import (
+    MAPS,
+    ViewedProduct,
+    direction,
+    is_mirrored,
+    north_deg,
+    open_product,
+    sky_outline,
+)
 from skyquilt.engine.viewing.pyramid import Pyramid, ViewedPixels
 from skyquilt.engine.viewing.tiles import TILE_PX, encode_halves, encode_tile, tile_box
 
@@ -26,6 +34,7 @@ __all__ = [
     "encode_halves",
     "encode_tile",
     "footprints_of",
+    "is_mirrored",
     "jpeg_of_rgba",
     "north_deg",
     "open_product",

@@ -14,7 +14,7 @@ from skyquilt.errors import BadInput, NotRegistered
 from skyquilt.io.fits import Card, FitsSource, frame_source, open_frame, read_header, read_wcs
 from skyquilt.steps.finish import Stretch, auto_stretch
 
-__all__ = ["MAPS", "ViewedProduct", "direction", "north_deg", "open_product", "sky_outline"]
+__all__ = ["MAPS", "ViewedProduct", "direction", "is_mirrored", "north_deg", "open_product", "sky_outline"]
 
 MAPS = {"coverage": 0, "variance": 1, "rejected_low": 2, "rejected_high": 3}
 """The maps that lie beside a master, and in which HDU of their file."""
@@ -136,3 +136,9 @@ def north_deg(grid: SkyGrid) -> float:
     ra, dec = grid.centre_deg
     x, y = grid.wcs.to_pixels(ra, min(90.0, dec + 0.001))
     return float(np.degrees(np.arctan2(float(x) - (grid.width - 1) / 2.0, float(y) - (grid.height - 1) / 2.0)))
+
+
+def is_mirrored(grid: SkyGrid, row_order: str) -> bool:
+    """Return whether the picture, drawn in the order of its rows, shows the mirror image of the sky."""
+    as_seen = 1 if row_order == "TOP-DOWN" else -1
+    return grid.wcs.parity != as_seen
