@@ -101,7 +101,8 @@ class EngineChild:
                     with contextlib.suppress(ProcessLookupError):
                         end()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), _LEAVE_S)
+                    async with asyncio.timeout(_LEAVE_S):
+                        await process.wait()
                     break
         if self._keeper is not None:
             self._keeper.cancel()
@@ -111,7 +112,8 @@ class EngineChild:
     async def wait_ready(self, limit_s: float) -> bool:
         """Wait until the engine takes requests; return whether it does within the limit."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_ready.wait(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._is_ready.wait()
         return self._is_ready.is_set()
 
     async def request(self, cmd: str, *, heard: Heard | None = None, number: str | None = None, **fields: Any) -> Any:
@@ -198,10 +200,7 @@ class EngineChild:
         finally:
             for task in (greeter, log):
                 task.cancel()
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-            code = await process.wait()
+            code = await _ended(process)
         return "the engine was ended" if code < 0 else f"the engine has ended (exit code {code})"
 
     async def _greet(self) -> None:
@@ -258,3 +257,14 @@ class EngineChild:
 
 def _gone() -> EngineGone:
     return EngineGone("the engine has ended", "it is started again; try again")
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """Return the exit code of a process that has closed its output; one that lives on nevertheless is ended."""
+    try:
+        async with asyncio.timeout(_LEAVE_S):
+            return await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        return await process.wait()

@@ -121,7 +121,7 @@ class Policy:
         limit = None if scope["path"].startswith("/api/saved/") else self._rules.time_limit_s
         try:
             async with asyncio.timeout(limit):
-                await self._app(scope, _limited(receive, self._rules.max_body_bytes), state.send)
+                await self._app(scope, _limited(receive, self._rules.max_body_bytes, state), state.send)
         except _TooMuch:
             await state.refuse(scope, receive, _too_large(self._rules))
         except TimeoutError:
@@ -208,8 +208,11 @@ class _Answer:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.has_begun = False
+        self.is_cut = False
 
     async def send(self, message: Message) -> None:
+        if self.is_cut:  # what the app makes of a body that was not read to its end is not told
+            return
         if message["type"] == "http.response.start":
             self.has_begun = True
             message = {**message, "headers": _with_ours(message.get("headers", []))}
@@ -230,7 +233,7 @@ def _with_ours(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     return [*theirs, *(pair for pair in ours if pair[0] not in named)]
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
+def _limited(receive: Receive, limit: int, state: _Answer) -> Receive:
     """Return a `receive` that ends the request when its body is too large."""
     taken = 0
 
@@ -240,6 +243,7 @@ def _limited(receive: Receive, limit: int) -> Receive:
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
             if taken > limit:
+                state.is_cut = not state.has_begun
                 raise _TooMuch
         return message
 

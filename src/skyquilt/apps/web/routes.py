@@ -30,6 +30,7 @@ from skyquilt.errors import NotEnoughDisk, OutputBlocked, SkyquiltError, UsageEr
 __all__ = ["make_app"]
 
 _BEHIND_S = 10.0
+_DOWNLOAD_S = 30.0
 _GAUGES_EVERY_S = 2.0
 _CHUNK = 1 << 18
 _IMMUTABLE = "private, max-age=31536000, immutable"
@@ -324,7 +325,8 @@ class _Routes:
             await asyncio.gather(*tasks, return_exceptions=True)
         if page.is_behind.is_set() or tasks[0] in done:
             with contextlib.suppress(RuntimeError, OSError, TimeoutError):
-                await asyncio.wait_for(socket.close(4408), 1.0)
+                async with asyncio.timeout(1.0):
+                    await socket.close(4408)
 
 
 async def _send_all(socket: WebSocket, page: Listening) -> None:
@@ -332,7 +334,9 @@ async def _send_all(socket: WebSocket, page: Listening) -> None:
     with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
         while True:
             text = await page.next()
-            await asyncio.wait_for(socket.send_text(text), _BEHIND_S)
+            # not `wait_for`, which in Python 3.11 forgets that it was cancelled when the text has just been sent
+            async with asyncio.timeout(_BEHIND_S):
+                await socket.send_text(text)
 
 
 async def _hear(socket: WebSocket, page: Listening) -> None:
@@ -440,7 +444,8 @@ class _Download(Response):
             while scope["method"] != "HEAD":
                 content = await asyncio.to_thread(file.read, _CHUNK)
                 body = {"type": "http.response.body", "body": content, "more_body": bool(content)}
-                await asyncio.wait_for(send(body), 30.0)
+                async with asyncio.timeout(_DOWNLOAD_S):
+                    await send(body)
                 if not content:
                     return
             await send({"type": "http.response.body", "body": b""})
