@@ -1,4 +1,4 @@
-"""What comes over the wire before there is a request: broken lines, floods, slow and silent clients, sockets of events."""
+"""What comes over the wire before there is a request: broken lines, floods, slow clients, sockets of events."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_settings_reach_the_other_page(app: RunningApp) -> None:
 
 @pytest.mark.parametrize("name", ["0.0.0.0", "192.168.1.2", "example.org", "::", ""])
 def test_no_other_interface_is_served(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="ssh|machine"):
+    with pytest.raises(UsageError, match=r"ssh|machine"):
         serve_app(AppOptions((tmp_path,), tmp_path / "out", host=name), lambda run: None)
 
 

@@ -20,7 +20,7 @@ from skyquilt.apps.web.hub import Hub
 from skyquilt.apps.web.images import Images, OpenedImage, handle_of
 from skyquilt.apps.web.job import Job, JobKeeper, NotNow
 from skyquilt.apps.web.log import Log
-from skyquilt.apps.web.preflight import preflight, session_json
+from skyquilt.apps.web.preflight import note_calibration, preflight, session_json
 from skyquilt.apps.web.project import Project, Settings
 from skyquilt.apps.web.roots import Roots, shown_name
 from skyquilt.apps.web.tasks import Task, Tasks
@@ -71,6 +71,7 @@ class Desk:
         self.session: dict[str, Any] | None = None
         self.jobs = JobKeeper(self.child, project, self.hub, self.log, self._products_of)
         self.jobs.on_tiles, self.jobs.on_end = self._tiles_landed, self._job_ended
+        self.jobs.on_event = self._heard
         self._saved: dict[str, Path] = {}
         self._overlays: dict[tuple[str, int, str], Overlay] = {}
 
@@ -165,10 +166,13 @@ class Desk:
                 self.project.remembered.folders = [str(folder) for folder in folders]
                 self.project.save()
             await self._list(task, is_scored=False)
-            self.session = session_json(folders, found)
-            self.session["preflight"] = preflight(self.session, self.project.out)
-            self.hub.publish("state", state=self.state())
-            return self.session
+            session = session_json(folders, found)
+            session["preflight"] = await asyncio.to_thread(preflight, session, self.project.out)
+            for group in session["groups"]:
+                group["products"] = await asyncio.to_thread(self.products.of_groups, {group["name"]})
+            self.session = session
+            self.hub.publish("state", state=await asyncio.to_thread(self.state))
+            return session
 
         return self.tasks.start("open", work)
 
@@ -207,9 +211,16 @@ class Desk:
         def heard(line: dict[str, Any]) -> None:
             progress = line.get("progress") or {}
             self.tasks.tell_progress(task, str(progress.get("stage")), float(progress.get("percent") or 0.0))
+            self._heard(line.get("event") or {})
 
         task.cancel = cancel
         return await self.child.request(cmd, heard=heard, number=number, **fields)
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        """Take in what an event tells of the session."""
+        rows = (event.get("data") or {}).get("rows")
+        if event.get("kind") == "table" and event.get("phase") == "calibrate" and rows and self.session:
+            note_calibration(self.session, rows)
 
     def _must_be_open(self) -> None:
         if not self.frames.folders:
@@ -270,10 +281,16 @@ class Desk:
             return
         handle = handle_of("live", job.id, job.restarts, job.number)
         image = self.images.find(handle)
-        job.live = handle
-        if image is not None:
+        if image is None:
+            image = self._live_image(job, handle)
+            self.images.hold(image)
+        else:
             image.revision += 1
-            self.hub.publish("image", handle=handle, revision=image.revision, rough_from=None)
+        job.live = handle
+        self.hub.publish("image", handle=handle, revision=image.revision, rough_from=None)
+
+    def _live_image(self, job: Job, handle: str) -> OpenedImage:
+        return self._child_image(handle, "live", "live", None, image=f"job:{job.number}")
 
     def _job_ended(self, job: Job) -> None:
         self.hub.publish("products")
@@ -286,18 +303,18 @@ class Desk:
             return await self._open_product(asked.product)
         if asked.frame is not None:
             path = self.frames.path(asked.frame)
-            image = self._child_image(
+            image: OpenedImage = self._child_image(
                 handle_of("frame", path, path.stat().st_mtime_ns), shown_name(path), "frame", path
             )
         else:
             job = self.jobs.job
             if job is None or job.live is None:
                 raise NotNow("there is no picture yet", "ask again when the job integrates")
-            image = self._child_image(job.live, "live", "live", None, image=f"job:{job.number}")
+            image = self._live_image(job, job.live)
         known = self.images.find(image.handle)
         if known is not None:
             return known
-        await self.images.hold(image)
+        self.images.hold(image)
         return image
 
     async def _open_product(self, product_id: str) -> OpenedImage:
@@ -317,7 +334,7 @@ class Desk:
         maps = group.maps() if group.master is not None and product.id == group.master.id else []
         saved_from = product.path if product.hdu == 0 else None
         image = ProductImage(handle, product.name, product.kind, viewed, group.name, maps, saved_from)
-        await self.images.hold(image)
+        self.images.hold(image)
         return image
 
     async def overlay(self, image: OpenedImage, kind: str) -> Overlay:

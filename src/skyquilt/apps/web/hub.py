@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["Hub", "Listening", "event_text"]
 
 _MOST_WAITING = 2000
+_MOST_PAGES = 16
 
 
 class Listening:
@@ -36,6 +37,11 @@ class Hub:
 
     def __init__(self) -> None:
         self._pages: set[Listening] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further page is taken."""
+        return len(self._pages) >= _MOST_PAGES
 
     def join(self) -> Listening:
         """Return a new page; it gets what is published from now on."""

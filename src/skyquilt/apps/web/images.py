@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,7 +64,7 @@ class Images:
     def __init__(self, hub: Hub, log: Log) -> None:
         self._hub, self._log = hub, log
         self._open: OrderedDict[str, OpenedImage] = OrderedDict()
-        self._builds: dict[str, asyncio.Task[None]] = {}
+        self._work: dict[str, asyncio.Task[None]] = {}
         self.decodes = asyncio.Semaphore(_MOST_DECODES)
         self._build_slot = asyncio.Semaphore(1)
         self._is_closing = False
@@ -81,15 +81,14 @@ class Images:
         """Return an image if it is open."""
         return self._open.get(handle)
 
-    async def hold(self, image: OpenedImage) -> None:
+    def hold(self, image: OpenedImage) -> None:
         """Keep an image; levels that are not exact yet are made in the background."""
         self._open[image.handle] = image
         while len(self._open) > _MOST_OPEN:
-            await self.close(next(iter(self._open)))
-        if image.handle not in self._builds:
-            build = asyncio.create_task(self._build(image), name=f"levels of {image.name}")
-            self._builds[image.handle] = build
-            build.add_done_callback(lambda done: self._builds.pop(image.handle, None))
+            _, oldest = self._open.popitem(last=False)
+            self._begin(f"close {oldest.handle}", oldest.close())
+        if image.handle not in self._work:
+            self._begin(image.handle, self._build(image))
 
     async def close(self, handle: str) -> None:
         """Let an image go; nothing happens where there is none."""
@@ -102,7 +101,12 @@ class Images:
         self._is_closing = True
         for handle in list(self._open):
             await self.close(handle)
-        await asyncio.gather(*self._builds.values(), return_exceptions=True)
+        await asyncio.gather(*self._work.values(), return_exceptions=True)
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._work[name] = task
+        task.add_done_callback(lambda done: self._work.pop(name, None))
 
     async def _build(self, image: OpenedImage) -> None:
         async with self._build_slot:

@@ -84,7 +84,7 @@ class Job:
 
     def lay_out(self) -> None:
         """Set all phases to waiting."""
-        self.phase = ""
+        self.phase, self.n_left_out = "", 0
         self.phases = [
             {"name": name, "state": "waiting", "done": 0, "total": 0, "seconds": 0.0} for name in _PHASES[self.kind]
         ]
@@ -137,6 +137,7 @@ class JobKeeper:
         self._work: asyncio.Task[None] | None = None
         self._told = 0.0
         self.on_tiles: Callable[[Job], None] = lambda job: None
+        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self.on_end: Callable[[Job], None] = lambda job: None
         self.job: Job | None = self._left()
 
@@ -284,6 +285,7 @@ class JobKeeper:
             self._enter_phase(job, phase, done, total)
             if phase == "integrate":
                 self.on_tiles(job)
+        self.on_event(event)
         text = str(event.get("message") or "")
         if kind == "left_out":
             job.n_left_out += 1

@@ -10,7 +10,7 @@ from typing import Any
 from skyquilt.apps.web.roots import shown_name
 from skyquilt.engine.budget import available_memory
 
-__all__ = ["preflight", "session_json"]
+__all__ = ["note_calibration", "preflight", "session_json"]
 
 _KINDS = {"darks": "dark", "flats": "flat", "biases": "bias", "flat_darks": "flat_dark"}
 _LEAST_MEMORY = 400_000_000
@@ -74,6 +74,16 @@ def preflight(session: dict[str, Any], out: Path) -> dict[str, Any]:
     verdicts = {check["verdict"] for check in checks}
     verdict = "blocked" if "blocked" in verdicts else "warning" if "warning" in verdicts else "ready"
     return {"verdict": verdict, "checks": checks}
+
+
+def note_calibration(session: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Take over what the engine says became of the calibration frames; a set that is used comes before others."""
+    for row in rows:
+        kind = str(row.get("kind")).rsplit(".", 1)[-1].lower()
+        entry = next((one for one in session["calibration"] if one["kind"] == kind), None)
+        if entry is not None and entry["verdict"] != "used":
+            is_used = row.get("verdict") in ("used", "scaled")
+            entry |= {"verdict": "used" if is_used else "not used", "reason": str(row.get("reason") or "")}
 
 
 def _check(name: str, verdict: str, text: str) -> dict[str, str]:

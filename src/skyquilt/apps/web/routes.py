@@ -182,7 +182,7 @@ class _Routes:
 
     async def _choice(self, request: Request) -> Response:
         choice = await _body(request, bodies.Choice)
-        return _json(await asyncio.to_thread(self._desk.choose, choice.exclude, [*choice.include, *choice.clear]))
+        return _json(self._desk.choose(choice.exclude, [*choice.include, *choice.clear]))
 
     async def _preview(self, request: Request) -> Response:
         size = _whole(request, "size", 640)
@@ -309,6 +309,9 @@ class _Routes:
     async def _events(self, socket: WebSocket) -> None:
         """Send a page the state, then what happens, until it goes or falls behind."""
         await socket.accept()
+        if self._desk.hub.is_full:
+            await socket.close(1013)
+            return
         page = self._desk.hub.join()
         page.put(event_text("state", {"state": await asyncio.to_thread(self._desk.state)}))
         tasks = [

@@ -73,12 +73,12 @@ def describe(values: F32) -> tuple[ChannelFigures, ...]:
     """Return the figures of values, float32 (channel, y, x); NaN and infinite ones do not count."""
     figures = []
     for plane in values:
-        known = plane[np.isfinite(plane)]
+        known = plane[np.isfinite(plane)].astype(np.float64)
         if known.size == 0:
             figures.append(ChannelFigures(0.0, 0.0, 0.0, 0.0, 0))
             continue
         median = float(np.median(known))
-        spread = 1.4826 * float(np.median(np.abs(known - np.float32(median))))
+        spread = 1.4826 * float(np.median(np.abs(known - median)))
         figures.append(ChannelFigures(median, spread, float(known.min()), float(known.max()), int(known.size)))
     return tuple(figures)
 

@@ -88,7 +88,7 @@ def _offset_and_scale(known: F32) -> tuple[float, float]:
     if known.size == 0:
         return 0.0, 1.0
     step = max(1, known.size // 30_000)
-    offset = float(np.median(known[::step]))
+    offset = float(np.median(known[::step].astype(np.float64)))  # two values of 3e38 have a mean
     reach = max(float(known.max()) - offset, offset - float(known.min()))
     if not reach > 0.0:
         return offset, 1.0
