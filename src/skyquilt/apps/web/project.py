@@ -23,6 +23,7 @@ __all__ = ["Project", "Remembered", "Settings"]
 _FOLDER = ".skyquilt"
 _FILE = "app.json"
 _LARGEST_FILE = 64 << 20
+_MOST_LEVELS = 32
 
 
 class _Model(BaseModel):
@@ -141,12 +142,22 @@ class Project:
     def _hold(self) -> None:
         try:
             self._held.enter_context(locked(self.folder))
+            self._tidy()
         except OutputBlocked as error:
             if not self.folder.is_dir():
                 raise
             self.is_read_only = "another run" in error.message or not os.access(self.folder, os.W_OK)
             if not self.is_read_only:
                 raise
+
+    def _tidy(self) -> None:
+        """Remove what an app that was killed left, and the levels of images that were not opened for long."""
+        for left in (self.folder / "app").glob("exchange-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            levels = sorted((self.folder / "app" / "levels").iterdir(), key=lambda path: path.stat().st_mtime)
+            for old in levels[:-_MOST_LEVELS]:
+                shutil.rmtree(old, ignore_errors=True)
 
     def _read(self) -> Remembered:
         """Return what an earlier app left; what cannot be read is as if it were not there."""

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import errno
 import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,13 +156,26 @@ def serve_app(options: AppOptions, on_ready: Callable[[ServerRun], None]) -> Non
             )
             server = uvicorn.Server(_config(app))
             url = f"http://{_shown(options.host)}:{port}/#token={gate.token}"
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt), _ended_politely():
                 asyncio.run(_serve(server, sockets, lambda: on_ready(_run(server, url, port, files))))
     finally:
         for one in sockets:
             one.close()
         if options.token_file is not None:
             options.token_file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _ended_politely() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C: uvicorn raises it once more when all is closed, which would end us within."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(server: uvicorn.Server, url: str, port: int, files: StaticFiles) -> ServerRun:
