@@ -32,6 +32,7 @@ ONE_DOOR = {
     "distributed": {"engine/executors/cluster.py"},
     "starlette": {"apps/web"},
     "uvicorn": {"apps/web"},
+    "webview": {"apps/web/window.py"},
 }
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base"}
 NOT_IN_CORE = {"os", "threading", "logging", "concurrent", "subprocess", "scipy", "astropy", "pydantic"}

@@ -14,6 +14,7 @@ import click
 
 import skyquilt
 from skyquilt.apps.cli.annotate import annotate
+from skyquilt.apps.cli.app import app
 from skyquilt.apps.cli.cache import cache
 from skyquilt.apps.cli.combine import combine
 from skyquilt.apps.cli.config import config
@@ -75,6 +76,7 @@ for _command in (
     mosaic,
     finish,
     combine,
+    app,
     frames,
     solve,
     annotate,

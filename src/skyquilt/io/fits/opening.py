@@ -31,7 +31,7 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
 _MAGIC_BYTES = 32
 
 
-def open_frame(path: Path) -> FrameFile:
+def open_frame(path: Path, hdu: int | None = None) -> FrameFile:
     """
     Return the frame in a file after reading its header only.
 
@@ -39,6 +39,8 @@ def open_frame(path: Path) -> FrameFile:
     ----------
     path : Path
         FITS, plain or packed (.gz, .bz2, .Z, tile-compressed .fz). The name's ending does not matter.
+    hdu : int or None
+        Which HDU holds the pixels (0 = primary); None: the first that can be used.
 
     Raises
     ------
@@ -52,11 +54,11 @@ def open_frame(path: Path) -> FrameFile:
     looked at before they are read: that such a file is cut short shows only then.
     """
     path = Path(path)
-    layout, status = _open(path)
+    layout, status = _open(path, hdu)
     return FrameFile(path, frame_meta(layout), layout.hdu, status.st_size, status.st_mtime_ns)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, hdu: int | None = None) -> Header:
     """
     Return the header of the image that `open_frame` would use, with the cards it inherits from the primary header.
 
@@ -65,10 +67,10 @@ def read_header(path: Path) -> Header:
     UnreadableFrame
         As `open_frame`.
     """
-    return _open(Path(path))[0].header
+    return _open(Path(path), hdu)[0].header
 
 
-def _open(path: Path) -> tuple[ImageLayout, os.stat_result]:
+def _open(path: Path, hdu: int | None) -> tuple[ImageLayout, os.stat_result]:
     """Return the layout of the file's image and the file's status."""
     try:
         descriptor = open_to_read(path)
@@ -82,7 +84,7 @@ def _open(path: Path) -> tuple[ImageLayout, os.stat_result]:
         size = status.st_size
         head = PlainStream(descriptor, size).read_at(0, _MAGIC_BYTES)
         _refuse_others(path, head, size)
-        return find_image(path, open_stream(path, descriptor, size, head)), status
+        return find_image(path, open_stream(path, descriptor, size, head), hdu), status
     except OSError as cause:
         raise unreadable(path, cause) from cause
     finally:
