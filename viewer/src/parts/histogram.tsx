@@ -47,7 +47,7 @@ function draw(canvas: HTMLCanvasElement, histogram: Histogram, range: Range, str
   paper.globalCompositeOperation = "lighter";
   all.forEach((columns, c) => {
     paper.fillStyle = all.length === 1 ? GREY : COLOURS[c]!;
-    paper.globalAlpha = all.length === 1 ? 0.75 : 0.6;
+    paper.globalAlpha = all.length === 1 ? 0.75 : 0.5;
     paper.beginPath();
     paper.moveTo(0, height);
     columns.forEach((value, x) => paper.lineTo(x, height - (level(value) / top) * (height - 6 * ratio)));

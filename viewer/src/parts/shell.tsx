@@ -90,19 +90,16 @@ function TopBar() {
       </div>
       <Activity />
       <EngineState />
-      <label class="compact">
-        <span class="unseen">{t("shell.theme")}</span>
-        <select value={theme.value} onChange={(event) => remember({ theme: event.currentTarget.value as Theme })}>
-          {THEMES.map((name) => <option key={name} value={name}>{t(`theme.${name}`)}</option>)}
-        </select>
-      </label>
-      <label class="compact">
-        <span class="unseen">{t("shell.language")}</span>
-        <select value={language.value} onChange={(event) => remember({ language: event.currentTarget.value as "en" | "fr" })}>
-          <option value="en" lang="en">English</option>
-          <option value="fr" lang="fr">Français</option>
-        </select>
-      </label>
+      <select class="compact" aria-label={t("shell.theme")} value={theme.value} onChange={(event) => remember({ theme: event.currentTarget.value as Theme })}>
+        {THEMES.map((name) => <option key={name} value={name}>{t(`theme.${name}`)}</option>)}
+      </select>
+      <select
+        class="compact" aria-label={t("shell.language")} value={language.value}
+        onChange={(event) => remember({ language: event.currentTarget.value as "en" | "fr" })}
+      >
+        <option value="en" lang="en">English</option>
+        <option value="fr" lang="fr">Français</option>
+      </select>
     </header>
   );
 }

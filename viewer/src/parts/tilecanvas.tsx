@@ -8,7 +8,7 @@ import { t } from "../words";
 import { tellFault } from "./notices";
 
 const COLOURS: Record<string, string> = {
-  ra: "rgba(120,190,255,.75)", dec: "rgba(120,190,255,.75)", footprint: "rgba(255,200,119,.55)", object: "#8fe3a8", star: "#ffc877",
+  ra: "rgba(130,200,255,.8)", dec: "rgba(130,200,255,.8)", footprint: "rgba(255,200,119,.6)", object: "#8fe3a8", star: "#ffc877",
 };
 
 function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: Overlay): void {

@@ -40,8 +40,8 @@ function takeBrush(plot: uPlot, metric: Metric, axis: Axis, isAdded: boolean): v
     const [x, y] = [abscissa(row, axis), row[metric]];
     if (y !== null && x >= x0 && x <= x1 && y >= y0 && y <= y1) next.add(row.id);
   }
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false); // first: new data would tell the old rectangle again
   selection.value = next;
-  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
 }
 
 function takeClick(plot: uPlot, metric: Metric, axis: Axis): void {
@@ -61,8 +61,9 @@ function makePlot(box: HTMLElement, metric: Metric, axis: Axis, data: uPlot.Alig
   const [accent, muted, bad, warm] = colours();
   const grid = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
   let isAdded = false;
+  const size = rows.value.length > 2000 ? 3 : 5;
   const points = (colour: string, size: number): uPlot.Series => ({
-    stroke: colour, paths: () => null, points: { show: true, size, stroke: colour, fill: colour, width: 0 },
+    stroke: colour, paths: () => null, points: { show: (self, i) => self.data[i]?.some((value) => value !== null) ?? false, size, stroke: colour, fill: colour, width: 0 },
   });
   const font = "11px system-ui, sans-serif";
   const plot = new uPlot(
@@ -75,7 +76,7 @@ function makePlot(box: HTMLElement, metric: Metric, axis: Axis, data: uPlot.Alig
         { stroke: muted!, font, grid: { show: false }, ticks: { stroke: grid, width: 1 }, size: 26 },
         { stroke: muted!, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 46 },
       ],
-      series: [{}, points(accent!, 4), points(muted!, 4), points(bad!, 5), points(warm!, 6)],
+      series: [{}, points(accent!, size), points(muted!, size), points(bad!, size + 1), points(warm!, size + 1)],
       hooks: { setSelect: [(self) => takeBrush(self, metric, axis, isAdded)] },
     },
     data,

@@ -1,8 +1,9 @@
 /** The table of frames: a grid of any length, sorted by its heads, walked and chosen by keys. */
+import { computed } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { tellFault } from "../parts/notices";
 import { useVirtualRows } from "../parts/virtual";
-import { choose, current, isIn, selection, sortBy, sorting, visibleRows, type Column, type FrameRow } from "../state/frametable";
+import { choose, current, isIn, rows, selection, sortBy, sorting, visibleRows, type Column, type FrameRow } from "../state/frametable";
 import { formatNumber, t } from "../words";
 
 const ROW_PX = 30;
@@ -15,8 +16,24 @@ const HEADS: readonly Head[] = [
   { column: "exposure_s", digits: 0 }, { column: "temperature_c", digits: 0 },
 ];
 
+/** Return how many first letters all names share, so that the cell can begin with what tells them apart. */
+export function sharedLength(names: string[]): number {
+  const first = names[0];
+  if (first === undefined || names.length < 2) return 0;
+  let n = first.length;
+  for (const name of names) {
+    let i = 0;
+    while (i < n && name[i] === first[i]) i += 1;
+    n = i;
+  }
+  return n;
+}
+
+const nShared = computed(() => sharedLength(rows.value.map((row) => row.file)));
+
 function cellText(row: FrameRow, { column, digits }: Head): string {
   const value = row[column];
+  if (column === "file" && nShared.value > 6) return `…${row.file.slice(nShared.value - 2)}`;
   if (value === null || value === undefined) return column === "reason" ? "" : "–";
   if (digits !== undefined) return formatNumber(Number(value), digits);
   if (column === "date_obs") return String(value).slice(0, 19).replace("T", " ");
@@ -34,7 +51,7 @@ function Cell({ row, head }: { row: FrameRow; head: Head }) {
     return <span role="gridcell" class="state"><i class={`dot is-${shown}`} aria-hidden="true" /><span class="unseen">{t(`frames.state.${shown}`)}</span></span>;
   }
   const text = cellText(row, head);
-  return <span role="gridcell" class={head.digits === undefined ? "" : "number"} title={head.digits === undefined ? text : undefined}>{text}</span>;
+  return <span role="gridcell" class={head.digits === undefined ? "" : "number"} title={head.column === "file" ? row.file : head.column === "reason" ? text : undefined}>{text}</span>;
 }
 
 function select(event: MouseEvent, row: FrameRow, list: FrameRow[]): void {

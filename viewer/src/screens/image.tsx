@@ -91,17 +91,14 @@ function PictureSelect({ label, value, empty, onChoose }: {
   const choices = choosable();
   const groups = [...new Set(choices.map((choice) => choice.group))];
   return (
-    <label class="compact">
-      <span class="unseen">{label}</span>
-      <select value={value} onChange={(event) => onChoose(choices.find((choice) => choice.key === event.currentTarget.value) ?? null)}>
-        {(empty !== undefined || !choices.some((choice) => choice.key === value)) && <option value="">{empty ?? label}</option>}
-        {groups.map((group) => (
-          <optgroup key={group} label={group}>
-            {choices.filter((choice) => choice.group === group).map((choice) => <option key={choice.key} value={choice.key}>{choice.text}</option>)}
-          </optgroup>
-        ))}
-      </select>
-    </label>
+    <select class="compact" aria-label={label} value={value} onChange={(event) => onChoose(choices.find((choice) => choice.key === event.currentTarget.value) ?? null)}>
+      {(empty !== undefined || !choices.some((choice) => choice.key === value)) && <option value="">{empty ?? label}</option>}
+      {groups.map((group) => (
+        <optgroup key={group} label={group}>
+          {choices.filter((choice) => choice.group === group).map((choice) => <option key={choice.key} value={choice.key}>{choice.text}</option>)}
+        </optgroup>
+      ))}
+    </select>
   );
 }
 

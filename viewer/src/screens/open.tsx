@@ -18,6 +18,14 @@ function browse(folder: Folder | null): void {
     .catch(tellFault);
 }
 
+/** Show the folders beside the one that is open, or the first place there is. */
+async function browseFirst(): Promise<void> {
+  const folder = state.value?.project?.folder ?? state.value?.roots[0] ?? null;
+  const list = await fetchJson<FolderList>(folder ? `/api/folders?folder=${folder.id}` : "/api/folders");
+  if (list.folders.length === 0 && list.parents.length > 0) browse(list.parents.at(-1)!);
+  else listing.value = list;
+}
+
 function open(ids: string[]): void {
   runTask<Session>("/api/open", ids.length === 1 ? { folder: ids[0] } : { folders: ids }).catch(tellFault);
 }
@@ -30,13 +38,18 @@ function FolderRow({ folder }: { folder: Folder }) {
     chosen.value = next;
   };
   return (
-    <li>
+    <li class={state.value?.project?.folder.id === folder.id ? "is-open" : ""}>
       <input
         type="checkbox" checked={chosen.value.has(folder.id)} aria-label={t("open.chooseFolder", { name: folder.name })}
         onChange={(event) => toggle(event.currentTarget.checked)}
       />
       <button type="button" class="plain" onClick={() => browse(folder)}><Icon name="open" size={18} /> <span>{folder.name}</span></button>
-      {folder.n_images !== null && folder.n_images > 0 && <span class="badge">{t("open.nImages", { n: formatNumber(folder.n_images) })}</span>}
+      {folder.n_images !== null && folder.n_images > 0 && (
+        <>
+          <span class="badge">{t("open.nImages", { n: formatNumber(folder.n_images) })}</span>
+          <button type="button" class="small" disabled={isReadOnly.value} aria-label={t("open.openNamed", { name: folder.name })} onClick={() => open([folder.id])}>{t("screen.open")}</button>
+        </>
+      )}
     </li>
   );
 }
@@ -141,7 +154,7 @@ function Found({ found }: { found: Session }) {
 }
 
 export function OpenScreen() {
-  useEffect(() => { if (!listing.value) browse(state.value?.project?.folder ?? state.value?.roots[0] ?? null); }, []);
+  useEffect(() => { if (!listing.value) browseFirst().catch(tellFault); }, []);
   return (
     <div class="open-screen">
       <Browser />

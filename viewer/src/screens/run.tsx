@@ -8,6 +8,7 @@ import { Icon } from "../parts/icons";
 import { tellFault } from "../parts/notices";
 import { TileCanvas } from "../parts/tilecanvas";
 import { gauges, isReadOnly, isRunning, job, session, tasks } from "../state/app";
+import { counts } from "../state/frametable";
 import { followLive, live } from "../state/live";
 import { firstStretch, showPicture } from "../state/pictures";
 import { kind, loadRecipe, preset, values } from "../state/recipe";
@@ -127,7 +128,7 @@ function LivePicture() {
     () => (picture ? [{ layers: [{ image: picture, look: { stretch: firstStretch(picture), isColoured: false, opacity: 1 } }], ahead: [] }] : []),
     [picture],
   );
-  if (!picture) return isRunning.value ? <Empty icon="image" title={t("run.noPixels")} text={t("run.noPixelsText")} /> : null;
+  if (!picture) return <div class="live"><Empty icon="image" title={t("run.noPixels")} text={t("run.noPixelsText")} /></div>;
   return (
     <section class="live media" aria-label={t("image.live")}>
       <TileCanvas panes={panes} overlays={[]} label={t("image.live")} />
@@ -170,7 +171,12 @@ export function RunScreen() {
         <div class="scroll" tabIndex={0} role="region" aria-label={t("run.settings")}><SettingsForm /></div>
       </Panel>
       <div class="work">
-        {now ? <Progress now={now} /> : <Panel title={t("run.progress")}><p class="muted">{t("run.idle")}</p></Panel>}
+        {now ? <Progress now={now} /> : (
+          <Panel title={t("run.progress")}>
+            <p>{t("run.idle")}</p>
+            {counts.value.all > 0 && <p class="muted">{t("run.willTake", { n: formatNumber(counts.value.in), excluded: formatNumber(counts.value.excluded) })}</p>}
+          </Panel>
+        )}
         <LivePicture />
         <LogPanel />
       </div>

@@ -31,8 +31,8 @@ export function LogPanel() {
   const isAtEnd = useRef(true);
   useEffect(() => { if (isAtEnd.current && lines.length > 0) virtual.scrollTo(lines.length - 1); }, [lines.length]);
   const watch = (): void => {
-    const box = scroller.current!;
-    isAtEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < 2 * ROW_PX;
+    const box = scroller.current;
+    if (box) isAtEnd.current = box.scrollHeight - box.scrollTop - box.clientHeight < 2 * ROW_PX;
   };
   return (
     <Panel

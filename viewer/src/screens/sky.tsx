@@ -70,14 +70,14 @@ class SkyMap {
     if (!paper) return;
     paper.scale(ratio, ratio);
     this.drawGrid(paper);
-    const alpha = Math.max(0.02, Math.min(0.25, 6 / Math.max(1, this.outlines.length)));
+    const alpha = Math.max(0.004, Math.min(0.2, 3 / Math.max(1, this.outlines.length)));
     for (const { points, isIn, file } of this.outlines) {
       this.path(paper, points);
       const tone = file === hovered.value ? colour("--warm") : colour(isIn ? "--accent" : "--bad");
       paper.fillStyle = tone;
       paper.globalAlpha = file === hovered.value ? 0.35 : alpha;
       paper.fill();
-      paper.globalAlpha = file === hovered.value ? 1 : Math.min(1, alpha * 3);
+      paper.globalAlpha = file === hovered.value ? 1 : Math.min(1, alpha * 12);
       paper.strokeStyle = tone;
       paper.lineWidth = 1;
       paper.stroke();
