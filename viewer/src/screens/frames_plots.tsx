@@ -57,14 +57,37 @@ function takeClick(plot: uPlot, metric: Metric, axis: Axis): void {
   if (best) current.value = best.id;
 }
 
+/** Draw the points of a series as squares, one a place: ten thousand round dots take a graphics card without a chip seconds. */
+function drawPoints(plot: uPlot, series: number, colour: string, size: number): void {
+  const [xs, ys] = [plot.data[0], plot.data[series]];
+  if (!ys) return;
+  const side = Math.round(size * devicePixelRatio);
+  const taken = new Set<number>();
+  plot.ctx.save();
+  plot.ctx.beginPath();
+  plot.ctx.rect(plot.bbox.left, plot.bbox.top, plot.bbox.width, plot.bbox.height);
+  plot.ctx.clip();
+  plot.ctx.fillStyle = colour;
+  for (let i = 0; i < ys.length; i += 1) {
+    const y = ys[i];
+    if (y === null || y === undefined) continue;
+    const px = Math.round(plot.valToPos(xs[i]!, "x", true) - side / 2);
+    const py = Math.round(plot.valToPos(y, "y", true) - side / 2);
+    const place = px * 16384 + py;
+    if (taken.has(place)) continue;
+    taken.add(place);
+    plot.ctx.fillRect(px, py, side, side);
+  }
+  plot.ctx.restore();
+}
+
 function makePlot(box: HTMLElement, metric: Metric, axis: Axis, data: uPlot.AlignedData): uPlot {
   const [accent, muted, bad, warm] = colours();
   const grid = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
   let isAdded = false;
   const size = rows.value.length > 2000 ? 3 : 5;
-  const points = (colour: string, size: number): uPlot.Series => ({
-    stroke: colour, paths: () => null, points: { show: (self, i) => self.data[i]?.some((value) => value !== null) ?? false, size, stroke: colour, fill: colour, width: 0 },
-  });
+  const tones = [accent!, muted!, bad!, warm!];
+  const series: uPlot.Series = { paths: () => null, points: { show: false } };
   const font = "11px system-ui, sans-serif";
   const plot = new uPlot(
     {
@@ -76,8 +99,11 @@ function makePlot(box: HTMLElement, metric: Metric, axis: Axis, data: uPlot.Alig
         { stroke: muted!, font, grid: { show: false }, ticks: { stroke: grid, width: 1 }, size: 26 },
         { stroke: muted!, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 46 },
       ],
-      series: [{}, points(accent!, size), points(muted!, size), points(bad!, size + 1), points(warm!, size + 1)],
-      hooks: { setSelect: [(self) => takeBrush(self, metric, axis, isAdded)] },
+      series: [{}, ...tones.map(() => series)],
+      hooks: {
+        setSelect: [(self) => takeBrush(self, metric, axis, isAdded)],
+        drawSeries: [(self, i) => drawPoints(self, i, tones[i - 1]!, i > 2 ? size + 1 : size)],
+      },
     },
     data,
     box,
