@@ -84,7 +84,9 @@ def main() -> int:
         faults.append(f"the bundle is {size} bytes gzipped, the most is {MOST_BYTES}")
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
-    sys.stdout.write(f"viewer: {size / 1000:.1f} kB gzipped of at most {MOST_BYTES / 1000:.0f} kB, in {STATIC.relative_to(ROOT)}\n")
+    sys.stdout.write(
+        f"viewer: {size / 1000:.1f} kB gzipped of at most {MOST_BYTES / 1000:.0f} kB, in {STATIC.relative_to(ROOT)}\n"
+    )
     return 1 if faults else 0
 
 

@@ -13,5 +13,5 @@ export default defineConfig({
     chunkSizeWarningLimit: 500,
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  test: { include: ["tests/**/*.test.ts"] },
+  test: { include: ["tests/**/*.test.ts"], setupFiles: ["tests/setup.ts"] },
 });

@@ -61,7 +61,9 @@ class Endless:
         y = ((np.arange(y0, y1) + 0.5) * scale)[:, None]
         x = ((np.arange(x0, x1) + 0.5) * scale)[None, :]
         sky = 0.02 + 0.004 * np.sin(x / 3000) * np.cos(y / 2300)
-        spots = 0.5 * np.exp(-(((x + 0.13 * y) % 377 - 188) ** 2 + ((y + 0.07 * x) % 409 - 204) ** 2) / (2 * (5 + scale) ** 2))
+        spots = 0.5 * np.exp(
+            -(((x + 0.13 * y) % 377 - 188) ** 2 + ((y + 0.07 * x) % 409 - 204) ** 2) / (2 * (5 + scale) ** 2)
+        )
         return np.stack([sky + spots, sky * 1.1 + spots * 0.8, sky * 0.9 + spots * 0.6], axis=-1).astype(np.float32)
 
 
@@ -76,7 +78,9 @@ def galaxy(width: int = 2400, height: int = 1600, seed: int = 5, noise: float = 
     angle = np.arctan2(v, u)
     arms = np.cos(2 * angle - 3.4 * np.log(r + 0.2)) * np.exp(-r / 2.2)
     disc, bulge = np.exp(-r / 1.5), np.exp(-((r / 0.28) ** 0.8))
-    clumps = np.repeat(np.repeat(rng.gamma(0.6, 1.6, (height // 20 + 1, width // 20 + 1)), 20, 0), 20, 1)[:height, :width]
+    clumps = np.repeat(np.repeat(rng.gamma(0.6, 1.6, (height // 20 + 1, width // 20 + 1)), 20, 0), 20, 1)[
+        :height, :width
+    ]
     clumps = gaussian_filter(clumps.astype(np.float32), 7)
     knots = np.clip(arms, 0, None) * (0.35 + clumps)
     red = 0.010 * disc + 0.05 * bulge + 0.006 * knots

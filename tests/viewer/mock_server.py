@@ -32,9 +32,7 @@ from skyquilt.engine.recipe import PRESETS, Recipe
 from skyquilt.steps.finish import auto_stretch
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "skyquilt" / "apps" / "web" / "static"
-POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
+POLICY = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 PHASES = ["discover", "calibrate", "measure", "select", "register", "integrate", "products"]
 
 
@@ -51,7 +49,9 @@ class Mock:
         self.session: dict[str, Any] | None = SESSION
         self.saved: dict[str, dict[str, Any]] = {}
         master = pictures.galaxy()
-        coverage = (np.nan_to_num(master[..., :1] * 0 + 1) * np.linspace(40, 412, master.shape[1])[None, :, None]).astype(np.float32)
+        coverage = (
+            np.nan_to_num(master[..., :1] * 0 + 1) * np.linspace(40, 412, master.shape[1])[None, :, None]
+        ).astype(np.float32)
         self.sources: dict[str, tuple[str, str, pictures.Picture]] = {
             "master": ("master_linear", "image", pictures.Held(master)),
             "second": ("master_quick", "image", pictures.Held(pictures.galaxy(noise=2e-3))),
@@ -120,12 +120,21 @@ class Mock:
             low, high = float(known.min()), float(np.quantile(known, 0.995))
             high = high if high > low else low + 1
             counts, _ = np.histogram(known, 4096, (low, high))
-            channels.append({"low": low, "high": high, "below": 0, "above": int((known > high).sum()), "counts": counts.tolist()})
+            channels.append(
+                {"low": low, "high": high, "below": 0, "above": int((known > high).sum()), "counts": counts.tolist()}
+            )
         return {"channels": channels, "is_sampled": True}
 
     def products(self) -> list[dict[str, Any]]:
         return [
-            {"id": key, "name": name, "file": f"{name}.fits", "kind": kind, "size_bytes": 46_000_000, "mtime": 1764484800.0}
+            {
+                "id": key,
+                "name": name,
+                "file": f"{name}.fits",
+                "kind": kind,
+                "size_bytes": 46_000_000,
+                "mtime": 1764484800.0,
+            }
             for key, (name, kind, _) in self.sources.items()
         ]
 
@@ -151,7 +160,12 @@ class Mock:
                 self.tell({"type": "job", "job": self.job})
                 return
             share = step / 60
-            self.job.update(percent=share, elapsed_s=time.time() - start, eta_s=(1 - share) * 42, phase=PHASES[min(6, int(share * 7))])
+            self.job.update(
+                percent=share,
+                elapsed_s=time.time() - start,
+                eta_s=(1 - share) * 42,
+                phase=PHASES[min(6, int(share * 7))],
+            )
             self.job["phases"] = [
                 {"name": name, "state": "done" if share * 7 >= i + 1 else "running" if share * 7 >= i else "waiting",
                  "done": round(np.clip(share * 7 - i, 0, 1) * 412), "total": 412, "seconds": 6.0}
@@ -161,7 +175,13 @@ class Mock:
                 n += 1
                 level = "warning" if step % 20 == 8 else "info"
                 text = f"tile {step} of 60 is done" if level == "info" else f"Light_{step:04d}.fit has clouds: left out"
-                line = {"n": step + 1, "time": 1764484800.0 + step, "level": level, "phase": self.job["phase"], "text": text}
+                line = {
+                    "n": step + 1,
+                    "time": 1764484800.0 + step,
+                    "level": level,
+                    "phase": self.job["phase"],
+                    "text": text,
+                }
                 self.tell({"type": "log", "lines": [line]})
                 self.tell({
                     "type": "gauges", "memory": {"engine_bytes": 400e6 + 9e6 * step, "total_bytes": 24e9, "available_bytes": 12e9, "limit_bytes": 1e9},
@@ -198,12 +218,38 @@ def build(mock: Mock) -> Starlette:
             mock.tell({"type": "state", "state": mock.state()})
 
         mock.start(finish())
-        return JSONResponse({"task": {"id": "t-open", "kind": "open", "state": "running", "stage": "", "percent": 0, "result": None, "error": None}}, 202)
+        return JSONResponse(
+            {
+                "task": {
+                    "id": "t-open",
+                    "kind": "open",
+                    "state": "running",
+                    "stage": "",
+                    "percent": 0,
+                    "result": None,
+                    "error": None,
+                }
+            },
+            202,
+        )
 
     async def frames(request: Request) -> Response:
         if request.method == "POST":
             mock.start(mock.finish_task("frames", None))
-            return JSONResponse({"task": {"id": "t-frames", "kind": "frames", "state": "running", "stage": "", "percent": 0, "result": None, "error": None}}, 202)
+            return JSONResponse(
+                {
+                    "task": {
+                        "id": "t-frames",
+                        "kind": "frames",
+                        "state": "running",
+                        "stage": "",
+                        "percent": 0,
+                        "result": None,
+                        "error": None,
+                    }
+                },
+                202,
+            )
         return JSONResponse({**mock.table, "revision": mock.revision})
 
     async def choice(request: Request) -> Response:
@@ -228,7 +274,12 @@ def build(mock: Mock) -> Starlette:
         def kind(model: type[Recipe]) -> dict[str, Any]:
             schema = model.model_json_schema()
             groups = list(dict.fromkeys(field["group"] for field in schema["properties"].values()))
-            return {"schema": schema, "groups": groups, "presets": PRESETS, "defaults": json.loads(model().model_dump_json())}
+            return {
+                "schema": schema,
+                "groups": groups,
+                "presets": PRESETS,
+                "defaults": json.loads(model().model_dump_json()),
+            }
 
         return JSONResponse({"stack": kind(Recipe), "mosaic": kind(MosaicRecipe)})
 
@@ -236,7 +287,20 @@ def build(mock: Mock) -> Starlette:
         result = {"plans": [{"name": "M 94", "n_frames": 412, "width": 1080, "height": 1920, "peak_memory_bytes": 9e8, "scratch_bytes": 2e8,
                              "output_bytes": 1.2e8, "seconds": 74, "schedule": "cube", "lines": ["412 frames in 60 tiles"]}]}  # fmt: skip
         mock.start(mock.finish_task("plan", result))
-        return JSONResponse({"task": {"id": "t-plan", "kind": "plan", "state": "running", "stage": "", "percent": 0, "result": None, "error": None}}, 202)
+        return JSONResponse(
+            {
+                "task": {
+                    "id": "t-plan",
+                    "kind": "plan",
+                    "state": "running",
+                    "stage": "",
+                    "percent": 0,
+                    "result": None,
+                    "error": None,
+                }
+            },
+            202,
+        )
 
     async def run(request: Request) -> Response:
         body = await request.json()
@@ -258,7 +322,9 @@ def build(mock: Mock) -> Starlette:
 
     async def open_image(request: Request) -> Response:
         body = await request.json()
-        handle = "live" if body.get("live") else body["product"] if "product" in body else f"frame{int(body['frame'][1:])}"
+        handle = (
+            "live" if body.get("live") else body["product"] if "product" in body else f"frame{int(body['frame'][1:])}"
+        )
         return JSONResponse(mock.info(handle))
 
     async def image(request: Request) -> Response:
@@ -266,10 +332,16 @@ def build(mock: Mock) -> Starlette:
 
     async def tile(request: Request) -> Response:
         p = request.path_params
-        data = pictures.tile(mock.picture(p["handle"])[2], p["level"], p["x"], p["y"], exact=request.query_params.get("exact") == "1")
+        data = pictures.tile(
+            mock.picture(p["handle"])[2], p["level"], p["x"], p["y"], exact=request.query_params.get("exact") == "1"
+        )
         if data is None:
             return JSONResponse({"error": {"message": "no such tile", "hint": ""}}, 404)
-        return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "private, max-age=31536000, immutable"})
+        return Response(
+            data,
+            media_type="application/octet-stream",
+            headers={"Cache-Control": "private, max-age=31536000, immutable"},
+        )
 
     async def pixel(request: Request) -> Response:
         x, y = float(request.query_params["x"]), float(request.query_params["y"])
@@ -284,22 +356,69 @@ def build(mock: Mock) -> Starlette:
         lines: list[dict[str, Any]] = []
         marks: list[dict[str, Any]] = []
         if name == "grid":
-            lines = [{"points": [[x + 40 * np.sin(y / 900), y] for y in range(0, 1601, 50)], "label": f"12h{50 + i}m", "kind": "ra"} for i, x in enumerate(range(0, 2500, 400))]
-            lines += [{"points": [[x, y + 40 * np.sin(x / 900)] for x in range(0, 2401, 50)], "label": f"+41° {10 * i:02d}′", "kind": "dec"} for i, y in enumerate(range(0, 1700, 400))]
+            lines = [
+                {
+                    "points": [[x + 40 * np.sin(y / 900), y] for y in range(0, 1601, 50)],
+                    "label": f"12h{50 + i}m",
+                    "kind": "ra",
+                }
+                for i, x in enumerate(range(0, 2500, 400))
+            ]
+            lines += [
+                {
+                    "points": [[x, y + 40 * np.sin(x / 900)] for x in range(0, 2401, 50)],
+                    "label": f"+41° {10 * i:02d}′",
+                    "kind": "dec",
+                }
+                for i, y in enumerate(range(0, 1700, 400))
+            ]
         elif name == "footprints":
-            lines = [{"points": [[10 * i, 5 * i], [2300 + 10 * i, 20 + 5 * i], [2280 + 10 * i, 1500 + 5 * i], [10 * i, 1480 + 5 * i], [10 * i, 5 * i]], "label": "", "kind": "footprint"} for i in range(8)]
+            lines = [
+                {
+                    "points": [
+                        [10 * i, 5 * i],
+                        [2300 + 10 * i, 20 + 5 * i],
+                        [2280 + 10 * i, 1500 + 5 * i],
+                        [10 * i, 1480 + 5 * i],
+                        [10 * i, 5 * i],
+                    ],
+                    "label": "",
+                    "kind": "footprint",
+                }
+                for i in range(8)
+            ]
         elif name == "objects":
             marks = [{"x": 1248, "y": 768, "radius": 330, "label": "M 94", "magnitude": 8.2, "kind": "object"}]
         else:
             rng = np.random.default_rng(1)
-            marks = [{"x": float(x), "y": float(y), "radius": 8, "label": f"HD {1000 + i}", "magnitude": 9.0, "kind": "star"} for i, (x, y) in enumerate(zip(rng.uniform(0, 2400, 40), rng.uniform(0, 1600, 40), strict=True))]
+            marks = [
+                {"x": float(x), "y": float(y), "radius": 8, "label": f"HD {1000 + i}", "magnitude": 9.0, "kind": "star"}
+                for i, (x, y) in enumerate(zip(rng.uniform(0, 2400, 40), rng.uniform(0, 1600, 40), strict=True))
+            ]
         return JSONResponse({"lines": lines, "marks": marks})
 
     async def save(request: Request) -> Response:
         body = await request.json()
         mock.saved["s1"] = body
-        mock.start(mock.finish_task("save", {"file": f"{body['name']}.{body['format']}", "saved": "s1", "size_bytes": 12_300_000}))
-        return JSONResponse({"task": {"id": "t-save", "kind": "save", "state": "running", "stage": "", "percent": 0, "result": None, "error": None}}, 202)
+        mock.start(
+            mock.finish_task(
+                "save", {"file": f"{body['name']}.{body['format']}", "saved": "s1", "size_bytes": 12_300_000}
+            )
+        )
+        return JSONResponse(
+            {
+                "task": {
+                    "id": "t-save",
+                    "kind": "save",
+                    "state": "running",
+                    "stage": "",
+                    "percent": 0,
+                    "result": None,
+                    "error": None,
+                }
+            },
+            202,
+        )
 
     async def events(socket: WebSocket) -> None:
         await socket.accept()
@@ -331,7 +450,12 @@ def build(mock: Mock) -> Starlette:
         return Response(status_code=204)
 
     async def report(request: Request) -> Response:
-        return HTMLResponse(REPORT, headers={"Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"})
+        return HTMLResponse(
+            REPORT,
+            headers={
+                "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+            },
+        )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -353,14 +477,36 @@ def build(mock: Mock) -> Starlette:
             Route("/api/run", run, methods=["POST"]),
             Route("/api/job/stop", stop, methods=["POST"]),
             Route("/api/job/continue", go_on, methods=["POST"]),
-            Route("/api/task/{task}", answer(lambda request: {"id": request.path_params["task"], "kind": "", "state": "running", "stage": "", "percent": 0, "result": None, "error": None})),
+            Route(
+                "/api/task/{task}",
+                answer(
+                    lambda request: {
+                        "id": request.path_params["task"],
+                        "kind": "",
+                        "state": "running",
+                        "stage": "",
+                        "percent": 0,
+                        "result": None,
+                        "error": None,
+                    }
+                ),
+            ),
             Route("/api/log", answer(lambda request: {"lines": [], "n_lost": 0})),
-            Route("/api/products", answer(lambda request: {"groups": [{"name": "M 94", "kind": "stack", "products": mock.products(), "report": "r1"}]})),
+            Route(
+                "/api/products",
+                answer(
+                    lambda request: {
+                        "groups": [{"name": "M 94", "kind": "stack", "products": mock.products(), "report": "r1"}]
+                    }
+                ),
+            ),
             Route("/api/image", open_image, methods=["POST"]),
             Route("/api/image/{handle}", image),
             Route("/api/image/{handle}/close", nothing, methods=["POST"]),
             Route("/api/image/{handle}/tile/{level:int}/{x:int}/{y:int}", tile),
-            Route("/api/image/{handle}/histogram", answer(lambda request: mock.histogram(request.path_params["handle"]))),
+            Route(
+                "/api/image/{handle}/histogram", answer(lambda request: mock.histogram(request.path_params["handle"]))
+            ),
             Route("/api/image/{handle}/pixel", pixel),
             Route("/api/image/{handle}/overlay/{name}", overlay),
             Route("/api/image/{handle}/save", save, methods=["POST"]),

@@ -85,13 +85,24 @@ def sky_group(table: dict[str, Any]) -> dict[str, Any]:
     frames = []
     for i, row in enumerate(table["rows"][:400]):
         panel = i % 4
-        ra, dec = ra0 + (panel % 2 - 0.5) * 1.0 + rng.normal(0, 0.02), dec0 + (panel // 2 - 0.5) * 1.1 + rng.normal(0, 0.02)
+        ra, dec = (
+            ra0 + (panel % 2 - 0.5) * 1.0 + rng.normal(0, 0.02),
+            dec0 + (panel // 2 - 0.5) * 1.1 + rng.normal(0, 0.02),
+        )
         turn = np.deg2rad(i * 0.05 - 10)
         corners = []
         for dx, dy in ((-0.36, -0.64), (0.36, -0.64), (0.36, 0.64), (-0.36, 0.64)):
             x, y = dx * np.cos(turn) - dy * np.sin(turn), dx * np.sin(turn) + dy * np.cos(turn)
             corners.append([ra + x / np.cos(np.deg2rad(dec)), dec + y])
-        frames.append({"id": row[0], "file": row[1], "panel": f"P{panel + 1}", "status": "left_out" if i % 37 == 5 else "stacked", "outline": corners})
+        frames.append(
+            {
+                "id": row[0],
+                "file": row[1],
+                "panel": f"P{panel + 1}",
+                "status": "left_out" if i % 37 == 5 else "stacked",
+                "outline": corners,
+            }
+        )
     return {
         "name": "M 94", "solved": True, "reason": None, "ra_deg": ra0, "dec_deg": dec0, "scale_arcsec": 2.371, "covered_deg2": 3.21, "coverage": "coverage",
         "outline": [[ra0 - 1.35, dec0 - 1.25], [ra0 + 1.35, dec0 - 1.25], [ra0 + 1.4, dec0 + 1.25], [ra0 - 1.4, dec0 + 1.25]], "frames": frames,

@@ -11,7 +11,22 @@ const COLOURS: Record<string, string> = {
   ra: "rgba(130,200,255,.8)", dec: "rgba(130,200,255,.8)", footprint: "rgba(255,200,119,.6)", object: "#8fe3a8", star: "#ffc877",
 };
 
-function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: Overlay): void {
+/** Labels of one frame: what would lie over another one is left out. */
+class Labels {
+  private readonly boxes: [number, number, number, number][] = [];
+
+  constructor(private readonly paper: CanvasRenderingContext2D) {}
+
+  write(text: string, x: number, y: number): void {
+    const size = 12 * devicePixelRatio;
+    const box: [number, number, number, number] = [x, y - size, x + text.length * size * 0.58, y + 2];
+    if (this.boxes.some(([x0, y0, x1, y1]) => box[0] < x1 && box[2] > x0 && box[1] < y1 && box[3] > y0)) return;
+    this.boxes.push(box);
+    this.paper.fillText(text, x, y);
+  }
+}
+
+function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: Overlay, labels: Labels): void {
   const ratio = devicePixelRatio;
   for (const port of view.ports) {
     paper.save();
@@ -31,7 +46,7 @@ function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: O
         if (!label && sx > port.left + 8 && sx < port.left + port.width - 60 && sy > 24 * ratio && sy < port.height - 12) label = [sx, sy];
       });
       paper.stroke();
-      if (label && line.label) paper.fillText(line.label, label[0] + 4 * ratio, label[1] - 4 * ratio);
+      if (label && line.label) labels.write(line.label, label[0] + 4 * ratio, label[1] - 4 * ratio);
     }
     for (const mark of overlay.marks) {
       const [sx, sy] = view.screenAt(port, mark.x, mark.y);
@@ -41,7 +56,7 @@ function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: O
       paper.beginPath();
       paper.arc(sx, sy, radius, 0, 2 * Math.PI);
       paper.stroke();
-      if (mark.label) paper.fillText(mark.label, sx + radius + 3 * ratio, sy + 4 * ratio);
+      if (mark.label) labels.write(mark.label, sx + radius + 3 * ratio, sy + 4 * ratio);
     }
     paper.restore();
   }
@@ -77,7 +92,8 @@ export function TileCanvas(props: {
       if (sheet && ink && made.image) {
         if (sheet.width !== made.canvas.width || sheet.height !== made.canvas.height) [sheet.width, sheet.height] = [made.canvas.width, made.canvas.height];
         else ink.clearRect(0, 0, sheet.width, sheet.height);
-        for (const overlay of latest.current.overlays) drawOverlay(made, ink, overlay);
+        const labels = new Labels(ink);
+        for (const overlay of latest.current.overlays) drawOverlay(made, ink, overlay, labels);
       }
       latest.current.onFigures?.({ ...figures, scriptMs: figures.scriptMs + performance.now() - start }, made);
     };

@@ -1,6 +1,6 @@
 /** The Frames screen: figures of every frame, plotted, sorted, blinked, chosen. */
 import { runTask } from "../api/client";
-import { Bar, Choice, Empty } from "../parts/controls";
+import { Bar, Choice, Empty, IconButton } from "../parts/controls";
 import { tellFault } from "../parts/notices";
 import { frames, isReadOnly, session, tasks } from "../state/app";
 import { choose, counts, rows, search, selection, shown, showOnly, type Shown } from "../state/frametable";
@@ -23,7 +23,7 @@ function Selected() {
       <strong>{t("frames.selected", { n: formatNumber(n) })}</strong>
       <button type="button" disabled={isReadOnly.value} onClick={act("exclude")}>{t("frames.exclude")}</button>
       <button type="button" disabled={isReadOnly.value} onClick={act("include")}>{t("frames.include")}</button>
-      <button type="button" class="plain" onClick={() => { selection.value = new Set(); }}>{t("frames.deselect")}</button>
+      <IconButton icon="close" label={t("frames.deselect")} onClick={() => { selection.value = new Set(); }} />
     </span>
   );
 }

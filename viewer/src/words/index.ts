@@ -48,15 +48,15 @@ export function formatDuration(seconds: number): string {
 
 /** Return a right ascension in hours and a declination in degrees, sexagesimal. */
 export function formatDirection(ra_deg: number, dec_deg: number): string {
-  const sexagesimal = (value: number, digits: number): [string, string, string] => {
+  const sexagesimal = (value: number, digits: number, turn: number): [string, string, string] => {
     const step = 10 ** digits;
-    const whole = Math.round(value * 3600 * step);
+    const whole = Math.round(value * 3600 * step) % (turn * 3600 * step);
     const seconds = (whole % (60 * step)) / step;
     const minutes = Math.floor(whole / (60 * step)) % 60;
     const first = Math.floor(whole / (3600 * step));
     return [String(first).padStart(2, "0"), String(minutes).padStart(2, "0"), seconds.toFixed(digits).padStart(digits > 0 ? digits + 3 : 2, "0")];
   };
-  const [h, m, s] = sexagesimal((((ra_deg % 360) + 360) % 360) / 15, 2);
-  const [d, dm, ds] = sexagesimal(Math.abs(dec_deg), 1);
+  const [h, m, s] = sexagesimal((((ra_deg % 360) + 360) % 360) / 15, 2, 24);
+  const [d, dm, ds] = sexagesimal(Math.abs(dec_deg), 1, 360);
   return `${h}h ${m}m ${s}s  ${dec_deg < 0 ? "\u2212" : "+"}${d}\u00b0 ${dm}\u2032 ${ds}\u2033`;
 }
