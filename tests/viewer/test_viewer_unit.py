@@ -49,12 +49,19 @@ def stretch_cases() -> list[dict[str, object]]:
             values = pixels[:, 10, :20]
             shown = stf.apply(values[:, None, :], np.uint16)[0].T
             ramp = np.linspace(0, 1, 20, endpoint=False).astype(np.float32)
-            cases.append({
-                "statistics": figures, "linked": linked, "target": target, "sigma": sigma,
-                "stf": {"shadows": stf.shadows, "midtones": stf.midtones, "highlights": stf.highlights},
-                "values": values.astype(float).tolist(), "shown": shown.tolist(), "strength": 150.0,
-                "asinh": asinh_stretch(ramp, 150.0, 0.0, 1.0).astype(float).tolist(),
-            })  # fmt: skip
+            cases.append(
+                {
+                    "statistics": figures,
+                    "linked": linked,
+                    "target": target,
+                    "sigma": sigma,
+                    "stf": {"shadows": stf.shadows, "midtones": stf.midtones, "highlights": stf.highlights},
+                    "values": values.astype(float).tolist(),
+                    "shown": shown.tolist(),
+                    "strength": 150.0,
+                    "asinh": asinh_stretch(ramp, 150.0, 0.0, 1.0).astype(float).tolist(),
+                }
+            )
     return cases
 
 
@@ -62,9 +69,19 @@ def stretch_cases() -> list[dict[str, object]]:
 def test_the_viewers_own_tests_pass_and_its_stretch_is_that_of_python(tmp_path: Path) -> None:
     node, _ = build_viewer.find_node()
     done = subprocess.run(
-        [str(node), "node_modules/vitest/vitest.mjs", "run", "--reporter=json", f"--outputFile={tmp_path / 'out.json'}"],
-        cwd=VIEWER, env={**os.environ, "VITE_STRETCH_CASES": json.dumps(stretch_cases())}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            str(node),
+            "node_modules/vitest/vitest.mjs",
+            "run",
+            "--reporter=json",
+            f"--outputFile={tmp_path / 'out.json'}",
+        ],
+        cwd=VIEWER,
+        env={**os.environ, "VITE_STRETCH_CASES": json.dumps(stretch_cases())},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     result = json.loads((tmp_path / "out.json").read_text())
     faults = [
         case["failureMessages"]
@@ -84,9 +101,21 @@ def test_a_missing_translation_is_an_error_of_types(tmp_path: Path) -> None:
         text = (VIEWER / "src" / "words" / name).read_text()
         (tmp_path / name).write_text(text.replace('"common.cancel": "Annuler", ', ""))
     done = subprocess.run(
-        [str(node), "node_modules/typescript/bin/tsc", "--noEmit", "--strict", "--ignoreConfig", "--target", "es2022", str(tmp_path / "fr.ts")],
-        cwd=VIEWER, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            str(node),
+            "node_modules/typescript/bin/tsc",
+            "--noEmit",
+            "--strict",
+            "--ignoreConfig",
+            "--target",
+            "es2022",
+            str(tmp_path / "fr.ts"),
+        ],
+        cwd=VIEWER,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode != 0
     assert "common.cancel" in done.stdout
 
