@@ -1,0 +1,624 @@
+"""
+A small stand-in for `skyquilt app`: its interface with made-up frames, pictures and a run, and its content policy.
+
+`python tests/viewer/mock_server.py 8765` serves the built viewer with it, to work on the pages without an engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import mock_pictures as pictures
+import numpy as np
+from mock_words import FOLDERS, REPORT, SESSION, frame_table, sky_group
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from skyquilt.engine.mosaic import MosaicRecipe
+from skyquilt.engine.recipe import PRESETS, Recipe
+from skyquilt.steps.finish import auto_stretch
+
+STATIC = Path(__file__).resolve().parents[2] / "src" / "skyquilt" / "apps" / "web" / "static"
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; connect-src 'self'; object-src 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+PHASES = ["discover", "calibrate", "measure", "select", "register", "integrate", "products"]
+
+
+class Mock:
+    """The state that the pages see, and everything they asked for."""
+
+    def __init__(self, n_frames: int = 10_000) -> None:
+        self.requests: list[str] = []
+        self.settings: dict[str, Any] = {}
+        self.listeners: set[asyncio.Queue[dict[str, Any]]] = set()
+        self.table = frame_table(n_frames)
+        self.revision = 1
+        self.job: dict[str, Any] | None = None
+        self.session: dict[str, Any] | None = SESSION
+        self.saved: dict[str, dict[str, Any]] = {}
+        master = pictures.galaxy()
+        coverage = (
+            np.nan_to_num(master[..., :1] * 0 + 1) * np.linspace(40, 412, master.shape[1])[None, :, None]
+        ).astype(np.float32)
+        self.sources: dict[str, tuple[str, str, pictures.Picture]] = {
+            "master": ("master_linear", "image", pictures.Held(master)),
+            "second": ("master_quick", "image", pictures.Held(pictures.galaxy(noise=2e-3))),
+            "coverage": ("COVERAGE", "map", pictures.Held(coverage)),
+            "huge": ("mosaic_20k", "image", pictures.Endless()),
+        }
+        self.live_noise = 4e-3
+        self.live: pictures.Picture = pictures.Held(pictures.galaxy(1200, 800, noise=self.live_noise))
+        self.live_revision = 1
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def tell(self, event: dict[str, Any]) -> None:
+        for queue in self.listeners:
+            queue.put_nowait(event)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "version": "0.1.0",
+            "api": 1,
+            "engine": {"state": "ready", "restarts": 0, "pid": 1},
+            "roots": FOLDERS[None]["folders"],
+            "is_read_only": False,
+            "project": {"folder": FOLDERS["m94"]["folder"], "out": "processedData"} if self.session else None,
+            "session": self.session,
+            "job": self.job,
+            "tasks": [],
+            "settings": self.settings,
+        }
+
+    def picture(self, handle: str) -> tuple[str, str, pictures.Picture]:
+        if handle == "live":
+            return ("live", "live", self.live)
+        if handle.startswith("frame"):
+            return (self.table["rows"][int(handle[5:])][1], "frame", self.sources["second"][2])
+        return self.sources[handle]
+
+    def info(self, handle: str) -> dict[str, Any]:
+        name, kind, picture = self.picture(handle)
+        sizes = pictures.level_sizes(picture)
+        small = picture.box(len(sizes) - 1, 0, 0, *sizes[-1])
+        stack = np.moveaxis(small, -1, 0)
+        statistics = []
+        for channel in stack:
+            known = channel[np.isfinite(channel)].astype(np.float64)
+            median = float(np.median(known))
+            statistics.append(
+                {
+                    "median": median,
+                    "madn": 1.4826 * float(np.median(np.abs(known - median))),
+                    "minimum": float(known.min()),
+                    "maximum": float(known.max()),
+                    "n_known": int(known.size),
+                    "is_sampled": True,
+                }
+            )
+        curves = {name: auto_stretch(stack, linked=name == "linked") for name in ("linked", "unlinked")}
+        is_sky = handle in ("master", "second")
+        return {
+            "handle": handle,
+            "name": name,
+            "kind": kind,
+            "unit": "s" if kind == "map" else "",
+            "width": picture.width,
+            "height": picture.height,
+            "channels": picture.channels,
+            "channel_names": ["R", "G", "B"] if picture.channels == 3 else ["L"],
+            "row_order": "BOTTOM-UP" if handle == "live" else "TOP-DOWN",
+            "tile": pictures.TILE,
+            "levels": len(sizes),
+            "level_sizes": sizes,
+            "rough_from": None,
+            "revision": self.live_revision if handle == "live" else 1,
+            "wcs": None,
+            "sky": {
+                "ra_deg": 192.7213,
+                "dec_deg": 41.1203,
+                "scale_arcsec": 2.371,
+                "north_deg": 12.4,
+                "is_mirrored": False,
+            }
+            if is_sky
+            else None,
+            "header": [
+                ["SIMPLE", True, "file conforms to FITS standard"],
+                ["OBJECT", "M 94", "name of the target"],
+                ["EXPTIME", 4120.0, "s"],
+            ],
+            "statistics": statistics,
+            "stretch": {
+                key: {"shadows": s.shadows, "midtones": s.midtones, "highlights": s.highlights}
+                for key, s in curves.items()
+            },
+            "maps": [{"name": "coverage", "product": "coverage"}] if is_sky else [],
+            "overlays": ["grid", "stars", "objects", "footprints"] if is_sky else [],
+        }
+
+    def histogram(self, handle: str) -> dict[str, Any]:
+        _, _, picture = self.picture(handle)
+        sizes = pictures.level_sizes(picture)
+        level = max(0, len(sizes) - 2)
+        pixels = picture.box(level, 0, 0, *sizes[level])
+        channels = []
+        for c in range(picture.channels):
+            known = pixels[..., c][np.isfinite(pixels[..., c])]
+            low, high = float(known.min()), float(np.quantile(known, 0.995))
+            high = high if high > low else low + 1
+            counts, _ = np.histogram(known, 4096, (low, high))
+            channels.append(
+                {"low": low, "high": high, "below": 0, "above": int((known > high).sum()), "counts": counts.tolist()}
+            )
+        return {"channels": channels, "is_sampled": True}
+
+    def products(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": key,
+                "name": name,
+                "file": f"{name}.fits",
+                "kind": kind,
+                "size_bytes": 46_000_000,
+                "mtime": 1764484800.0,
+            }
+            for key, (name, kind, _) in self.sources.items()
+        ]
+
+    def start(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def finish_task(self, kind: str, result: Any, stages: int = 3) -> None:
+        task = {"id": f"t-{kind}", "kind": kind, "stage": kind, "error": None}
+        for i in range(stages):
+            self.tell({"type": "task", "task": {**task, "state": "running", "percent": i / stages, "result": None}})
+            await asyncio.sleep(0.1)
+        self.tell({"type": "task", "task": {**task, "state": "done", "percent": 1.0, "result": result}})
+
+    async def work(self, first: float = 0.0) -> None:
+        """Go through a run of about four seconds."""
+        assert self.job is not None
+        start, n = time.time(), 0
+        for step in range(int(first * 60), 61):
+            if self.job["state"] == "stopping":
+                self.job.update(state="stopped", eta_s=None)
+                self.tell({"type": "job", "job": self.job})
+                return
+            share = step / 60
+            self.job.update(
+                percent=share,
+                elapsed_s=time.time() - start,
+                eta_s=(1 - share) * 42,
+                phase=PHASES[min(6, int(share * 7))],
+            )
+            self.job["phases"] = [
+                {
+                    "name": name,
+                    "state": "done" if share * 7 >= i + 1 else "running" if share * 7 >= i else "waiting",
+                    "done": round(np.clip(share * 7 - i, 0, 1) * 412),
+                    "total": 412,
+                    "seconds": 6.0,
+                }
+                for i, name in enumerate(PHASES)
+            ]
+            if step % 4 == 0:
+                n += 1
+                level = "warning" if step % 20 == 8 else "info"
+                text = f"tile {step} of 60 is done" if level == "info" else f"Light_{step:04d}.fit has clouds: left out"
+                line = {
+                    "n": step + 1,
+                    "time": 1764484800.0 + step,
+                    "level": level,
+                    "phase": self.job["phase"],
+                    "text": text,
+                }
+                self.tell({"type": "log", "lines": [line]})
+                self.tell(
+                    {
+                        "type": "gauges",
+                        "memory": {
+                            "engine_bytes": 400e6 + 9e6 * step,
+                            "total_bytes": 24e9,
+                            "available_bytes": 12e9,
+                            "limit_bytes": 1e9,
+                        },
+                        "disk": {"free_bytes": 71e9, "total_bytes": 252e9, "scratch_bytes": 12e6 * step},
+                    }
+                )
+            if step >= 20 and step % 10 == 0:
+                self.live_noise /= 2
+                self.live = pictures.Held(pictures.galaxy(1200, 800, noise=self.live_noise))
+                self.live_revision += 1
+                self.job["live"] = "live"
+                self.tell({"type": "image", "handle": "live", "revision": self.live_revision, "rough_from": None})
+            self.tell({"type": "job", "job": self.job})
+            await asyncio.sleep(0.06)
+        self.job.update(state="done", eta_s=None, live=None)
+        self.tell({"type": "job", "job": self.job})
+        self.tell({"type": "products"})
+
+
+def build(mock: Mock) -> Starlette:
+    """Return the application."""
+
+    async def post_settings(request: Request) -> Response:
+        mock.settings.update(await request.json())
+        return JSONResponse(mock.settings)
+
+    async def folders(request: Request) -> Response:
+        return JSONResponse(FOLDERS.get(request.query_params.get("folder"), FOLDERS[None]))
+
+    async def open_folder(request: Request) -> Response:
+        mock.session = SESSION
+
+        async def finish() -> None:
+            await mock.finish_task("open", SESSION)
+            mock.tell({"type": "state", "state": mock.state()})
+
+        mock.start(finish())
+        return JSONResponse(
+            {
+                "task": {
+                    "id": "t-open",
+                    "kind": "open",
+                    "state": "running",
+                    "stage": "",
+                    "percent": 0,
+                    "result": None,
+                    "error": None,
+                }
+            },
+            202,
+        )
+
+    async def frames(request: Request) -> Response:
+        if request.method == "POST":
+            mock.start(mock.finish_task("frames", None))
+            return JSONResponse(
+                {
+                    "task": {
+                        "id": "t-frames",
+                        "kind": "frames",
+                        "state": "running",
+                        "stage": "",
+                        "percent": 0,
+                        "result": None,
+                        "error": None,
+                    }
+                },
+                202,
+            )
+        return JSONResponse({**mock.table, "revision": mock.revision})
+
+    async def choice(request: Request) -> Response:
+        body = await request.json()
+        for key, value in (("exclude", "exclude"), ("include", None), ("clear", None)):
+            for frame in body[key]:
+                mock.table["rows"][int(frame[1:])][-1] = value
+        mock.revision += 1
+        n = sum(row[-1] == "exclude" for row in mock.table["rows"])
+        return JSONResponse({"revision": mock.revision, "n_excluded": n})
+
+    async def preview(request: Request) -> Response:
+        number = int(request.path_params["frame"][1:])
+        held = mock.sources["second"][2].box(2, 0, 0, 600, 400)
+        shifted = np.roll(held, (number % 7 - 3, number % 5 - 2), axis=(0, 1))
+        shown = auto_stretch(np.moveaxis(shifted, -1, 0)).apply(np.moveaxis(shifted, -1, 0))
+        buffer = io.BytesIO()
+        Image.fromarray(shown).save(buffer, "JPEG", quality=85)
+        return Response(buffer.getvalue(), media_type="image/jpeg")
+
+    async def recipe(request: Request) -> Response:
+        def kind(model: type[Recipe]) -> dict[str, Any]:
+            schema = model.model_json_schema()
+            groups = list(dict.fromkeys(field["group"] for field in schema["properties"].values()))
+            return {
+                "schema": schema,
+                "groups": groups,
+                "presets": PRESETS,
+                "defaults": json.loads(model().model_dump_json()),
+            }
+
+        return JSONResponse({"stack": kind(Recipe), "mosaic": kind(MosaicRecipe)})
+
+    async def plan(request: Request) -> Response:
+        result = {
+            "plans": [
+                {
+                    "name": "M 94",
+                    "n_frames": 412,
+                    "width": 1080,
+                    "height": 1920,
+                    "peak_memory_bytes": 9e8,
+                    "scratch_bytes": 2e8,
+                    "output_bytes": 1.2e8,
+                    "seconds": 74,
+                    "schedule": "cube",
+                    "lines": ["412 frames in 60 tiles"],
+                }
+            ]
+        }
+        mock.start(mock.finish_task("plan", result))
+        return JSONResponse(
+            {
+                "task": {
+                    "id": "t-plan",
+                    "kind": "plan",
+                    "state": "running",
+                    "stage": "",
+                    "percent": 0,
+                    "result": None,
+                    "error": None,
+                }
+            },
+            202,
+        )
+
+    async def run(request: Request) -> Response:
+        body = await request.json()
+        mock.job = {
+            "id": "j1",
+            "kind": body["kind"],
+            "state": "running",
+            "settings": body["settings"],
+            "phase": "discover",
+            "phases": [],
+            "percent": 0.0,
+            "eta_s": None,
+            "elapsed_s": 0.0,
+            "n_left_out": 3,
+            "restarts": 0,
+            "error": None,
+            "products": [],
+            "live": None,
+        }
+        mock.start(mock.work())
+        return JSONResponse({"job": mock.job}, 202)
+
+    async def stop(request: Request) -> Response:
+        assert mock.job is not None
+        mock.job["state"] = "stopping"
+        return JSONResponse({"job": mock.job})
+
+    async def go_on(request: Request) -> Response:
+        assert mock.job is not None
+        mock.job["state"] = "running"
+        mock.start(mock.work(mock.job["percent"]))
+        return JSONResponse({"job": mock.job}, 202)
+
+    async def open_image(request: Request) -> Response:
+        body = await request.json()
+        handle = (
+            "live" if body.get("live") else body["product"] if "product" in body else f"frame{int(body['frame'][1:])}"
+        )
+        return JSONResponse(mock.info(handle))
+
+    async def image(request: Request) -> Response:
+        return JSONResponse(mock.info(request.path_params["handle"]))
+
+    async def tile(request: Request) -> Response:
+        p = request.path_params
+        data = pictures.tile(
+            mock.picture(p["handle"])[2], p["level"], p["x"], p["y"], exact=request.query_params.get("exact") == "1"
+        )
+        if data is None:
+            return JSONResponse({"error": {"message": "no such tile", "hint": ""}}, 404)
+        return Response(
+            data,
+            media_type="application/octet-stream",
+            headers={"Cache-Control": "private, max-age=31536000, immutable"},
+        )
+
+    async def pixel(request: Request) -> Response:
+        x, y = float(request.query_params["x"]), float(request.query_params["y"])
+        _, _, picture = mock.picture(request.path_params["handle"])
+        i, j = round(x), round(y)
+        values = picture.box(0, i, j, i + 1, j + 1)[0, 0]
+        shown = [float(value) if np.isfinite(value) else None for value in values]
+        return JSONResponse({"x": i, "y": j, "values": shown, "ra_deg": 192.72 + x * 1e-4, "dec_deg": 41.12 - y * 1e-4})
+
+    async def overlay(request: Request) -> Response:
+        name = request.path_params["name"]
+        lines: list[dict[str, Any]] = []
+        marks: list[dict[str, Any]] = []
+        if name == "grid":
+            lines = [
+                {
+                    "points": [[x + 40 * np.sin(y / 900), y] for y in range(0, 1601, 50)],
+                    "label": f"12h{50 + i}m",
+                    "kind": "ra",
+                }
+                for i, x in enumerate(range(0, 2500, 400))
+            ]
+            lines += [
+                {
+                    "points": [[x, y + 40 * np.sin(x / 900)] for x in range(0, 2401, 50)],
+                    "label": f"+41° {10 * i:02d}′",
+                    "kind": "dec",
+                }
+                for i, y in enumerate(range(0, 1700, 400))
+            ]
+        elif name == "footprints":
+            lines = [
+                {
+                    "points": [
+                        [10 * i, 5 * i],
+                        [2300 + 10 * i, 20 + 5 * i],
+                        [2280 + 10 * i, 1500 + 5 * i],
+                        [10 * i, 1480 + 5 * i],
+                        [10 * i, 5 * i],
+                    ],
+                    "label": "",
+                    "kind": "footprint",
+                }
+                for i in range(8)
+            ]
+        elif name == "objects":
+            marks = [{"x": 1248, "y": 768, "radius": 330, "label": "M 94", "magnitude": 8.2, "kind": "object"}]
+        else:
+            rng = np.random.default_rng(1)
+            marks = [
+                {"x": float(x), "y": float(y), "radius": 8, "label": f"HD {1000 + i}", "magnitude": 9.0, "kind": "star"}
+                for i, (x, y) in enumerate(zip(rng.uniform(0, 2400, 40), rng.uniform(0, 1600, 40), strict=True))
+            ]
+        return JSONResponse({"lines": lines, "marks": marks})
+
+    async def save(request: Request) -> Response:
+        body = await request.json()
+        mock.saved["s1"] = body
+        mock.start(
+            mock.finish_task(
+                "save", {"file": f"{body['name']}.{body['format']}", "saved": "s1", "size_bytes": 12_300_000}
+            )
+        )
+        return JSONResponse(
+            {
+                "task": {
+                    "id": "t-save",
+                    "kind": "save",
+                    "state": "running",
+                    "stage": "",
+                    "percent": 0,
+                    "result": None,
+                    "error": None,
+                }
+            },
+            202,
+        )
+
+    async def events(socket: WebSocket) -> None:
+        await socket.accept()
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        mock.listeners.add(queue)
+        await socket.send_json({"type": "state", "state": mock.state()})
+
+        async def send() -> None:
+            while True:
+                await socket.send_json(await queue.get())
+
+        sender = asyncio.ensure_future(send())
+        try:
+            while True:
+                await socket.receive_text()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            mock.listeners.discard(queue)
+            sender.cancel()
+
+    def answer(make: Any) -> Any:
+        async def endpoint(request: Request) -> Response:
+            return JSONResponse(make(request))
+
+        return endpoint
+
+    async def nothing(request: Request) -> Response:
+        return Response(status_code=204)
+
+    async def report(request: Request) -> Response:
+        return HTMLResponse(
+            REPORT,
+            headers={"Content-Security-Policy": REPORT_POLICY},
+        )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        for task in list(mock.tasks):
+            task.cancel()
+
+    app = Starlette(
+        routes=[
+            Route("/api/session", nothing, methods=["POST"]),
+            Route("/api/state", answer(lambda request: mock.state())),
+            Route("/api/folders", folders),
+            Route("/api/open", open_folder, methods=["POST"]),
+            Route("/api/frames", frames, methods=["GET", "POST"]),
+            Route("/api/frames/choice", choice, methods=["POST"]),
+            Route("/api/frame/{frame}/preview", preview),
+            Route("/api/recipe", recipe),
+            Route("/api/plan", plan, methods=["POST"]),
+            Route("/api/run", run, methods=["POST"]),
+            Route("/api/job/stop", stop, methods=["POST"]),
+            Route("/api/job/continue", go_on, methods=["POST"]),
+            Route(
+                "/api/task/{task}",
+                answer(
+                    lambda request: {
+                        "id": request.path_params["task"],
+                        "kind": "",
+                        "state": "running",
+                        "stage": "",
+                        "percent": 0,
+                        "result": None,
+                        "error": None,
+                    }
+                ),
+            ),
+            Route("/api/log", answer(lambda request: {"lines": [], "n_lost": 0})),
+            Route(
+                "/api/products",
+                answer(
+                    lambda request: {
+                        "groups": [{"name": "M 94", "kind": "stack", "products": mock.products(), "report": "r1"}]
+                    }
+                ),
+            ),
+            Route("/api/image", open_image, methods=["POST"]),
+            Route("/api/image/{handle}", image),
+            Route("/api/image/{handle}/close", nothing, methods=["POST"]),
+            Route("/api/image/{handle}/tile/{level:int}/{x:int}/{y:int}", tile),
+            Route(
+                "/api/image/{handle}/histogram", answer(lambda request: mock.histogram(request.path_params["handle"]))
+            ),
+            Route("/api/image/{handle}/pixel", pixel),
+            Route("/api/image/{handle}/overlay/{name}", overlay),
+            Route("/api/image/{handle}/save", save, methods=["POST"]),
+            Route("/api/sky", answer(lambda request: {"groups": [sky_group(mock.table)]})),
+            Route("/report/{report}", report),
+            Route("/api/report/{report}", answer(lambda request: {"program": "skyquilt"})),
+            Route("/api/settings", post_settings, methods=["POST"]),
+            WebSocketRoute("/api/events", events),
+            Mount("/", StaticFiles(directory=STATIC, html=True)),
+        ],
+        lifespan=lifespan,
+    )
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        mock.requests.append(scope["path"])
+
+        async def send_with_policy(message: Any) -> None:
+            if message["type"] == "http.response.start" and not scope["path"].startswith("/report/"):
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+            await send(message)
+
+        await app(scope, receive, send_with_policy)
+
+    return guarded  # type: ignore[return-value]
+
+
+if __name__ == "__main__":
+    import uvicorn
+
+    uvicorn.run(build(Mock()), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

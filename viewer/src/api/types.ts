@@ -1,0 +1,109 @@
+/** The nouns of the server's interface, version 1. Times in seconds, angles in degrees, lengths in px of the full image. */
+
+export interface Folder { id: string; name: string; n_images: number | null }
+export interface FolderList { folder: Folder | null; parents: Folder[]; folders: Folder[]; n_files?: number; is_cut?: boolean }
+
+export interface Product {
+  id: string; name: string; file: string; kind: "image" | "map" | "picture" | "other"; size_bytes: number; mtime: number;
+}
+export interface ProductGroup { name: string; kind: "stack" | "mosaic"; products: Product[]; report: string | null }
+
+export interface SessionGroup {
+  name: string; target: string | null; filter: string | null; n_frames: number; exposure_s: number | null;
+  width: number; height: number; is_colour: boolean; products: Product[];
+}
+export interface CalibrationFound { kind: string; n_files: number; verdict: "used" | "not used" | "missing"; reason: string }
+export interface LeftOut { file: string; code: string; reason: string }
+export interface Check { name: string; verdict: "ok" | "warning" | "blocked"; text: string }
+export interface Session {
+  device: string; name: string; groups: SessionGroup[]; calibration: CalibrationFound[]; left_out: LeftOut[]; notes: string[];
+  preflight: { verdict: "ready" | "warning" | "blocked"; checks: Check[] };
+}
+
+export interface ApiFault { message: string; hint: string }
+export interface Task {
+  id: string; kind: string; state: "running" | "done" | "failed" | "stopped"; stage: string; percent: number;
+  result: unknown; error: ApiFault | null;
+}
+
+export interface Phase { name: string; state: "waiting" | "running" | "done"; done: number; total: number; seconds: number }
+export type JobState = "running" | "stopping" | "stopped" | "interrupted" | "done" | "failed";
+export interface Job {
+  id: string; kind: Kind; state: JobState; settings: Record<string, unknown>; phase: string; phases: Phase[];
+  percent: number; eta_s: number | null; elapsed_s: number; n_left_out: number; restarts: number;
+  error: ApiFault | null; products: Product[]; live?: string | null;
+}
+
+export type Kind = "stack" | "mosaic";
+export type Theme = "dark" | "light" | "night";
+export type Language = "en" | "fr";
+export interface Settings {
+  language?: Language | null; theme?: Theme | null; kind?: Kind; recipe?: Record<string, unknown>; preset?: string | null;
+  view?: Record<string, unknown>;
+}
+export interface Engine { state: "starting" | "ready" | "dead"; restarts: number; pid?: number; message?: string }
+export interface State {
+  version: string; api: number; engine: Engine; roots: Folder[]; is_read_only: boolean;
+  project: { folder: Folder; out: string } | null; session: Session | null; job: Job | null; tasks: Task[]; settings: Settings;
+}
+
+export interface FrameTable { revision: number; is_scored: boolean; columns: string[]; rows: unknown[][] }
+
+export interface SchemaField {
+  description?: string; default?: unknown; group?: string; type?: string; enum?: string[]; const?: unknown;
+  anyOf?: SchemaField[]; items?: SchemaField;
+  minimum?: number; maximum?: number; exclusiveMinimum?: number; exclusiveMaximum?: number;
+}
+export interface RecipeKind {
+  schema: { properties: Record<string, SchemaField> }; groups: string[]; presets: Record<string, Record<string, unknown>>;
+  defaults: Record<string, unknown>;
+}
+export type RecipeKinds = Record<Kind, RecipeKind>;
+export interface Plan {
+  name: string; n_frames: number; width: number; height: number; peak_memory_bytes: number; scratch_bytes: number;
+  output_bytes: number; seconds: number; schedule: string; lines: string[];
+}
+
+export interface LogLine { n: number; time: number; level: "info" | "notice" | "warning" | "error"; phase: string; text: string }
+export interface Gauges {
+  memory: { engine_bytes: number; total_bytes: number; available_bytes: number; limit_bytes: number | null };
+  disk: { free_bytes: number; total_bytes: number; scratch_bytes: number };
+}
+
+export interface Stf { shadows: number[]; midtones: number[]; highlights: number[] }
+export interface ChannelStatistics { median: number; madn: number; minimum: number; maximum: number; n_known: number; is_sampled: boolean }
+export interface ImageInfo {
+  handle: string; name: string; kind: "image" | "map" | "frame" | "live"; unit: string; width: number; height: number;
+  channels: 1 | 3; channel_names: string[]; row_order: "TOP-DOWN" | "BOTTOM-UP"; tile: number; levels: number;
+  level_sizes: [number, number][]; rough_from: number | null; revision: number; wcs: Record<string, unknown> | null;
+  sky: { ra_deg: number; dec_deg: number; scale_arcsec: number; north_deg: number; is_mirrored: boolean } | null;
+  header: [string, unknown, string][]; statistics: ChannelStatistics[]; stretch: { linked: Stf; unlinked: Stf };
+  maps: { name: string; product: string }[]; overlays: OverlayName[];
+}
+export type OverlayName = "grid" | "stars" | "objects" | "footprints";
+export interface OverlayLine { points: [number, number][]; label?: string; kind: string; id?: string | null }
+export interface OverlayMark { x: number; y: number; radius: number; label: string; magnitude: number | null; kind: string }
+export interface Overlay { lines: OverlayLine[]; marks: OverlayMark[] }
+export interface HistogramChannel { low: number; high: number; below: number; above: number; counts: number[] }
+export interface Histogram { channels: HistogramChannel[]; is_sampled: boolean }
+export interface PixelValue { x: number; y: number; values: (number | null)[]; ra_deg: number | null; dec_deg: number | null }
+
+export interface SkyGroup {
+  name: string; solved: boolean; reason: string | null; ra_deg: number; dec_deg: number; outline: [number, number][];
+  scale_arcsec: number | null;
+  frames: { id: string | null; file: string; panel: string | null; status: string; outline: [number, number][] }[];
+  coverage: string | null; covered_deg2: number | null; panels: { name: string; ra_deg: number; dec_deg: number; n_frames: number }[];
+}
+
+export type AppEvent =
+  | { type: "state"; state: State }
+  | ({ type: "engine" } & Engine)
+  | { type: "task"; task: Task }
+  | { type: "job"; job: Job }
+  | { type: "log"; lines: LogLine[] }
+  | ({ type: "gauges" } & Gauges)
+  | { type: "frames"; revision: number }
+  | { type: "image"; handle: string; revision: number; rough_from: number | null }
+  | { type: "products" }
+  | { type: "settings"; settings: Settings }
+  | { type: "pong" };

@@ -1,0 +1,79 @@
+/** How the picture is shown: histogram with its handles, auto stretch, curve, colour. No control here makes a request. */
+import { signal } from "@preact/signals";
+import { Choice, Panel, Slider, Toggle } from "../parts/controls";
+import { HistogramPlot } from "../parts/histogram";
+import { a, b, comparison, firstStretch, setAutoStretch, setStretch, stretchOf } from "../state/pictures";
+import type { Stretch } from "../stretch/stretch";
+import { t } from "../words";
+
+const channelShown = signal("all");
+const isLog = signal(true);
+const edits = signal<"a" | "b">("a");
+
+export function StretchPanel() {
+  const second = b.value && comparison.value !== "single" ? b.value : null;
+  const picture = second && edits.value === "b" ? second : a.value;
+  if (!picture) return null;
+  const stretch = stretchOf(picture);
+  const { channels, channel_names: names } = picture.info;
+  const channel = channelShown.value === "all" || channels === 1 ? -1 : Number(channelShown.value);
+  const change = (part: Partial<Stretch>): void => setStretch(picture, part);
+  return (
+    <Panel
+      title={t("image.stretch")}
+      actions={<button type="button" class="small" title="a" onClick={() => setAutoStretch(picture)}>{t("image.auto")}</button>}
+    >
+      {second && (
+        <Choice
+          label={t("image.edits")} value={edits.value} onChange={(value) => { edits.value = value; }}
+          options={[{ value: "a", text: t("image.left") }, { value: "b", text: t("image.right") }]}
+        />
+      )}
+      {picture.histogram
+        ? <HistogramPlot histogram={picture.histogram} stretch={stretch} channel={channel} isLog={isLog.value} onChange={change} />
+        : <div class="histogram is-waiting" />}
+      <div class="row">
+        {channels === 3 && (
+          <Choice
+            label={t("image.channel")} value={channelShown.value} onChange={(value) => { channelShown.value = value; }}
+            options={[{ value: "all", text: names.join("") }, ...names.map((name, c) => ({ value: String(c), text: name, disabled: stretch.linked }))]}
+          />
+        )}
+        <Toggle label={t("image.log")} isOn={isLog.value} onChange={(isOn) => { isLog.value = isOn; }} />
+      </div>
+      <Choice
+        label={t("image.curve")} value={stretch.curve} onChange={(curve) => change({ curve })}
+        options={[{ value: "mtf", text: t("image.curveMtf") }, { value: "asinh", text: "asinh" }]}
+      />
+      {stretch.curve === "mtf" ? (
+        <Slider
+          label={t("image.target")} value={stretch.target} min={0.02} max={0.6} step={0.01} shown={`${Math.round(stretch.target * 100)} %`}
+          onInput={(target) => setAutoStretch(picture, { target })}
+        />
+      ) : (
+        <Slider
+          label={t("image.strength")} value={Math.log10(stretch.strength)} min={0} max={5} step={0.05} shown={stretch.strength.toPrecision(2)}
+          onInput={(value) => change({ strength: 10 ** value })}
+        />
+      )}
+      <Slider
+        label={t("image.sigma")} value={stretch.sigma} min={-8} max={2} step={0.1} shown={`${stretch.sigma.toFixed(1)} σ`}
+        onInput={(sigma) => {
+          const { curve } = stretch;
+          setAutoStretch(picture, { sigma });
+          if (curve === "asinh") setStretch(picture, { curve });
+        }}
+      />
+      {channels === 3 && (
+        <>
+          <Slider
+            label={t("image.saturation")} value={stretch.saturation} min={0} max={3} step={0.05} shown={`${Math.round(stretch.saturation * 100)} %`}
+            onInput={(saturation) => change({ saturation })}
+          />
+          <Toggle label={t("image.linked")} isOn={stretch.linked} onChange={(linked) => { if (linked) channelShown.value = "all"; setAutoStretch(picture, { linked }); }} />
+        </>
+      )}
+      <button type="button" class="plain small" onClick={() => change(firstStretch(picture.info))}>{t("image.reset")}</button>
+    </Panel>
+  );
+}

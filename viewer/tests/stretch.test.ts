@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import type { Stf } from "../src/api/types";
+import { moveHandle, valueOf } from "../src/parts/histogram";
+import { applyStretch, asinhCurve, autoStretch, midtones, type Stretch } from "../src/stretch/stretch";
+
+interface Case {
+  statistics: { median: number; madn: number; maximum: number }[];
+  linked: boolean; target: number; sigma: number; stf: Stf;
+  values: number[][]; shown: number[][]; strength: number; asinh: number[];
+}
+
+// Written by tests/viewer/test_viewer_unit.py from steps/finish/stretch.py, the definition.
+const cases = JSON.parse((import.meta.env.VITE_STRETCH_CASES as string | undefined) ?? "[]") as Case[];
+
+describe("the stretch equals the Python definition", () => {
+  it.skipIf(cases.length === 0)("auto stretch, midtones and asinh", () => {
+    expect(cases.length).toBeGreaterThan(5);
+    for (const one of cases) {
+      const stf = autoStretch(one.statistics, one.linked, one.target, one.sigma);
+      for (const part of ["shadows", "midtones", "highlights"] as const) {
+        stf[part].forEach((value, c) => expect(value).toBeCloseTo(one.stf[part][c]!, 9));
+      }
+      one.values.forEach((values, c) => values.forEach((value, i) => {
+        // The definition goes through a table of 65,536 steps: its answer lies between those one step below and above.
+        const step = (stf.highlights[c]! - stf.shadows[c]!) / 65_535;
+        const [below, above] = [-1, 1].map((sign) => 65_535 * applyStretch(value + sign * step, c, { curve: "mtf", strength: 1, stf }));
+        expect(one.shown[c]![i]!).toBeGreaterThanOrEqual(below! - 1);
+        expect(one.shown[c]![i]!).toBeLessThanOrEqual(above! + 1);
+        expect(asinhCurve(i / values.length, one.strength)).toBeCloseTo(one.asinh[i]!, 6);
+      }));
+    }
+  });
+});
+
+const stretch: Stretch = {
+  curve: "mtf", linked: false, target: 0.25, sigma: -2.8, strength: 100, saturation: 1,
+  stf: { shadows: [0.01, 0.02, 0.03], midtones: [0.1, 0.2, 0.3], highlights: [1, 1, 1] },
+};
+
+describe("the midtones curve", () => {
+  it("goes through 0, one half and 1", () => {
+    expect(midtones(0, 0.02)).toBeCloseTo(0, 12);
+    expect(midtones(0.02, 0.02)).toBeCloseTo(0.5, 12);
+    expect(midtones(1, 0.02)).toBeCloseTo(1, 12);
+  });
+});
+
+describe("the handles of the histogram", () => {
+  it("the black point moves below a grey point that stays", () => {
+    const grey = valueOf("midtones", stretch, 0);
+    const moved = { ...stretch, ...moveHandle(stretch, "shadows", 0, 0.005) };
+    expect(moved.stf.shadows).toEqual([0.005, 0.02, 0.03]);
+    expect(valueOf("midtones", moved, 0)).toBeCloseTo(grey, 12);
+  });
+  it("all channels move by the step of the first", () => {
+    const moved = { ...stretch, ...moveHandle(stretch, "highlights", -1, 0.8) };
+    expect(moved.stf.highlights.map((value) => Number(value.toFixed(6)))).toEqual([0.8, 0.8, 0.8]);
+  });
+  it("black never passes white", () => {
+    const moved = { ...stretch, ...moveHandle(stretch, "shadows", 0, 5) };
+    expect(moved.stf.shadows[0]!).toBeLessThan(moved.stf.highlights[0]!);
+  });
+});
