@@ -70,8 +70,8 @@ def measure(name: str, scenario: MosaicScenario) -> None:
             coverage = maps[0].data.astype(np.float32)
         left_out = [frame for frame in made.manifest.frames if frame.status == "left_out"]
         print(
-            f"\n{name}: {len(truth.frames)} frames, {grid.width}x{grid.height} px {grid.wcs.projection}, {seconds:.1f} s, "
-            f"{len(left_out)} left out, {len(result.mosaics)} islands"
+            f"\n{name}: {len(truth.frames)} frames, {grid.width}x{grid.height} px {grid.wcs.projection}, "
+            f"{seconds:.1f} s, {len(left_out)} left out, {len(result.mosaics)} islands"
         )
         for frame in left_out[:3]:
             print("   ", frame.file, frame.reason)
@@ -85,8 +85,8 @@ def measure(name: str, scenario: MosaicScenario) -> None:
             found = judge.figures(channel)
             print(
                 f"  {'RGB'[channel] if len(value) == 3 else 'L'}  panels {found.worst_panel:.4f} (0.005)  places "
-                f"{found.astrometry_px:.3f} px (0.1)  seams {found.seam_largest:.2f} rms {found.seam_rms:.2f} (0.2)  emission "
-                f"{found.emission.value:.3f} (0.02)  outlier {found.outlier.sigmas:.1f} sigma  coverage "
+                f"{found.astrometry_px:.3f} px (0.1)  seams {found.seam_largest:.2f} rms {found.seam_rms:.2f} (0.2)  "
+                f"emission {found.emission.value:.3f} (0.02)  outlier {found.outlier.sigmas:.1f} sigma  coverage "
                 f"{found.coverage_wrong:.5f}  flux {found.flux.value:.4f}",
                 flush=True,
             )
