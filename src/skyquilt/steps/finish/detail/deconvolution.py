@@ -31,6 +31,7 @@ _LEVEL_QUANTILE = 0.05
 _PEDESTAL_SIGMA = 4.0
 _FLOOR_FWHM = 1.5
 _DARKEST_SIGMA = 0.2
+_MOST_PACE = 2.0  # of one iteration
 _PAID_SCALES, _MOST_PAID = 3, 0.5
 _SATURATED_RIM_FWHM = 1.0
 _SATURATED_FADE_FWHM = 1.5
@@ -53,7 +54,7 @@ class DeconvolutionSettings:
     """
 
     fwhm_share: float = 0.7
-    least_fwhm_px: float = 1.5
+    least_fwhm_px: float = 1.8
     iterations: int = 12
     threshold: float = 8.0
 
@@ -182,7 +183,8 @@ class DeconvolutionPlan:
         base = level - np.float32(_PEDESTAL_SIGMA) * np.float32(np.median(sigma))
         data, noise, part = (np.pad(values, pad, mode="symmetric") for values in (plane - base, sigma, share))
         least = np.float32(0.1) * noise
-        light = np.maximum(data, least)
+        data = np.maximum(data, least)  # a pixel far below the sky (a defect) is no light that could be moved
+        light = data
 
         def convolved(values: F32, transform: NDArray[Any]) -> F32:
             return np.asarray(irfft2(rfft2(values) * transform, s=size), dtype=np.float32)
@@ -190,7 +192,8 @@ class DeconvolutionPlan:
         for _ in range(self.settings.iterations):
             model = np.maximum(convolved(light, kernel), least)
             ratio = convolved(part * (data - model) / model, kernel.conj())
-            light = np.maximum(light * (np.float32(1.0) + ratio), least)
+            pace = np.clip(np.float32(1.0) + ratio, np.float32(1.0 / _MOST_PACE), np.float32(_MOST_PACE))
+            light = np.maximum(light * pace, least)
         rows, columns = slice(margin, margin + plane.shape[0]), slice(margin, margin + plane.shape[1])
         smooth = Smoother(np.ones(plane.shape, dtype=np.bool_)).smooth(np.ascontiguousarray(plane), 1)
         radius = int(np.ceil(_FLOOR_FWHM * psf.fwhm_px(channel)))
