@@ -2,8 +2,8 @@
 What two solutions of the same frames have in common to differ in: it says nothing of the frames.
 
 Overlaps tell differences only. Where no star of the catalogue holds it, a whole mosaic may be moved; its flux scale is
-that of one frame; its sky may have any level and tilt. All of these follow the mean of the frames, so that every further
-frame moves them a little. `Gauge` brings frames from the gauge of one solution to that of an earlier one.
+that of one frame; its sky may have any level and tilt. All of these follow the mean of the frames, so that every
+further frame moves them a little. `Gauge` brings frames from the gauge of one solution to that of an earlier one.
 """
 
 from __future__ import annotations

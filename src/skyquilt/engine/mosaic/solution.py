@@ -1,9 +1,9 @@
 """
 Where the frames lie and how bright they are, all fitted together; and what of an earlier run is kept.
 
-A further frame moves every joint solution by a little. What all frames move by together is taken back (`gauge`). Where an
-earlier run of the same mosaic placed a frame, and the new solution then agrees with it to a small part of a pixel and of
-the noise, the earlier values stay: so frames that are added later touch their own tiles only.
+A further frame moves every joint solution by a little. What all frames move by together is taken back (`gauge`). Where
+an earlier run of the same mosaic placed a frame, and the new solution then agrees with it to a small part of a pixel
+and of the noise, the earlier values stay: so frames that are added later touch their own tiles only.
 """
 
 from __future__ import annotations
