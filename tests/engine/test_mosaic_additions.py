@@ -18,10 +18,10 @@ from skyquilt.testing.mosaic_sky import MosaicScenario, MosaicTruth, make_mosaic
 N_LATER = 2
 
 SCENE = MosaicScenario(
-    replace(CAMERA, n_trails=0, n_faint_stars=300, rotation_deg=(0.0, 4.0)),
+    replace(CAMERA, cfa=None, width=320, height=256, n_trails=0, n_faint_stars=300, rotation_deg=(0.0, 4.0)),
     rows=3, columns=3, subs=4, rounds=2, overlap=0.25, header_wcs=True,
 )  # fmt: skip
-"""Nine pointings, visited twice; of the last visit of the last pointing the frames come later."""
+"""Nine pointings, visited twice; the frames of the last visit to the middle come later."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +43,11 @@ def without(truth: MosaicTruth, target: Path, missing: list[int]) -> Path:
     return target
 
 
+def last_of_the_middle(truth: MosaicTruth) -> list[int]:
+    """Return the frames of the last visit to the pointing in the middle: the canvas is the same without them."""
+    return [frame.index for frame in truth.frames if frame.panel == 4][-N_LATER:]
+
+
 def touched_by(truth: MosaicTruth, made: MosaicResult, frames: list[int]) -> Mask:
     """Return which pixels of the mosaic lie under some frames or a pixel beside them."""
     return truth.seconds(grid_of(made), margin_px=-3.0, frames=frames) > 0
@@ -57,7 +62,7 @@ def check_only(ear: Ear, near: Mask) -> None:
 
 
 def check_agrees(one: MosaicResult, other: MosaicResult) -> None:
-    """Two mosaics on one canvas agree to what `solution.settle_frames` may keep: 0.03 px, 0.002, 0.05 sigma."""
+    """Two mosaics on one canvas agree to what `solution.settle_frames` may keep: 0.03 px, 0.002, 0.07 sigma."""
     a, b = pixels_of(one), pixels_of(other)
     assert a.shape == b.shape
     for plane, twin, sigma in zip(a, b, one.manifest.statistics.noise, strict=True):
@@ -70,8 +75,7 @@ def check_agrees(one: MosaicResult, other: MosaicResult) -> None:
 
 
 def test_frames_added_later_touch_only_their_chunks(everything: MosaicTruth, tmp_path: Path) -> None:
-    later = [frame.index for frame in everything.frames][-N_LATER:]
-    assert {everything.frames[k].panel for k in later} == {8}
+    later = last_of_the_middle(everything)
     folder = without(everything, tmp_path / "in", later)
     first = sew(folder, tmp_path / "out")
     before, canvas = pixels_of(first), grid_of(first)
@@ -90,7 +94,7 @@ def test_frames_added_later_touch_only_their_chunks(everything: MosaicTruth, tmp
         far[y0:y1, x0:x1] = False
     assert far.mean() > 0.4
     assert np.array_equal(before[:, far], pixels_of(second)[:, far], equal_nan=True)
-    assert np.median(coverage_of(second)[near]) > np.median(coverage_of(first)[near])
+    assert np.mean(coverage_of(second)[near]) > np.mean(coverage_of(first)[near]) + 60.0
     # another run adds nothing
     again = Ear()
     assert hashes_of(sew(folder, tmp_path / "out", listener=again)) == hashes_of(second)
@@ -99,7 +103,7 @@ def test_frames_added_later_touch_only_their_chunks(everything: MosaicTruth, tmp
 
 
 def test_frames_taken_away_leave_no_trace(everything: MosaicTruth, tmp_path: Path) -> None:
-    gone = [frame.index for frame in everything.frames][-N_LATER:]
+    gone = last_of_the_middle(everything)
     folder = tmp_path / "in"
     shutil.copytree(everything.folder, folder)
     sew(folder, tmp_path / "out")

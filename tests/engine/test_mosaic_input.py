@@ -28,7 +28,7 @@ from small_mosaic import (
 from skyquilt import mosaic
 from skyquilt.core import Wcs
 from skyquilt.engine.mosaic import MosaicResult
-from skyquilt.errors import NotRegistered, NoUsableInput, UsageError
+from skyquilt.errors import NotEnoughDisk, NotRegistered, NoUsableInput, UsageError
 from skyquilt.testing.laws import RawGuard
 from skyquilt.testing.mosaic_sky import MosaicScenario, make_mosaic
 
@@ -118,8 +118,8 @@ def test_fields_apart_make_a_mosaic_each_and_say_so(tmp_path: Path) -> None:
 def test_cameras_of_any_size_and_pattern_share_a_mosaic_and_mono_gets_its_own(tmp_path: Path) -> None:
     scenes = {
         "rggb": PLAIN,
-        "grbg": replace(PLAIN, cfa="GRBG", width=240, height=176, scale_arcsec=4.5, night_seed=7),
-        "mono": replace(PLAIN, cfa=None, night_seed=8),
+        "grbg": replace(PLAIN, cfa="GRBG", width=240, height=176, scale_arcsec=4.5, night=1),
+        "mono": replace(PLAIN, cfa=None, night=2),
     }
     truths = {
         name: make_mosaic(tmp_path / name, MosaicScenario(camera, rows=1, columns=2, subs=2, header_wcs=True))
@@ -238,8 +238,6 @@ def test_stacked_panels_of_another_projection_and_without_an_exposure_enter(
         {"bits": "int8"},
         {"canvas": "x.fits", "size": "10x10"},
         {"canvas": "no such file.fits"},
-        {"centre": "200,-50", "size": "200x200"},
-        {"scale_arcsec": 0.011},
     ],
     ids=str,
 )
@@ -250,6 +248,19 @@ def test_wishes_that_cannot_be_met_are_refused_with_a_sentence(
         mosaic(session, tmp_path / "out", **{**SETTINGS, **wish})
     assert caught.value.exit_code == 2 and caught.value.message.strip() and "\n" not in caught.value.message
     assert not list(tmp_path.rglob("mosaic_linear.fits"))
+
+
+def test_a_canvas_beside_all_frames_is_refused(session: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoUsableInput, match="no frame touches the canvas") as caught:
+        mosaic(session, tmp_path / "out", **SETTINGS, centre="200,-50", size="200x200")
+    assert caught.value.exit_code == 4
+
+
+def test_a_canvas_larger_than_any_disk_is_refused_before_it_is_begun(session: Path, tmp_path: Path) -> None:
+    ear = Ear()
+    with pytest.raises(NotEnoughDisk, match="MB are needed") as caught:
+        mosaic(session, tmp_path / "out", listener=ear, **SETTINGS, scale_arcsec=0.011)
+    assert caught.value.exit_code == 7 and not ear.made
 
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", b"SIMPLE  =                    T"])

@@ -24,6 +24,7 @@ _COPIES_OF_A_CHUNK = 2.5  # the chunk, its encoded form, its part of the overvie
 _BYTES_PER_FRAME = 40_000  # its sampler, its nodes that are kept, its entry in the job
 _SCRATCH_PER_PIXEL = 24  # source box, debayered and interleaved, with its halo
 _LEAST_PIECE_PX = 1024
+_MOST_LOOKS = 10_000  # boxes of the canvas whose depth is looked up
 _SWEEP_FRAMES = 33
 _SWEEP_BYTES_PER_VALUE = 120
 _STRIP_SHARE = 0.25  # of the room, for a strip of whole rows of the canvas
@@ -140,7 +141,8 @@ def choose_pieces(
 
 def _deepest(index: mosaic.FrameIndex, box: Box, size: tuple[int, int]) -> int:
     """Return the most frames that touch one box of that size, from a sample of such boxes of the canvas."""
-    step = max(size[0], CHUNK_PX // 2), max(size[1], CHUNK_PX // 2)
+    least = max(CHUNK_PX // 2, int(np.sqrt(box.n_pixels / _MOST_LOOKS)))
+    step = max(size[0], least), max(size[1], least)
     return max(
         (len(index.touching(Box(b.x0, b.y0, b.x0 + size[0], b.y0 + size[1]))) for b in box.tiles(*step)), default=0
     )

@@ -1,9 +1,9 @@
 """
 Where the frames lie and how bright they are, all fitted together; and what of an earlier run is kept.
 
-A further frame moves every joint solution by a little. Where an earlier run of the same mosaic placed a frame, and the
-new solution agrees with it to a small part of a pixel and of the noise, the earlier values stay: so frames that are
-added later touch their own tiles only.
+A further frame moves every joint solution by a little. What all frames move by together is taken back (`gauge`). Where
+an earlier run of the same mosaic placed a frame, and the new solution then agrees with it to a small part of a pixel
+and of the noise, the earlier values stay: so frames that are added later touch their own tiles only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from skyquilt.core import F64, SkyGrid
+from skyquilt.core import SkyGrid
+from skyquilt.engine.mosaic.gauge import Gauge, points_of, sky_at
 from skyquilt.engine.mosaic.job import GridData, TileFrame
 from skyquilt.io.atomic import write_atomically
 
@@ -23,8 +24,7 @@ __all__ = ["Kept", "forget_solution", "keep_solution", "kept_solution", "settle_
 _FILE = "solution.json"
 _MOST_SHIFT_PX = 0.03
 _MOST_SCALE = 0.002
-_MOST_SKY_SIGMA = 0.05
-_GRID = 5
+_MOST_SKY_SIGMA = 0.07  # root mean square over the frame: maps of a few cells come out by so much otherwise
 
 
 class Kept(BaseModel):
@@ -70,17 +70,26 @@ def settle_frames(
     """
     if kept is None:
         return list(frames)
-    before = {frame.sha256: frame for frame in kept.frames if frame.calibration in calibrations}
-    return [_settled(frame, before.get(frame.sha256), canvas) for frame in frames]
+    known = {frame.sha256: frame for frame in kept.frames if frame.calibration in calibrations}
+    before = [_same_input(frame, known.get(frame.sha256)) for frame in frames]
+    pairs = [(frame, old) for frame, old in zip(frames, before, strict=True) if old is not None]
+    if not pairs:
+        return list(frames)
+    gauge = Gauge.between([frame for frame, _ in pairs], [old for _, old in pairs], canvas)
+    return [_settled(gauge.applied(frame), old, canvas) for frame, old in zip(frames, before, strict=True)]
+
+
+def _same_input(frame: TileFrame, before: TileFrame | None) -> TileFrame | None:
+    """Return the earlier frame where it is of the same pixels and calibration."""
+    same = ("width", "height", "n_planes", "cfa", "base_calibration", "exposure_s", "saturation_adu")
+    if before is None or any(getattr(frame, name) != getattr(before, name) for name in same):
+        return None
+    return before
 
 
 def _settled(frame: TileFrame, before: TileFrame | None, canvas: SkyGrid) -> TileFrame:
-    if before is None:
-        return frame
-    same = ("width", "height", "n_planes", "cfa", "base_calibration", "exposure_s", "saturation_adu")
-    if any(getattr(frame, name) != getattr(before, name) for name in same):
-        return frame
-    if not _agree(frame, before, canvas):
+    """Return a frame as the earlier run had it, where that agrees with it as it is now."""
+    if before is None or not _agree(frame, before, canvas):
         return frame
     return before.model_copy(
         update={"path": frame.path, "hdu": frame.hdu, "size_bytes": frame.size_bytes, "mtime_ns": frame.mtime_ns}
@@ -89,10 +98,7 @@ def _settled(frame: TileFrame, before: TileFrame | None, canvas: SkyGrid) -> Til
 
 def _agree(one: TileFrame, other: TileFrame, canvas: SkyGrid) -> bool:
     """Return whether two solutions of a frame differ by less than anyone can see."""
-    x, y = (
-        axis.ravel()
-        for axis in np.meshgrid(np.linspace(0, one.width - 1, _GRID), np.linspace(0, one.height - 1, _GRID))
-    )
+    x, y = points_of(one)
     place, moved = (canvas.wcs.to_pixels(*frame.wcs.wcs().to_sky(x, y)) for frame in (one, other))
     shift = np.hypot(place[0] - moved[0], place[1] - moved[1])
     if not float(np.max(shift)) < _MOST_SHIFT_PX:
@@ -102,15 +108,5 @@ def _agree(one: TileFrame, other: TileFrame, canvas: SkyGrid) -> bool:
         return False
     if one.trails != other.trails:
         return False
-    step = np.abs(_sky_at(one, other, *place) - _sky_at(other, other, *place))
-    return bool((step.max(axis=1) < _MOST_SKY_SIGMA * np.array(other.sky_sigma)).all())
-
-
-def _sky_at(terms: TileFrame, frame: TileFrame, x: F64, y: F64) -> F64:
-    """Return what the terms of one solution make of the sky of a frame at canvas positions, (n_channels, n)."""
-    u, v = (x - terms.centre[0]) / terms.radius, (y - terms.centre[1]) / terms.radius
-    powers = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v])
-    surface = np.array(terms.surface)
-    raw = (np.array(frame.sky_level) - np.array(frame.surface)[:, 0]) / np.array(frame.scale)
-    level: F64 = surface @ powers[: surface.shape[1]] + (np.array(terms.scale) * raw)[:, None]
-    return level
+    step = sky_at(one, other, *place) - sky_at(other, other, *place)
+    return bool((np.sqrt(np.mean(step**2, axis=1)) < _MOST_SKY_SIGMA * np.array(other.sky_sigma)).all())
