@@ -159,11 +159,11 @@ def test_every_level_is_what_it_is_defined_to_be(large: F32, tmp_path: Path, is_
     folder = tmp_path if is_kept else None
     pyramid = Pyramid(pixels, folder, "key")
     definition = levels_of(large)
-    assert pyramid.n_levels == len(definition) == 5 and pyramid.rough_from == 3
+    assert pyramid.n_levels == len(definition) == 5 and pyramid.rough_from == 2
     pyramid.build(lambda: False)
     assert pyramid.rough_from is None
     reopened = Pyramid(Pixels(large), folder, "key")
-    assert reopened.rough_from == (None if is_kept else 3)
+    assert reopened.rough_from == (None if is_kept else 2)
     for level, wanted in enumerate(definition):
         assert pyramid.size(level) == wanted.shape[1:]
         for x, y in ((0, 0), ((wanted.shape[2] - 1) // TILE_PX, (wanted.shape[1] - 1) // TILE_PX)):
@@ -199,17 +199,17 @@ def test_levels_that_are_damaged_are_made_again(large: F32, tmp_path: Path) -> N
     for damage in (lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:200])):
         damage(tmp_path / "key" / "level-3.npy")
         pyramid = Pyramid(Pixels(large), tmp_path, "key")
-        assert pyramid.rough_from == 3
+        assert pyramid.rough_from == 2
         pyramid.build(lambda: False)
         assert Pyramid(Pixels(large), tmp_path, "key").rough_from is None
     (tmp_path / "key" / "levels.json").write_text("{")
-    assert Pyramid(Pixels(large), tmp_path, "key").rough_from == 3
+    assert Pyramid(Pixels(large), tmp_path, "key").rough_from == 2
 
 
 def test_a_build_that_is_stopped_leaves_nothing(large: F32, tmp_path: Path) -> None:
     pyramid = Pyramid(Pixels(large), tmp_path, "key")
     pyramid.build(lambda: True)
-    assert pyramid.rough_from == 3 and not list(tmp_path.iterdir())
+    assert pyramid.rough_from == 2 and not list(tmp_path.iterdir())
 
 
 def test_a_histogram_counts_what_is_known_on_its_own_axis(large: F32) -> None:
@@ -257,7 +257,7 @@ def test_a_product_of_20000_px_opens_in_no_time_and_reads_next_to_nothing(tmp_pa
     product.stretch(linked=True)
     assert time.process_time() - begun < 2.0
     assert len(content) == 24 + 315 * 315 * 4
-    assert product.pyramid.rough_from == 3
+    assert product.pyramid.rough_from == 2
 
 
 def grid() -> SkyGrid:

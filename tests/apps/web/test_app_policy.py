@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -487,6 +488,30 @@ def test_the_lock_is_told(tmp_path: Path) -> None:
             for _ in range(11)
         ]
     assert statuses == [403] * 9 + [429] * 2
+
+
+@pytest.mark.long
+def test_requests_at_random_are_refused_or_answered_in_json(app: Any) -> None:
+    """5,000 requests put together from good and bad parts: none gets further than its worst part allows."""
+    random = Random(20261130)
+    paths = [*TRAVERSALS, *GUARDED, *QUERIES, *CHANGING, "/", "/api/folders", "/api/recipe", "/api/frames/choice"]
+    for _ in range(5000):
+        choice = {
+            "host": random.choice([HOST, HOST, HOST, *FOREIGN_HOSTS]),
+            "origin": random.choice([ORIGIN, ORIGIN, ORIGIN, None, *FOREIGN_ORIGINS]),
+            "cookie": random.choice([GOOD["cookie"], GOOD["cookie"], *WRONG_COOKIES]),
+            "content-type": random.choice(["application/json", "application/json", *CONTENT_TYPES]),
+        }
+        method = random.choice(["GET", "GET", "POST", "POST", *METHODS])
+        path = random.choice(paths)
+        body = random.choice([b"{}", *BODIES]) if method == "POST" else b""
+        answer = send(app, method, path, headers(choice), body)
+        is_ours = str(choice["host"]).lower() == HOST and choice["origin"] in (ORIGIN, None)
+        if not is_ours or method not in ("GET", "POST"):
+            assert answer.status in (403, 404, 405, 414, 421)
+        elif path.startswith(("/api/", "/report/")) and choice["cookie"] != GOOD["cookie"] and path != "/api/session":
+            assert answer.status in (401, 403, 404)
+        assert answer.status < 500, (method, path, choice, answer)
 
 
 def test_tokens_are_random_and_of_256_bits() -> None:

@@ -125,6 +125,16 @@ def test_excluded_frames_are_remembered_and_take_no_part(tmp_path: Path, session
     assert listed.read_text().split() == ["b.fit", "c.fit", "way_out.fit"]
 
 
+def test_figures_that_were_measured_come_back(tmp_path: Path, sessions_folder: Path) -> None:
+    with RunningApp((sessions_folder,), tmp_path / "out", FAKE) as running:
+        running.open_night()
+        assert not running.get("/api/frames")["is_scored"]
+        running.finish(running.post("/api/frames", 202, scored=True))
+    with RunningApp((sessions_folder,), tmp_path / "out", FAKE) as running, running.events() as page:
+        while not running.get("/api/frames")["is_scored"]:
+            next_event(page, lambda event: event["type"] == "frames")
+
+
 def test_a_second_app_only_looks(running: RunningApp, sessions_folder: Path) -> None:
     running.post("/api/settings", language="en")
     with RunningApp((sessions_folder,), running.out, FAKE) as other:

@@ -40,6 +40,7 @@ _ENDINGS = {"fits": ".fits", "tiff": ".tif", "png": ".png", "jpeg": ".jpg"}
 _MOST_NAMES = 10_000
 _WARM_AFTER_S = 20.0
 _MOST_OVERLAYS = 100
+_MOST_SCORED = 100
 
 
 class Desk:
@@ -172,6 +173,8 @@ class Desk:
                 group["products"] = await asyncio.to_thread(self.products.of_groups, {group["name"]})
             self.session = session
             self.hub.publish("state", state=await asyncio.to_thread(self.state))
+            if self.frames.key in self.project.remembered.scored:  # the figures are kept: they come back at once
+                self.begin_listing(is_scored=True)
             return session
 
         return self.tasks.start("open", work)
@@ -182,6 +185,10 @@ class Desk:
 
         async def work(task: Task) -> dict[str, Any]:
             await self._list(task, is_scored=is_scored)
+            scored = self.project.remembered.scored
+            if is_scored and self.frames.key not in scored and not self.project.is_read_only:
+                self.project.remembered.scored = [*scored[1 - _MOST_SCORED :], self.frames.key]
+                self.project.save()
             return {"revision": self.frames.revision}
 
         return self.tasks.start("frames", work)

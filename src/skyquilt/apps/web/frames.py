@@ -105,7 +105,7 @@ class FrameTable:
 
     def excluded(self) -> set[str]:
         """Return the names of the frames that take no part, below the open folders."""
-        return set(self._project.remembered.excluded.get(self._key(), []))
+        return set(self._project.remembered.excluded.get(self.key, []))
 
     def choose(self, exclude: list[str], include: list[str]) -> dict[str, Any]:
         """
@@ -122,7 +122,7 @@ class FrameTable:
         back = {self._name(self.path(one)) for one in include}
         before = dict(self._project.remembered.excluded)
         names = sorted((self.excluded() | out) - back)
-        self._project.remembered.excluded = {**before, self._key(): names}
+        self._project.remembered.excluded = {**before, self.key: names}
         try:
             self._project.save()
         except BaseException:
@@ -209,7 +209,9 @@ class FrameTable:
                     await self._child.request("release", imageId=image)
         return self._stretches[key]
 
-    def _key(self) -> str:
+    @property
+    def key(self) -> str:
+        """What tells the open folders apart in the memory of the project."""
         return "\n".join(str(folder) for folder in self.folders)
 
     def _name(self, path: Path) -> str:

@@ -49,6 +49,7 @@ class Remembered(_Model):
     settings: Settings = Field(default_factory=lambda: Settings(preset=None))
     folders: list[str] = []
     excluded: dict[str, list[str]] = {}
+    scored: list[str] = []
     job: dict[str, JsonValue] | None = None
 
 

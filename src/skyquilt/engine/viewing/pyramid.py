@@ -22,8 +22,8 @@ from skyquilt.io.tiled import reduce_half
 
 __all__ = ["Pyramid", "ViewedPixels"]
 
-_FIRST_KEPT = 3
-"""Levels below are made from the file when they are asked for: a tile of level 2 is a read of 2056 x 2056 px."""
+_SMALL_PX = 4096
+"""Up to this side level 2 is made from the file when it is asked for (2056 x 2056 px a tile), beyond level 1 alone."""
 
 _BAND_BYTES = 16_000_000
 _SAMPLE_PX = 1024
@@ -48,9 +48,9 @@ class Pyramid:
     """
     The levels of an image; level k has half the size of level k - 1, and the last one fits into one tile.
 
-    An exact level is `skyquilt.io.tiled.reduce_half` of the one below. The levels from 3 on need a pass over the whole
-    image (`build`), which keeps them in files, a fortieth of the bytes of the image; before it is done, a box of
-    them is a first look: the pixel in the middle of each cell.
+    An exact level is `skyquilt.io.tiled.reduce_half` of the one below. The levels from 2 on (3 for small images) need
+    a pass over the whole image (`build`), which keeps them in files, a tenth of the bytes of the image; before it is
+    done, a box of them is a first look: the pixel in the middle of each cell.
 
     Parameters
     ----------
@@ -63,6 +63,7 @@ class Pyramid:
 
     def __init__(self, pixels: ViewedPixels, folder: Path | None, key: str) -> None:
         self._pixels = pixels
+        self._first_kept = 3 if max(pixels.shape[1:]) <= _SMALL_PX else 2
         self._home = None if folder is None else folder / key
         self._lock = threading.Lock()
         self._levels: dict[int, NDArray[np.float32]] = {}
@@ -93,7 +94,7 @@ class Pyramid:
     @property
     def rough_from(self) -> int | None:
         """The first level of which only a first look is there; None when all are exact."""
-        return None if self.n_levels <= _FIRST_KEPT or self._levels else _FIRST_KEPT
+        return None if self.n_levels <= self._first_kept or self._levels else self._first_kept
 
     @property
     def histograms(self) -> tuple[tuple[ChannelHistogram, ...], bool]:
@@ -131,7 +132,7 @@ class Pyramid:
         inside = box.intersect(Box.of_shape(height, width))
         kept = self._levels.get(level)
         is_rough = False
-        if level < _FIRST_KEPT:
+        if level < self._first_kept:
             values = self._reduced(level, inside)
         elif kept is not None:
             values = np.array(kept[:-1, inside.y0 : inside.y1, inside.x0 : inside.x1])
@@ -183,7 +184,7 @@ class Pyramid:
         """Make levels and histogram; return whether it came to its end."""
         levels = self._new_levels(folder)
         channels, height, width = self.shape
-        step = 1 << _FIRST_KEPT
+        step = 1 << self._first_kept
         rows = max(1, _BAND_BYTES // (4 * channels * width * step)) * step
         sums = HistogramSums(self.figures)
         for y0 in range(0, height, rows):
@@ -192,8 +193,12 @@ class Pyramid:
             value = self._pixels.values(Box(0, y0, width, min(height, y0 + rows)))
             sums.add(value)
             if levels:
-                _put(levels[_FIRST_KEPT], y0 >> _FIRST_KEPT, *_reduced_by(value, _known(value), _FIRST_KEPT))
-        for level in range(_FIRST_KEPT + 1, self.n_levels):
+                _put(
+                    levels[self._first_kept],
+                    y0 >> self._first_kept,
+                    *_reduced_by(value, _known(value), self._first_kept),
+                )
+        for level in range(self._first_kept + 1, self.n_levels):
             _reduce_file(levels[level - 1], levels[level])
         histograms = sums.histograms()
         if folder is not None and levels:
@@ -209,7 +214,7 @@ class Pyramid:
     def _new_levels(self, folder: Path | None) -> dict[int, NDArray[np.float32]]:
         """Return an empty array for each level that is kept: its channels, and the known share as the last plane."""
         levels: dict[int, NDArray[np.float32]] = {}
-        for level in range(_FIRST_KEPT, self.n_levels):
+        for level in range(self._first_kept, self.n_levels):
             shape = (self.shape[0] + 1, *self.size(level))
             if folder is None:
                 levels[level] = np.empty(shape, dtype=np.float32)
@@ -225,7 +230,7 @@ class Pyramid:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             facts = json.loads((self._home / _FACTS).read_text())
             levels: dict[int, NDArray[np.float32]] = {}
-            for level in range(_FIRST_KEPT, self.n_levels):
+            for level in range(self._first_kept, self.n_levels):
                 array = np.lib.format.open_memmap(self._home / f"level-{level}.npy", mode="r")
                 if array.shape != (self.shape[0] + 1, *self.size(level)) or array.dtype != np.float32:
                     return
