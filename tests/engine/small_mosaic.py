@@ -62,7 +62,7 @@ class Ear:
     def made(self) -> list[tuple[int, ...]]:
         """Boxes of the chunks that were integrated."""
         progress = [event for event in self.events if event.phase == "integrate" and event.kind == "progress"]
-        return [tuple(event.data["box"]) for event in progress]
+        return [tuple(box) for event in progress for box in event.data["boxes"]]
 
     @property
     def messages(self) -> list[str]:
