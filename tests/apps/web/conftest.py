@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from running_app import RunningApp
-
-FAKE = (sys.executable, str(Path(__file__).parent / "fake_engine.py"))
+from running_app import FAKE, RunningApp
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,9 @@ import httpx
 from websockets.sync.client import ClientConnection, connect
 
 from skyquilt.apps.web import AppOptions, ServerRun, serve_app
+
+FAKE = (sys.executable, str(Path(__file__).parent / "fake_engine.py"))
+"""A child that does nearly nothing."""
 
 
 class RunningApp:
@@ -72,7 +76,7 @@ class RunningApp:
         assert answer.status_code == status, (answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
-    def finish(self, started: Any, limit_s: float = 20.0) -> Any:
+    def finish(self, started: Any, limit_s: float = 60.0) -> Any:
         """Wait for a task and return it."""
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
@@ -82,7 +86,7 @@ class RunningApp:
             time.sleep(0.02)
         raise AssertionError("the task does not end")
 
-    def job(self, *, until: Any, limit_s: float = 20.0) -> Any:
+    def job(self, *, until: Any, limit_s: float = 60.0) -> Any:
         """Wait until the job is as it should be and return it."""
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
@@ -107,7 +111,7 @@ class RunningApp:
         )
 
 
-def next_event(socket: ClientConnection, wanted: Any, limit_s: float = 10.0) -> Any:
+def next_event(socket: ClientConnection, wanted: Any, limit_s: float = 60.0) -> Any:
     """Return the next event that is wanted."""
     end = time.monotonic() + limit_s
     while True:

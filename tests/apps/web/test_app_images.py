@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FAKE
-from running_app import RunningApp
+from running_app import FAKE, RunningApp
 
 from skyquilt import stack
 from skyquilt.io.fits import frame_source, open_frame

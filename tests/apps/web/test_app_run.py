@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FAKE
-from running_app import RunningApp, next_event
+from running_app import FAKE, RunningApp, next_event
 
 
 def start(running: RunningApp, **settings: Any) -> Any:
