@@ -72,6 +72,19 @@ def test_what_shows_nothing_stays_bit_by_bit() -> None:
     assert (change[0, :, 25:135] != 0.0).mean() > 0.5
 
 
+def test_pixels_far_below_the_sky_do_no_harm() -> None:
+    sky = master("plain")
+    image = sky.image.copy()
+    star = lone_stars(sky, 5000.0)
+    row, column = round(star.y[0]), round(star.x[0])
+    image[:, row + 1, column + 3] = -30000.0
+    out = deconvolve(image, measured("plain"))
+    assert np.isfinite(out).all()
+    assert out.max() < 3.0 * image.max()
+    others = ~disc(star.x[0], star.y[0], 0.0, 60.0)
+    assert np.abs(out - sharpened())[:, others].max() < 0.02 * image.max()
+
+
 def test_noise_stays_as_it_was() -> None:
     sky = master("plain")
     before, after = ((image - sky.clean)[1][sky.is_sky].std() for image in (sky.image, sharpened()))

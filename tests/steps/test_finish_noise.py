@@ -52,7 +52,7 @@ def test_correlated_noise_has_its_shares() -> None:
         sigma = float((plane - coarser).std())
         finest = sigma if j == 0 else finest
         reach = 0.12 if j < 2 else 0.6  # a crowd of unseen stars is in the coarser bands
-        assert model.ratio[1, j] == pytest.approx(sigma / finest, rel=reach)
+        assert model.ratio[1, j] == pytest.approx(sigma / finest, rel=reach if j < 4 else 0.8)
         plane = coarser
 
 
@@ -143,7 +143,12 @@ def test_one_channel_is_the_definition() -> None:
         coarser = define_smooth(finer, 2**j)
         band = finer - coarser
         z = band / scale / plan.noise.ratio[0, j]
-        z = np.maximum(z, -1.4) if j < 2 else z
+        if j < 2:
+            padded = np.pad(z, 2**j, mode="edge")
+            around = [
+                padded[a : a + 150, b : b + 150] for a in (0, 2**j, 2 ** (j + 1)) for b in (0, 2**j, 2 ** (j + 1))
+            ]
+            z = np.maximum(z, 1.5 * np.minimum((sum(around) - z) / 8.0, 0.0) - 1.4)
         left, keep = define_shrink(band, define_smooth((z * z).astype(np.float32), 2**j), 1.9, 4.75, 0.7, keep)
         total += left + define_smooth((band - left).astype(np.float32), 2**j)
         finer = coarser

@@ -142,7 +142,7 @@ def test_saturated_stars_go_with_their_halo_and_spikes() -> None:
     stars = measure_stars(image)
     nearest = np.hypot(stars.points.x - 210.3, stars.points.y - 160.8).argmin()
     assert stars.points.plateau_px[nearest] > 2.0
-    assert stars.points.height[nearest, 1] == pytest.approx(40000.0, rel=0.35)
+    assert 20000.0 < stars.points.height[nearest, 1] < 50000.0  # told by wings in a nebula, bounded by the rings
     starless, _ = SeparationPlan(SeparationSettings(), stars).apply(image)
     miss = np.abs((starless - sky.extended - SKY)[1])
     assert np.median(miss[disc(210.3, 160.8, 0.0, 6.0)]) < 25.0  # of 6000, in a nebula of 60

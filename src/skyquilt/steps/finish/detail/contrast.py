@@ -151,7 +151,8 @@ def plan_contrast(image: F32, separation: SeparationPlan, settings: ContrastSett
     image : float32 (c, y, x)
         Linear; the image or a part that tells for it.
     separation : SeparationPlan
-        Of the same image.
+        Of the same image, not yet deconvolved (saturated stars keep their profile there, the others do not) nor freed
+        of noise. In order: contrast, deconvolution, noise reduction, with stars measured once, at first.
     settings : ContrastSettings or None
 
     Raises

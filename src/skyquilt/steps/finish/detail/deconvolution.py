@@ -31,7 +31,8 @@ _LEVEL_QUANTILE = 0.05
 _PEDESTAL_SIGMA = 4.0
 _FLOOR_FWHM = 1.5
 _DARKEST_SIGMA = 0.2
-_MOST_EXCESS = 0.5
+_MOST_PACE = 2.0  # of one iteration
+_PAID_SCALES, _MOST_PAID = 3, 0.5
 _SATURATED_RIM_FWHM = 1.0
 _SATURATED_FADE_FWHM = 1.5
 
@@ -53,7 +54,7 @@ class DeconvolutionSettings:
     """
 
     fwhm_share: float = 0.7
-    least_fwhm_px: float = 1.5
+    least_fwhm_px: float = 1.8
     iterations: int = 12
     threshold: float = 8.0
 
@@ -88,8 +89,8 @@ class DeconvolutionPlan:
     55; Lucy 1974, AJ 79, 745; without noise there is none to amplify. m is 1 where structure up to 4 px is significant
     in the mean of the channels, and around it, 0 elsewhere and at saturated stars: there the image stays as it is, bit
     by bit. At last O is no darker than D, or than the darkest of the smoothed D within 1.5 FWHM, less 0.2 sigma: no
-    dark rings. What that adds is taken from where O gained, in proportion. The image gets O - D, so that its noise
-    stays as it was. Gaps are filled with the level around them.
+    dark rings. What that adds is taken from what O gained around there (the 3rd smoothing of both). The image gets
+    O - D, so that its noise stays as it was. Gaps are filled with the level around them.
     """
 
     settings: DeconvolutionSettings
@@ -182,7 +183,8 @@ class DeconvolutionPlan:
         base = level - np.float32(_PEDESTAL_SIGMA) * np.float32(np.median(sigma))
         data, noise, part = (np.pad(values, pad, mode="symmetric") for values in (plane - base, sigma, share))
         least = np.float32(0.1) * noise
-        light = np.maximum(data, least)
+        data = np.maximum(data, least)  # a pixel far below the sky (a defect) is no light that could be moved
+        light = data
 
         def convolved(values: F32, transform: NDArray[Any]) -> F32:
             return np.asarray(irfft2(rfft2(values) * transform, s=size), dtype=np.float32)
@@ -190,23 +192,26 @@ class DeconvolutionPlan:
         for _ in range(self.settings.iterations):
             model = np.maximum(convolved(light, kernel), least)
             ratio = convolved(part * (data - model) / model, kernel.conj())
-            light = np.maximum(light * (np.float32(1.0) + ratio), least)
+            pace = np.clip(np.float32(1.0) + ratio, np.float32(1.0 / _MOST_PACE), np.float32(_MOST_PACE))
+            light = np.maximum(light * pace, least)
         rows, columns = slice(margin, margin + plane.shape[0]), slice(margin, margin + plane.shape[1])
         smooth = Smoother(np.ones(plane.shape, dtype=np.bool_)).smooth(np.ascontiguousarray(plane), 1)
         radius = int(np.ceil(_FLOOR_FWHM * psf.fwhm_px(channel)))
         floor = np.minimum(minimum_filter(smooth, size=2 * radius + 1, mode="nearest"), plane)
         sharp = light[rows, columns] + base
         bounded = np.maximum(sharp, floor - np.float32(_DARKEST_SIGMA) * sigma)
-        return plane + _with_sum(bounded - plane, float(np.sum(sharp - plane, dtype=np.float64)))
+        return plane + _paid(bounded - plane, bounded - sharp)
 
 
-def _with_sum(change: F32, wanted: float) -> F32:
-    """Return a change with its gains scaled so that it adds up to what it should: light is moved, not made."""
-    gain = float(np.sum(np.maximum(change, np.float32(0.0)), dtype=np.float64))
-    excess = float(np.sum(change, dtype=np.float64)) - wanted
-    if not 0.0 < excess < _MOST_EXCESS * gain:
-        return change
-    return np.where(change > 0.0, change * np.float32(1.0 - excess / gain), change)
+def _paid(change: F32, added: F32) -> F32:
+    """Return a change whose gains are lowered by what was added around them: light is moved, not made."""
+    gain = np.maximum(change, np.float32(0.0))
+    smoother = Smoother(np.ones(change.shape, dtype=np.bool_))
+    near = gain
+    for step in range(_PAID_SCALES):
+        near, added = smoother.smooth(near, 2**step), smoother.smooth(added, 2**step)
+    share = np.minimum(added / np.maximum(near, np.float32(1e-30)), np.float32(_MOST_PAID))
+    return np.asarray(change - gain * share, dtype=np.float32)
 
 
 def _zones(box: Box, height: int, width: int) -> Iterator[Box]:

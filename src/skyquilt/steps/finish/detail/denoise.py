@@ -21,7 +21,11 @@ __all__ = [
 ]
 
 _LEAST_WEIGHT = 0.1
-_POINT_SCALES, _DARKEST = 2, 1.4  # no sky has dark points: they are what defects and rejection leave in few frames
+_POINT_SCALES, _DARKEST, _DARK_AROUND = (
+    2,
+    1.4,
+    1.5,
+)  # no sky has dark points: they are what defects and rejection leave in few frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,10 @@ class DenoisePlan:
 
     To judge a neighbourhood, not single coefficients, leaves no worms and no lone specks (Cai & Silverman 2001, Sankhya
     B 63, 127). That finer bands pass on what they keep leaves a star its whole profile, and what stands well above the
-    noise is not changed at all. In the two finest bands of brightness z is -1.4 at least, as the sky has no dark dots;
-    in those of colour z² is multiplied by what the brightness keeps, as there are no specks of mere colour. In
-    colour images the luminance is the mean of the channels with weights 1 / variance, 0.1 at least.
+    noise is not changed at all. In the two finest bands of brightness z is at least 1.5 times the mean of the eight z
+    around it (2^j px away), or 0 where that is more, minus 1.4, as the sky has no dark dots; in those of colour z² is
+    multiplied by what the brightness keeps, as there are no specks of mere colour. In colour images the luminance is
+    the mean of the channels with weights 1 / variance, 0.1 at least.
     """
 
     settings: DenoiseSettings
@@ -182,7 +187,7 @@ def shrink_plane(
     for j, (band, coarser) in enumerate(smoother.bands(filled, len(ratio))):
         square: F32 = np.asarray(band * inverse * np.float32(1.0 / ratio[j]), dtype=np.float32)
         if j < _POINT_SCALES and of is None:
-            np.maximum(square, np.float32(-_DARKEST), out=square)
+            square = _without_dark_dots(square, 2**j)
         square *= square
         if j < _POINT_SCALES and of is not None:
             square *= of[j]
@@ -196,6 +201,21 @@ def shrink_plane(
         coarsest = coarser
     total += coarsest
     return total
+
+
+def _without_dark_dots(z: F32, step: int) -> F32:
+    """Return significances that are not much darker than those around them, `step` px away."""
+    height, width = z.shape
+    padded = np.pad(z, step, mode="edge")
+    around = np.zeros_like(z)
+    for dy in (0, step, 2 * step):
+        for dx in (0, step, 2 * step):
+            if (dy, dx) != (step, step):
+                around += padded[dy : dy + height, dx : dx + width]
+    np.minimum(around, np.float32(0.0), out=around)
+    around *= np.float32(_DARK_AROUND / 8.0)
+    around -= np.float32(_DARKEST)
+    return np.asarray(np.maximum(z, around), dtype=np.float32)
 
 
 def _colour_planes(tile: F32, weights: F64, variance: F32 | None) -> tuple[list[F32], list[F32] | None]:

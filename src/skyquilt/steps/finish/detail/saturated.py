@@ -17,6 +17,7 @@ _PLATEAU_WINDOW_PX = 40
 _CUT_SHARE, _LARGEST_PLATEAU_FWHM = 0.5, 4.0
 _BRIGHT_SHARE, _BRIGHT_SNR = 0.08, 40.0  # of the brightest pixel; of the noise: what can be saturated
 _WIDEST_RING_PX = 60.0
+_BRIGHT_BOUND_SNR, _BOUND_FROM_FWHM = 400.0, 2.0  # of stars that are not cut off
 
 
 def find_saturated(
@@ -104,19 +105,22 @@ def find_ceilings(plane: F32, points: Points, x0: int, y0: int) -> F64:
 
 def bound_heights(residual: F32, points: Points, psf: PointSpread, noise: NoiseModel, x0: int, y0: int) -> Points:
     """
-    Return the points with heights of saturated stars that are no more than any ring around them shows.
+    Return the points with heights of saturated and very bright stars that no ring around them contradicts.
 
-    In rings of 1.5 px from the plateau outwards: (median of the image without the other stars, over the level outside)
-    / profile. A height told by wings in bright nebulosity is too large; what it takes too much would be a dark ring.
+    In rings of 1.5 px from the plateau (or 2 FWHM) outwards: (median of the image without the other stars, over the
+    level outside) / profile. A height told by wings in bright nebulosity is too large; what it takes too much would be
+    a dark ring.
     """
     height = points.height.copy()
     pixel = noise.pixel_sigma()
-    for k in np.flatnonzero(points.plateau_px > 0.0):
+    fwhm = psf.fwhm_px(len(psf.profile) // 2)
+    for k in np.flatnonzero((points.plateau_px > 0.0) | (points.snr > _BRIGHT_BOUND_SNR)):
+        first = float(points.plateau_px[k]) + 1.0 if points.plateau_px[k] > 0.0 else _BOUND_FROM_FWHM * fwhm
         for channel, plane in enumerate(residual):
             p, q, s = psf.inverse_moments(channel, points.x[k : k + 1], points.y[k : k + 1])[0]
             profile = psf.profile[channel]
             steps = np.searchsorted(-profile, -pixel[channel] / max(height[k, channel], 1e-30)) / PER_SIGMA
-            outer = float(points.plateau_px[k]) + 1.5 + min(steps / np.sqrt(min(p, s)), _WIDEST_RING_PX)
+            outer = first + 0.5 + min(steps / np.sqrt(min(p, s)), _WIDEST_RING_PX)
             half = int(np.ceil(1.3 * outer))
             row, column = int(np.rint(points.y[k])) - y0, int(np.rint(points.x[k])) - x0
             rows = slice(max(row - half, 0), max(row + half + 1, 0))
@@ -131,7 +135,7 @@ def bound_heights(residual: F32, points: Points, psf: PointSpread, noise: NoiseM
             if not len(outside):
                 continue
             level, old = float(np.median(outside)), height[k, channel]
-            for inner in np.arange(points.plateau_px[k] + 1.0, outer, 1.5):
+            for inner in np.arange(first, outer, 1.5):
                 ring = (r >= inner) & (r < inner + 1.5)
                 share = float(np.median(light[ring])) if ring.sum() >= 12 else 0.0
                 if share * old > pixel[channel]:

@@ -16,9 +16,9 @@ __all__ = ["correct_wings"]
 
 _LEAST_SNR, _MOST_STARS = 400.0, 24
 _FIRST_SIGMA, _RATIO, _N_RINGS = 3.5, 1.18, 18
-_FEW = 3
+_FEW = 5
 _SURE = 4.0  # errors of a ring's median that the light expected there must exceed
-_LOWEST, _HIGHEST = 0.05, 3.0
+_LOWEST, _HIGHEST = 0.05, 1.5
 _OUTSIDE = 1.4
 _WIDEST_PX = 100.0
 _LEVEL_AT = 0.2  # sigma of a pixel: where a star's light has ended
@@ -38,9 +38,9 @@ def correct_wings(image: F32, stars: ImageStars) -> PointSpread | None:
     -----
     In elliptical rings from 3.5 sigma of the PSF outwards, each 1.18 times wider: (median of the image without the
     other stars, over the level beyond the star) / light of the star, of the 24 brightest of 400 sigma or more. The
-    profile is multiplied by the median of these, 1/20 to 3; where fewer than 3 stars tell, by no more than 1: a nebula
-    around one star is no wing, but a wing cannot be brighter than what is there. Outwards of the last ring the last
-    ratio holds.
+    profile is multiplied by the median of these, 1/20 to 1.5; where fewer than 5 stars tell, by no more than 1: a
+    nebula around one star is no wing, but a wing cannot be brighter than what is there. Outwards of the last ring the
+    last ratio holds.
     """
     points = stars.points
     chosen = np.flatnonzero(points.snr > _LEAST_SNR)[:_MOST_STARS]
