@@ -20,7 +20,6 @@ from skyquilt.steps.finish import (
     PaletteSettings,
     combine_lrgb,
     combine_palette,
-    measure_background,
     plan_duoband,
     plan_stretch,
     sample_pixels,
@@ -114,7 +113,7 @@ def _luminance(look: Look, settings: LuminanceSettings) -> Planned:
         raise NoUsableInput(f"{path.name} does not overlap the image", "check that both show the same field")
     facts: dict[str, Any] = {"luminance": path.name, "sha256": other.sha256, "laid_on_by": other.laid_on_by}
     if other.is_linear and look.is_picture:
-        target = float(np.clip(measure_background(look.sample.mean(axis=0, keepdims=True)).level[0], 0.01, 0.9))
+        target = float(np.clip(np.nanmedian(look.sample.mean(axis=0)), 0.01, 0.9))
         light = plan_stretch(sample_pixels(light), AutoStretchSettings(target=target)).apply(light)
         facts["stretched_to"] = round(target, 4)
 
