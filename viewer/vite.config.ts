@@ -6,6 +6,7 @@ export default defineConfig({
   build: {
     outDir: "../src/skyquilt/apps/web/static",
     emptyOutDir: true,
+    rolldownOptions: { checks: { pluginTimings: false } },
     target: "es2022",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -52,20 +52,26 @@ class Mock:
         self.job: dict[str, Any] | None = None
         self.session: dict[str, Any] | None = SESSION
         self.saved: dict[str, dict[str, Any]] = {}
-        master = pictures.galaxy()
+        master = pictures.galaxy(1800, 1200)
         coverage = (
             np.nan_to_num(master[..., :1] * 0 + 1) * np.linspace(40, 412, master.shape[1])[None, :, None]
         ).astype(np.float32)
         self.sources: dict[str, tuple[str, str, pictures.Picture]] = {
             "master": ("master_linear", "image", pictures.Held(master)),
-            "second": ("master_quick", "image", pictures.Held(pictures.galaxy(noise=2e-3))),
+            "second": ("master_quick", "image", pictures.Held(self.add_noise(master, 2e-3))),
             "coverage": ("COVERAGE", "map", pictures.Held(coverage)),
             "huge": ("mosaic_20k", "image", pictures.Endless()),
         }
         self.live_noise = 4e-3
-        self.live: pictures.Picture = pictures.Held(pictures.galaxy(1200, 800, noise=self.live_noise))
+        self.small = master[::3, ::3]
+        self.live: pictures.Picture = pictures.Held(self.add_noise(self.small, self.live_noise))
         self.live_revision = 1
         self.tasks: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def add_noise(pixels: pictures.F32, noise: float) -> pictures.F32:
+        """Return the picture as a shorter exposure would show it."""
+        return (pixels + np.random.default_rng(2).normal(0, noise, pixels.shape)).astype(np.float32)
 
     def tell(self, event: dict[str, Any]) -> None:
         for queue in self.listeners:
@@ -160,12 +166,13 @@ class Mock:
         channels = []
         for c in range(picture.channels):
             known = pixels[..., c][np.isfinite(pixels[..., c])]
-            low, high = float(known.min()), float(np.quantile(known, 0.995))
-            high = high if high > low else low + 1
-            counts, _ = np.histogram(known, 4096, (low, high))
-            channels.append(
-                {"low": low, "high": high, "below": 0, "above": int((known > high).sum()), "counts": counts.tolist()}
-            )
+            centre = float(np.median(known))
+            scale = max(1.4826 * float(np.median(np.abs(known - centre))), 1e-9)
+            u = np.arcsinh((known - centre) / scale)
+            low, high = float(u.min()), float(max(u.max(), u.min() + 1e-6))
+            counts, _ = np.histogram(u, 4096, (low, high))
+            axis = {"centre": centre, "scale": scale, "low": low, "high": high}
+            channels.append({**axis, "below": 0, "above": 0, "counts": counts.tolist()})
         return {"channels": channels, "is_sampled": True}
 
     def products(self) -> list[dict[str, Any]]:
@@ -245,13 +252,13 @@ class Mock:
                 )
             if step >= 20 and step % 10 == 0:
                 self.live_noise /= 2
-                self.live = pictures.Held(pictures.galaxy(1200, 800, noise=self.live_noise))
+                self.live = pictures.Held(self.add_noise(self.small, self.live_noise))
                 self.live_revision += 1
                 self.job["live"] = "live"
                 self.tell({"type": "image", "handle": "live", "revision": self.live_revision, "rough_from": None})
             self.tell({"type": "job", "job": self.job})
             await asyncio.sleep(0.06)
-        self.job.update(state="done", eta_s=None, live=None)
+        self.job.update(state="done", eta_s=None, live=None, products=self.products())
         self.tell({"type": "job", "job": self.job})
         self.tell({"type": "products"})
 
@@ -319,7 +326,7 @@ def build(mock: Mock) -> Starlette:
 
     async def preview(request: Request) -> Response:
         number = int(request.path_params["frame"][1:])
-        held = mock.sources["second"][2].box(2, 0, 0, 600, 400)
+        held = mock.sources["second"][2].box(2, 0, 0, 450, 300)
         shifted = np.roll(held, (number % 7 - 3, number % 5 - 2), axis=(0, 1))
         shown = auto_stretch(np.moveaxis(shifted, -1, 0)).apply(np.moveaxis(shifted, -1, 0))
         buffer = io.BytesIO()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Stf } from "../src/api/types";
-import { moveHandle, valueOf } from "../src/parts/histogram";
+import { columnsOf, moveHandle, valueOf, wholeAxis } from "../src/parts/histogram";
 import { applyStretch, asinhCurve, autoStretch, midtones, type Stretch } from "../src/stretch/stretch";
 
 interface Case {
@@ -45,6 +45,18 @@ describe("the midtones curve", () => {
   });
 });
 
+describe("the axis of the histogram", () => {
+  it("puts the bins of a channel on its own axis where they are", () => {
+    const counts = Array.from({ length: 100 }, (_, i) => i);
+    const channel = { centre: 0.01, scale: 1e-4, low: -3, high: 8, below: 0, above: 0, counts };
+    const axis = wholeAxis({ channels: [channel], is_sampled: false }, 0);
+    expect(axis.low).toBeCloseTo(-3, 9);
+    expect(axis.high).toBeCloseTo(8, 9);
+    const columns = columnsOf(channel, axis, 50);
+    columns.forEach((value, x) => expect(Math.abs(value - (2 * x + 1))).toBeLessThanOrEqual(1));
+  });
+});
+
 describe("the handles of the histogram", () => {
   it("the black point moves below a grey point that stays", () => {
     const grey = valueOf("midtones", stretch, 0);
@@ -52,9 +64,10 @@ describe("the handles of the histogram", () => {
     expect(moved.stf.shadows).toEqual([0.005, 0.02, 0.03]);
     expect(valueOf("midtones", moved, 0)).toBeCloseTo(grey, 12);
   });
-  it("all channels move by the step of the first", () => {
+  it("the widths of all channels change by the factor of the first", () => {
     const moved = { ...stretch, ...moveHandle(stretch, "highlights", -1, 0.8) };
-    expect(moved.stf.highlights.map((value) => Number(value.toFixed(6)))).toEqual([0.8, 0.8, 0.8]);
+    const factor = (0.8 - 0.01) / (1 - 0.01);
+    moved.stf.highlights.forEach((value, c) => expect(value).toBeCloseTo(stretch.stf.shadows[c]! + factor * (1 - stretch.stf.shadows[c]!), 12));
   });
   it("black never passes white", () => {
     const moved = { ...stretch, ...moveHandle(stretch, "shadows", 0, 5) };

@@ -31,6 +31,7 @@ export async function postJson<T>(path: string, body: unknown): Promise<T> {
     credentials: "same-origin",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
+    keepalive: JSON.stringify(body).length < 60_000, // outlives the page: what is remembered is sent when it closes
   });
   if (!response.ok) throw await refusal(response);
   return (response.status === 204 ? undefined : await response.json()) as T;

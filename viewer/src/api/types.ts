@@ -12,7 +12,7 @@ export interface SessionGroup {
   name: string; target: string | null; filter: string | null; n_frames: number; exposure_s: number | null;
   width: number; height: number; is_colour: boolean; products: Product[];
 }
-export interface CalibrationFound { kind: string; n_files: number; verdict: "used" | "not used" | "missing"; reason: string }
+export interface CalibrationFound { kind: string; n_files: number; verdict: "found" | "used" | "not used" | "missing"; reason: string }
 export interface LeftOut { file: string; code: string; reason: string }
 export interface Check { name: string; verdict: "ok" | "warning" | "blocked"; text: string }
 export interface Session {
@@ -84,7 +84,8 @@ export type OverlayName = "grid" | "stars" | "objects" | "footprints";
 export interface OverlayLine { points: [number, number][]; label?: string; kind: string; id?: string | null }
 export interface OverlayMark { x: number; y: number; radius: number; label: string; magnitude: number | null; kind: string }
 export interface Overlay { lines: OverlayLine[]; marks: OverlayMark[] }
-export interface HistogramChannel { low: number; high: number; below: number; above: number; counts: number[] }
+/** Bins equal in u = asinh((v - centre) / scale) from low to high, so that sky and stars both have bins enough. */
+export interface HistogramChannel { centre: number; scale: number; low: number; high: number; below: number; above: number; counts: number[] }
 export interface Histogram { channels: HistogramChannel[]; is_sampled: boolean }
 export interface PixelValue { x: number; y: number; values: (number | null)[]; ra_deg: number | null; dec_deg: number | null }
 

@@ -10,30 +10,35 @@ const HEIGHT = 130;
 const COLOURS = ["#ff6b63", "#5fd38a", "#6aa5ff"];
 const GREY = "#c9d2e0";
 
-interface Range { low: number; high: number }
+/** What the axis shows: u = asinh((v - centre) / scale) of the leading channel, from low to high. */
+export interface Axis { centre: number; scale: number; low: number; high: number }
 
-/** Return the values that the axis shows: all of the histogram, or what lies between black and a little above the sky. */
-function wholeRange(histogram: Histogram): Range {
-  const low = Math.min(...histogram.channels.map((channel) => channel.low));
-  const high = Math.max(...histogram.channels.map((channel) => channel.high));
-  return { low, high: high > low ? high : low + 1 };
+const toU = (axis: Pick<Axis, "centre" | "scale">, value: number): number => Math.asinh((value - axis.centre) / axis.scale);
+const toValue = (axis: Pick<Axis, "centre" | "scale">, u: number): number => axis.centre + axis.scale * Math.sinh(u);
+
+/** Return the axis of one channel, wide enough for all of them. */
+export function wholeAxis(histogram: Histogram, lead: number): Axis {
+  const { centre, scale } = histogram.channels[lead]!;
+  const axis = { centre, scale };
+  const low = Math.min(...histogram.channels.map((channel) => toU(axis, toValue(channel, channel.low))));
+  const high = Math.max(...histogram.channels.map((channel) => toU(axis, toValue(channel, channel.high))));
+  return { ...axis, low, high: high > low ? high : low + 1 };
 }
 
 /** Return the largest count of the bins that fall on each of `width` columns. */
-export function columnsOf(channel: Histogram["channels"][number], range: Range, width: number): Float64Array {
+export function columnsOf(channel: Histogram["channels"][number], axis: Axis, width: number): Float64Array {
   const columns = new Float64Array(width);
   const bin = (channel.high - channel.low) / channel.counts.length;
+  const binAt = (x: number): number => (toU(channel, toValue(axis, axis.low + ((axis.high - axis.low) * x) / width)) - channel.low) / bin;
   for (let x = 0; x < width; x += 1) {
-    const from = range.low + ((range.high - range.low) * x) / width;
-    const to = range.low + ((range.high - range.low) * (x + 1)) / width;
-    const first = Math.max(0, Math.floor((from - channel.low) / bin));
-    const last = Math.min(channel.counts.length - 1, Math.max(first, Math.ceil((to - channel.low) / bin) - 1));
+    const first = Math.max(0, Math.floor(binAt(x)));
+    const last = Math.min(channel.counts.length - 1, Math.max(first, Math.ceil(binAt(x + 1)) - 1));
     for (let i = first; i <= last; i += 1) columns[x] = Math.max(columns[x]!, channel.counts[i] ?? 0);
   }
   return columns;
 }
 
-function draw(canvas: HTMLCanvasElement, histogram: Histogram, range: Range, stretch: Stretch, isLog: boolean): void {
+function draw(canvas: HTMLCanvasElement, histogram: Histogram, axis: Axis, stretch: Stretch, isLog: boolean): void {
   const ratio = devicePixelRatio;
   const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(HEIGHT * ratio)];
   if (width === 0) return;
@@ -41,7 +46,7 @@ function draw(canvas: HTMLCanvasElement, histogram: Histogram, range: Range, str
   canvas.height = height;
   const paper = canvas.getContext("2d");
   if (!paper) return;
-  const all = histogram.channels.map((channel) => columnsOf(channel, range, width));
+  const all = histogram.channels.map((channel) => columnsOf(channel, axis, width));
   const level = isLog ? Math.log1p : (value: number): number => value;
   const top = level(Math.max(1, ...all.map((columns) => columns.reduce((most, value) => Math.max(most, value), 0))));
   paper.globalCompositeOperation = "lighter";
@@ -62,7 +67,7 @@ function draw(canvas: HTMLCanvasElement, histogram: Histogram, range: Range, str
     paper.strokeStyle = curves.length > 1 ? COLOURS[c]! : "#ffffff";
     paper.beginPath();
     for (let x = 0; x <= width; x += 2) {
-      const y = height - 1 - applyStretch(range.low + ((range.high - range.low) * x) / width, c, stretch) * (height - 2);
+      const y = height - 1 - applyStretch(toValue(axis, axis.low + ((axis.high - axis.low) * x) / width), c, stretch) * (height - 2);
       if (x === 0) paper.moveTo(x, y);
       else paper.lineTo(x, y);
     }
@@ -77,29 +82,32 @@ export function valueOf(handle: Handle, stretch: Stretch, channel: number): numb
   return handle === "highlights" ? high : low + (stretch.stf.midtones[channel] ?? 0.5) * (high - low);
 }
 
-/** Return the stretch after a handle of `channel` was moved to `value`; -1 moves those of all channels by the same step. */
+/** Return the midtones of a channel whose ends were moved, so that its grey point stays on its value where it can. */
+function balanceFor(grey: number, low: number, high: number, otherwise: number): number {
+  const balance = (grey - low) / (high - low);
+  return balance > 1e-6 && balance < 0.999 ? balance : otherwise;
+}
+
+/**
+ * Return the stretch after a handle of `channel` was moved to `value`; -1 moves those of all channels alike: shadows by the same
+ * step, midtones and the width of the range by the same factor, since channels differ in sky and in brightest star.
+ */
 export function moveHandle(stretch: Stretch, handle: Handle, channel: number, value: number): Partial<Stretch> {
-  const stf = { shadows: [...stretch.stf.shadows], midtones: [...stretch.stf.midtones], highlights: [...stretch.stf.highlights] };
+  const { stf: old } = stretch;
+  const stf = { shadows: [...old.shadows], midtones: [...old.midtones], highlights: [...old.highlights] };
   const lead = Math.max(0, channel);
-  const step = value - valueOf(handle, stretch, lead);
-  const moved = channel < 0 ? stf.shadows.map((_, c) => c) : [channel];
-  for (const c of moved) {
-    const [low, high] = [stf.shadows[c]!, stf.highlights[c]!];
-    const least = Math.max(1e-12, Math.abs(high - low) * 1e-6);
+  const [leadLow, leadWidth] = [old.shadows[lead]!, old.highlights[lead]! - old.shadows[lead]!];
+  for (const c of channel < 0 ? old.shadows.map((_, i) => i) : [channel]) {
+    const [low, high, grey] = [old.shadows[c]!, old.highlights[c]!, valueOf("midtones", stretch, c)];
     if (handle === "shadows") {
-      const middle = valueOf("midtones", stretch, c);
-      stf.shadows[c] = Math.min(low + step, high - least);
-      // The grey point stays on its value while the black point moves below it.
-      const balance = (middle - stf.shadows[c]!) / (high - stf.shadows[c]!);
-      if (balance > 1e-6 && balance < 0.999) stf.midtones[c] = balance;
+      stf.shadows[c] = Math.min(low + value - leadLow, high - (high - low) * 1e-6);
+      stf.midtones[c] = balanceFor(grey, stf.shadows[c]!, high, old.midtones[c]!);
     } else if (handle === "highlights") {
-      const middle = valueOf("midtones", stretch, c);
-      stf.highlights[c] = Math.max(high + step, low + least);
-      const balance = (middle - low) / (stf.highlights[c]! - low);
-      if (balance > 1e-6 && balance < 0.999) stf.midtones[c] = balance;
+      stf.highlights[c] = low + (high - low) * Math.max(1e-6, (value - leadLow) / leadWidth);
+      stf.midtones[c] = balanceFor(grey, low, stf.highlights[c]!, old.midtones[c]!);
     } else {
-      const balance = (valueOf("midtones", stretch, c) + step - low) / (high - low);
-      stf.midtones[c] = Math.min(0.999, Math.max(1e-6, balance));
+      const factor = (value - leadLow) / leadWidth / old.midtones[lead]!;
+      stf.midtones[c] = Math.min(0.999, Math.max(1e-6, old.midtones[c]! * factor));
     }
   }
   return { stf };
@@ -109,29 +117,29 @@ export function HistogramPlot(props: {
   histogram: Histogram; stretch: Stretch; channel: number; isLog: boolean; onChange: (change: Partial<Stretch>) => void;
 }) {
   const { histogram, stretch, channel, isLog } = props;
-  const whole = wholeRange(histogram);
-  const [range, setRange] = useState(whole);
+  const lead = Math.max(0, channel);
+  const whole = wholeAxis(histogram, lead);
+  const [axis, setAxis] = useState(whole);
   const canvas = useRef<HTMLCanvasElement>(null);
   const box = useRef<HTMLDivElement>(null);
   const dragged = useRef<Handle | null>(null);
-  const lead = Math.max(0, channel);
 
-  useEffect(() => { setRange(whole); }, [whole.low, whole.high]);
-  useEffect(() => { if (canvas.current) draw(canvas.current, histogram, range, stretch, isLog); });
+  useEffect(() => { setAxis(whole); }, [whole.centre, whole.scale, whole.low, whole.high]);
+  useEffect(() => { if (canvas.current) draw(canvas.current, histogram, axis, stretch, isLog); });
 
-  const share = (handle: Handle): number => (valueOf(handle, stretch, lead) - range.low) / (range.high - range.low);
-  const valueAt = (clientX: number): number => {
+  const share = (handle: Handle): number => (toU(axis, valueOf(handle, stretch, lead)) - axis.low) / (axis.high - axis.low);
+  const uAt = (clientX: number): number => {
     const { left, width } = box.current!.getBoundingClientRect();
-    return range.low + ((clientX - left) / width) * (range.high - range.low);
+    return axis.low + ((clientX - left) / width) * (axis.high - axis.low);
   };
 
   const zoom = (event: WheelEvent): void => {
     event.preventDefault();
-    const middle = valueAt(event.clientX);
+    const middle = uAt(event.clientX);
     const factor = Math.exp(event.deltaY * 0.002);
-    const low = Math.max(whole.low, middle - (middle - range.low) * factor);
-    const high = Math.min(whole.high, middle + (range.high - middle) * factor);
-    if (high - low > (whole.high - whole.low) * 1e-4) setRange({ low, high });
+    const low = Math.max(whole.low, middle - (middle - axis.low) * factor);
+    const high = Math.min(whole.high, middle + (axis.high - middle) * factor);
+    if (high - low > (whole.high - whole.low) * 1e-3) setAxis({ ...axis, low, high });
   };
 
   const grab = (event: PointerEvent): void => {
@@ -141,7 +149,7 @@ export function HistogramPlot(props: {
     drag(event);
   };
   const drag = (event: PointerEvent): void => {
-    if (dragged.current) props.onChange(moveHandle(stretch, dragged.current, channel, valueAt(event.clientX)));
+    if (dragged.current) props.onChange(moveHandle(stretch, dragged.current, channel, toValue(axis, uAt(event.clientX))));
   };
   const drop = (): void => { dragged.current = null; };
 
@@ -150,20 +158,20 @@ export function HistogramPlot(props: {
     if (!sign) return;
     event.preventDefault();
     event.stopPropagation();
-    const size = ((range.high - range.low) / 400) * (event.shiftKey ? 10 : 1);
-    props.onChange(moveHandle(stretch, handle, channel, valueOf(handle, stretch, lead) + sign * size));
+    const size = ((axis.high - axis.low) / 400) * (event.shiftKey ? 10 : 1);
+    props.onChange(moveHandle(stretch, handle, channel, toValue(axis, toU(axis, valueOf(handle, stretch, lead)) + sign * size)));
   };
 
   return (
     <div
       class="histogram" ref={box} onWheel={zoom} onPointerDown={grab} onPointerMove={drag} onPointerUp={drop} onPointerCancel={drop}
-      onDblClick={() => setRange(whole)}
+      onDblClick={() => setAxis(whole)}
     >
       <canvas ref={canvas} role="img" aria-label={t("image.histogram")} />
       {HANDLES.map((handle) => (
         <span
           key={handle} class={`handle is-${handle}`} role="slider" tabIndex={0} aria-label={t(`image.${handle}`)}
-          aria-valuemin={whole.low} aria-valuemax={whole.high} aria-valuenow={valueOf(handle, stretch, lead)}
+          aria-valuemin={toValue(whole, whole.low)} aria-valuemax={toValue(whole, whole.high)} aria-valuenow={valueOf(handle, stretch, lead)}
           aria-valuetext={formatValue(valueOf(handle, stretch, lead))}
           style={{ left: `${100 * Math.min(1, Math.max(0, share(handle)))}%` }}
           onKeyDown={(event) => step(event, handle)}

@@ -1,5 +1,5 @@
 /** The Image screen: one picture or two, stretched at once, probed, drawn over and saved. */
-import { batch, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { fetchJson } from "../api/client";
 import type { OverlayName, PixelValue } from "../api/types";
@@ -13,14 +13,16 @@ import {
   stretches, stretchOf, toggleOverlay, type Picture, type Source,
 } from "../state/pictures";
 import { rememberedView } from "../state/view";
+import type { Camera } from "../tiles/camera";
 import { MOST_TEXTURE_BYTES, type FrameFigures, type Pane, type TileView } from "../tiles/view";
 import { formatBytes, formatDirection, formatNumber, formatValue, t, word } from "../words";
 import { SaveDialog } from "./image_save";
 import { StretchPanel } from "./image_stretch";
 
 const probe = signal<PixelValue | null>(null);
-const zoomShown = signal(1);
-const figures = signal<FrameFigures>({ scriptMs: 0, draws: 0, textureBytes: 0, nWaiting: 0 });
+const camera = signal<Camera>({ x: 0, y: 0, zoom: 1 });
+const zoomShown = computed(() => camera.value.zoom);
+const figures = signal<FrameFigures>({ scriptMs: 0, uploadMs: 0, draws: 0, textureBytes: 0, nWaiting: 0 });
 const blinkShowsB = signal(false);
 const blinkHz = signal(2);
 const isSaving = signal(false);
@@ -75,7 +77,7 @@ function choosable(): Choosable[] {
     group.products
       .filter((product) => product.kind === "image" || product.kind === "map")
       .map((product) => {
-        const [source, key] = pictureOfProduct(product);
+        const [source, key] = pictureOfProduct(group.name, product);
         return { source, key, text: product.name, group: group.name };
       }),
   );
@@ -206,9 +208,9 @@ function FactsPanel({ picture }: { picture: Picture }) {
 function StatusBar() {
   const value = probe.value;
   const info = a.value?.info;
-  const { scriptMs, draws, textureBytes } = figures.value;
+  const { scriptMs, draws, textureBytes, nWaiting } = figures.value;
   return (
-    <div class="status" data-script-ms={scriptMs.toFixed(3)} data-draws={draws} data-texture-bytes={textureBytes} data-most-bytes={MOST_TEXTURE_BYTES}>
+    <div class="status" data-camera={`${camera.value.x},${camera.value.y},${camera.value.zoom}`} data-waiting={nWaiting} data-script-ms={scriptMs.toFixed(3)} data-draws={draws} data-texture-bytes={textureBytes} data-most-bytes={MOST_TEXTURE_BYTES}>
       {value && info ? (
         <>
           <span>x {formatNumber(value.x, 0)}  y {formatNumber(value.y, 0)}</span>
@@ -277,7 +279,7 @@ export function ImageScreen() {
           panes={panes} overlays={drawn} label={t("image.canvas", { name: picture.info.name })}
           onHover={(point) => prober.ask(point)}
           onView={(made) => { view.current = made; }}
-          onFigures={(next, made) => batch(() => { figures.value = next; zoomShown.value = made.camera.zoom; })}
+          onFigures={(next, made) => batch(() => { figures.value = next; camera.value = made.camera; })}
         />
         {comparison.value === "blink" && <span class="tag">{blinkShowsB.value ? b.value?.info.name : picture.info.name}</span>}
         {comparison.value === "side" && hasTwo.value && <><span class="tag">{picture.info.name}</span><span class="tag is-right">{b.value?.info.name}</span></>}

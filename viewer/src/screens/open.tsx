@@ -134,8 +134,8 @@ function Found({ found }: { found: Session }) {
       <Panel title={t("open.calibration")}>
         <ul class="checks">
           {found.calibration.map((item) => (
-            <li key={item.kind} class={item.verdict === "used" ? "is-ok" : "is-none"}>
-              <Icon name={item.verdict === "used" ? "check" : "minus"} size={18} />
+            <li key={item.kind} class={item.verdict === "used" || item.verdict === "found" ? "is-ok" : "is-none"}>
+              <Icon name={item.verdict === "used" || item.verdict === "found" ? "check" : "minus"} size={18} />
               <span><b>{word("calibration", item.kind)}</b> {item.n_files > 0 ? `${formatNumber(item.n_files)} · ` : ""}{word("verdict", item.verdict.replace(" ", "_"))}{item.reason ? ` · ${item.reason}` : ""}</span>
             </li>
           ))}

@@ -122,7 +122,7 @@ function Progress({ now }: { now: Job }) {
 }
 
 function LivePicture() {
-  useEffect(followLive, [job.value?.live]);
+  useEffect(followLive, [job.value?.live, job.value?.state]);
   const picture = live.value;
   const panes = useMemo(
     () => (picture ? [{ layers: [{ image: picture, look: { stretch: firstStretch(picture), isColoured: false, opacity: 1 } }], ahead: [] }] : []),
@@ -130,10 +130,10 @@ function LivePicture() {
   );
   if (!picture) return <div class="live"><Empty icon="image" title={t("run.noPixels")} text={t("run.noPixelsText")} /></div>;
   return (
-    <section class="live media" aria-label={t("image.live")}>
-      <TileCanvas panes={panes} overlays={[]} label={t("image.live")} />
-      <span class="tag">{t("image.live")} · {formatNumber(picture.revision)}</span>
-      <button type="button" class="small over" onClick={() => { showPicture({ live: true }, "live").then(() => showScreen("image"), tellFault); }}><Icon name="eye" size={16} /> {t("frames.look")}</button>
+    <section class="live media" aria-label={picture.name}>
+      <TileCanvas panes={panes} overlays={[]} label={t("image.canvas", { name: picture.name })} />
+      <span class="tag">{picture.kind === "live" ? `${t("image.live")} · ${formatNumber(picture.revision)}` : picture.name}</span>
+      {picture.kind === "live" && <button type="button" class="small over" onClick={() => { showPicture({ live: true }, "live").then(() => showScreen("image"), tellFault); }}><Icon name="eye" size={16} /> {t("frames.look")}</button>}
     </section>
   );
 }

@@ -7,7 +7,7 @@ import { Choice, Empty, IconButton, Panel } from "../parts/controls";
 import { tellFault } from "../parts/notices";
 import { products } from "../state/app";
 import { current } from "../state/frametable";
-import { showMap, showPicture } from "../state/pictures";
+import { pictureOfProduct, showMap, showPicture } from "../state/pictures";
 import { showScreen, theme } from "../state/view";
 import { formatDirection, formatNumber, t } from "../words";
 import { fitSky, isInside, linesOfGrid, project, type SkyCamera } from "../tiles/sky";
@@ -70,14 +70,14 @@ class SkyMap {
     if (!paper) return;
     paper.scale(ratio, ratio);
     this.drawGrid(paper);
-    const alpha = Math.max(0.004, Math.min(0.2, 3 / Math.max(1, this.outlines.length)));
+    const alpha = 1 - 0.5 ** (1 / Math.max(1, this.outlines.length / Math.max(1, this.group.panels.length)));
     for (const { points, isIn, file } of this.outlines) {
       this.path(paper, points);
       const tone = file === hovered.value ? colour("--warm") : colour(isIn ? "--accent" : "--bad");
       paper.fillStyle = tone;
       paper.globalAlpha = file === hovered.value ? 0.35 : alpha;
       paper.fill();
-      paper.globalAlpha = file === hovered.value ? 1 : Math.min(1, alpha * 12);
+      paper.globalAlpha = file === hovered.value ? 1 : Math.min(0.5, alpha * 8);
       paper.strokeStyle = tone;
       paper.lineWidth = 1;
       paper.stroke();
@@ -176,8 +176,9 @@ function Map({ group }: { group: SkyGroup }) {
 }
 
 function showCoverage(id: string): void {
-  const master = products.value.flatMap((group) => group.products).find((product) => product.kind === "image");
-  const open = master ? showPicture({ product: master.id }, master.file).then(() => showMap(id, "coverage")) : showPicture({ product: id }, "coverage");
+  const owner = products.value.find((group) => group.products.some((product) => product.id === id));
+  const master = owner?.products.find((product) => product.kind === "image");
+  const open = owner && master ? showPicture(...pictureOfProduct(owner.name, master)).then(() => showMap(id, "coverage")) : showPicture({ product: id }, "coverage");
   open.then(() => showScreen("image"), tellFault);
 }
 

@@ -1,6 +1,6 @@
 /** The picture of the job that runs, as it grows: its handle's figures are asked again with each revision. */
 import { effect, signal } from "@preact/signals";
-import { fetchJson } from "../api/client";
+import { fetchJson, postJson } from "../api/client";
 import type { ImageInfo } from "../api/types";
 import { imageChanged, job } from "./app";
 
@@ -20,11 +20,17 @@ async function refresh(handle: string): Promise<void> {
   }
 }
 
-/** Show the picture that the job has now, or none. */
+/** Show the picture that the job has now: what grows, at its end the product, or none. */
 export function followLive(): void {
-  const handle = job.peek()?.live ?? null;
-  if (!handle) live.value = null;
-  else if (live.peek()?.handle !== handle) void refresh(handle);
+  const now = job.peek();
+  const handle = now?.live ?? null;
+  const product = now?.state === "done" ? now.products.find(({ kind }) => kind === "image") : undefined;
+  if (handle && live.peek()?.handle !== handle) void refresh(handle);
+  else if (product) {
+    postJson<ImageInfo>("/api/image", { product: product.id })
+      .then((info) => { if (job.peek()?.state === "done") live.value = info; })
+      .catch(() => undefined);
+  } else if (!handle) live.value = null;
 }
 
 effect(() => {

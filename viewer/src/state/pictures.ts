@@ -5,7 +5,7 @@ import type { Histogram, ImageInfo, Overlay, OverlayName, Product } from "../api
 import { autoStretch, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
 import { tellFault } from "../parts/notices";
 import { imageChanged } from "./app";
-import { rememberedView, rememberView } from "./view";
+import { LATER_MS, rememberedView, rememberView } from "./view";
 
 export type Source = { product: string } | { frame: string } | { live: true };
 
@@ -54,7 +54,7 @@ export function stretchOf(picture: Picture): Stretch {
 /** Show the picture so from now on, and remember it with the project. */
 export function setStretch(picture: Picture, change: Partial<Stretch>): void {
   stretches.value = { ...stretches.value, [picture.key]: { ...stretchOf(picture), ...change } };
-  rememberView("stretches", stretches.value);
+  rememberView("stretches", stretches.value, LATER_MS);
 }
 
 /** Stretch by the figures of the picture: no request. */
@@ -109,7 +109,7 @@ export async function showMap(product: string | null, name = ""): Promise<void> 
   await replace(map, product ? { product } : null, `map:${name}`);
 }
 
-export const pictureOfProduct = (product: Product): [Source, string] => [{ product: product.id }, product.file];
+export const pictureOfProduct = (group: string, product: Product): [Source, string] => [{ product: product.id }, `${group}/${product.name}`];
 
 /** Ask for an overlay once, and show it from then on. */
 export async function toggleOverlay(name: OverlayName, isOn: boolean): Promise<void> {

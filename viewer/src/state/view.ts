@@ -23,6 +23,10 @@ export function showScreen(name: Screen): void {
   history.replaceState(null, "", `#${name}`);
 }
 
+const SOON_MS = 500;
+/** For what changes while a slider moves: nothing is sent until the hand has long been still. */
+export const LATER_MS = 5000;
+
 let waiting: Settings = {};
 let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -34,17 +38,17 @@ function send(): void {
   if (Object.keys(part).length > 0) postJson("/api/settings", part).catch(() => undefined);
 }
 
-/** Remember a part of the settings: shown at once, sent when half a second is quiet. */
-export function remember(part: Settings): void {
+/** Remember a part of the settings: shown at once, sent when it has been quiet for a while, or when the page goes away. */
+export function remember(part: Settings, wait_ms = SOON_MS): void {
   settings.value = { ...settings.value, ...part };
   waiting = { ...waiting, ...part };
   clearTimeout(timer);
-  timer = setTimeout(send, 500);
+  timer = setTimeout(send, wait_ms);
 }
 
 /** Remember one thing of the viewer's own under its key. */
-export function rememberView(key: string, value: unknown): void {
-  remember({ view: { ...settings.value.view, [key]: value } });
+export function rememberView(key: string, value: unknown, wait_ms = SOON_MS): void {
+  remember({ view: { ...settings.value.view, [key]: value } }, wait_ms);
 }
 
 export function rememberedView<T>(key: string, otherwise: T): T {
@@ -53,6 +57,7 @@ export function rememberedView<T>(key: string, otherwise: T): T {
 }
 
 addEventListener("pagehide", send);
+addEventListener("visibilitychange", send);
 addEventListener("hashchange", () => {
   const name = screenOfHash();
   if (name) screen.value = name;

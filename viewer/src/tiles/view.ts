@@ -16,7 +16,8 @@ export interface Layer { image: ImageInfo; look: Look }
 /** What lies above each other in one part of the canvas; `ahead` is fetched but not shown (the other picture of a blink). */
 export interface Pane { layers: Layer[]; ahead: Layer[] }
 
-export interface FrameFigures { scriptMs: number; draws: number; textureBytes: number; nWaiting: number }
+/** What a frame took: script, upload of new tiles (two at most), draw calls, memory. */
+export interface FrameFigures { scriptMs: number; uploadMs: number; draws: number; textureBytes: number; nWaiting: number }
 
 interface Held { texture: Texture; revision: number }
 interface Wanted { key: string; url: string; revision: number }
@@ -170,8 +171,10 @@ export class TileView {
 
   private paint(): void {
     if (this.renderer.gl.isContextLost()) return;
-    const start = performance.now();
     this.frameNumber += 1;
+    const uploadStart = performance.now();
+    this.uploadArrived();
+    const start = performance.now();
     const wanted: Wanted[] = [];
     this.renderer.clear();
     const { ports } = this;
@@ -181,12 +184,12 @@ export class TileView {
     this.panes.forEach((pane, i) => {
       for (const layer of pane.ahead) this.visit(layer.image, ports[i]!, wanted, null);
     });
-    this.uploadArrived();
     this.revisions = new Map(wanted.map(({ key, revision }) => [key, revision]));
     const known = new Set(this.arrived.map(({ key }) => key));
     this.loader.want(wanted.filter(({ key }) => !known.has(key)));
     this.onDrawn({
       scriptMs: performance.now() - start,
+      uploadMs: start - uploadStart,
       draws: this.renderer.draws,
       textureBytes: this.cache.bytes,
       nWaiting: wanted.length,
@@ -197,7 +200,7 @@ export class TileView {
     for (let n = 0; n < MOST_UPLOADS_A_FRAME; n += 1) {
       const next = this.arrived.shift();
       if (!next) return;
-      if (!this.cache.makeRoom(next.tile.payload.byteLength, this.frameNumber)) {
+      if (!this.cache.makeRoom(next.tile.payload.byteLength, this.frameNumber - 1)) {
         this.refused.add(next.key);
         continue;
       }

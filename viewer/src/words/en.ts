@@ -1,6 +1,6 @@
 /** English, the language whose keys every other one must have. */
 export const en = {
-  "calibration.bias": "Bias", "calibration.dark": "Darks", "calibration.flat": "Flats", "calibration.flat_dark": "Flat darks",
+  "calibration.bias": "Bias", "calibration.dark": "Darks", "calibration.flat": "Flats", "calibration.master": "Masters", "calibration.flat_dark": "Flat darks",
   "check.calibration": "Calibration.", "check.disk": "Disk.", "check.frames": "Frames.", "check.memory": "Memory.", "check.output": "Output.",
   "common.cancel": "Cancel", "common.close": "Close", "common.save": "Save",
   "engine.away": "App not reached", "engine.dead": "Engine stopped", "engine.ready": "Engine ready", "engine.restarts": "(started again {n} times)", "engine.starting": "Engine starting",
@@ -55,15 +55,15 @@ export const en = {
   "run.preset": "Preset", "run.progress": "Progress", "run.restarts": "Engine restarts", "run.settings": "Settings", "run.stack": "Stack", "run.start": "Start", "run.stop": "Stop", "run.toImage": "Look at the picture", "run.toReport": "Read the report",
   "run.undo": "Undo", "run.unset": "not set",
   "save.busy": "Saving …", "save.done": "Saved {file} ({size}).", "save.download": "Download", "save.fits": "The linear pixels with their header, for further work.", "save.format": "Format", "save.jpeg": "8 bits a channel as you see it, small.",
-  "save.name": "Name", "save.onlyMtf": "The file takes the midtones curve; asinh and saturation are for the screen only.", "save.png": "16 bits a channel as you see it.", "save.stretched": "Stretched as shown (otherwise linear, 32-bit floats)",
-  "save.tiff": "For picture editors.",
+  "save.name": "Name", "save.onlyMtf": "The file takes the midtones curve; asinh and saturation are for the screen only.", "save.png": "8 bits a channel as you see it, without loss.", "save.stretched": "Stretched as shown (otherwise a straight line from the darkest to the brightest value)",
+  "save.tiff": "16 bits a channel, for picture editors.",
   "screen.frames": "Frames", "screen.image": "Image", "screen.open": "Open", "screen.report": "Report", "screen.run": "Run", "screen.sky": "Sky",
   "shell.connecting": "Connecting …", "shell.help": "Keys", "shell.language": "Language", "shell.output": "into {folder}", "shell.readOnly": "Looking only: another app has this project", "shell.screens": "Screens", "shell.skip": "Skip to the content", "shell.theme": "Theme",
   "sky.coverage": "Show the coverage", "sky.covered": "Covered", "sky.facts": "Facts of the field", "sky.group": "Group", "sky.hint": "A double click on a frame shows it in the table.", "sky.map": "{name} on the sky: outlines of {n} frames", "sky.none": "Nothing on the sky yet",
   "sky.noneText": "Once a run has found the place of the frames, their outlines are drawn here.", "sky.panel": "Panel", "sky.panels": "Panels", "sky.unsolved": "The place on the sky is not known",
   "task.frames": "Measuring frames", "task.open": "Opening the folder", "task.plan": "Planning", "task.run": "Running", "task.save": "Saving", "task.solve": "Finding the place",
   "theme.dark": "Dark", "theme.light": "Light", "theme.night": "Night (red)",
-  "verdict.missing": "none found", "verdict.not_used": "not used", "verdict.used": "used",
+  "verdict.found": "found", "verdict.missing": "none found", "verdict.not_used": "not used", "verdict.used": "used",
 } as const;
 
 export type Key = keyof typeof en;

@@ -2,7 +2,7 @@
 import type { Key } from "./en";
 
 export const fr: Record<Key, string> = {
-  "calibration.bias": "Offsets (bias)", "calibration.dark": "Darks", "calibration.flat": "Flats", "calibration.flat_dark": "Darks de flats",
+  "calibration.bias": "Offsets (bias)", "calibration.dark": "Darks", "calibration.flat": "Flats", "calibration.master": "Maîtres", "calibration.flat_dark": "Darks de flats",
   "check.calibration": "Calibration.", "check.disk": "Disque.", "check.frames": "Images.", "check.memory": "Mémoire.", "check.output": "Sortie.",
   "common.cancel": "Annuler", "common.close": "Fermer", "common.save": "Enregistrer",
   "engine.away": "Application injoignable", "engine.dead": "Moteur arrêté", "engine.ready": "Moteur prêt", "engine.restarts": "(relancé {n} fois)", "engine.starting": "Démarrage du moteur",
@@ -57,13 +57,13 @@ export const fr: Record<Key, string> = {
   "run.preset": "Préréglage", "run.progress": "Avancement", "run.restarts": "Relances du moteur", "run.settings": "Réglages", "run.stack": "Empilement", "run.start": "Lancer", "run.stop": "Arrêter", "run.toImage": "Voir l’image", "run.toReport": "Lire le rapport",
   "run.undo": "Rétablir", "run.unset": "non réglé",
   "save.busy": "Enregistrement …", "save.done": "{file} enregistré ({size}).", "save.download": "Télécharger", "save.fits": "Les pixels linéaires avec leur en-tête, pour la suite du travail.", "save.format": "Format", "save.jpeg": "8 bits par canal comme affiché, léger.",
-  "save.name": "Nom", "save.onlyMtf": "Le fichier prend la courbe des tons moyens ; asinh et saturation ne valent qu’à l’écran.", "save.png": "16 bits par canal comme affiché.", "save.stretched": "Étiré comme affiché (sinon linéaire, flottants 32 bits)",
-  "save.tiff": "Pour les logiciels d’images.",
+  "save.name": "Nom", "save.onlyMtf": "Le fichier prend la courbe des tons moyens ; asinh et saturation ne valent qu’à l’écran.", "save.png": "8 bits par canal comme affiché, sans perte.", "save.stretched": "Étiré comme affiché (sinon une droite de la valeur la plus sombre à la plus claire)",
+  "save.tiff": "16 bits par canal, pour les logiciels d’images.",
   "screen.frames": "Brutes", "screen.image": "Image", "screen.open": "Ouvrir", "screen.report": "Rapport", "screen.run": "Traiter", "screen.sky": "Ciel",
   "shell.connecting": "Connexion …", "shell.help": "Touches", "shell.language": "Langue", "shell.output": "vers {folder}", "shell.readOnly": "Lecture seule : une autre application tient ce projet", "shell.screens": "Écrans", "shell.skip": "Aller au contenu", "shell.theme": "Thème",
   "sky.coverage": "Montrer la couverture", "sky.covered": "Couvert", "sky.facts": "Données du champ", "sky.group": "Groupe", "sky.hint": "Un double clic sur une image la montre dans le tableau.", "sky.map": "{name} sur le ciel : contours de {n} images", "sky.none": "Rien encore sur le ciel",
   "sky.noneText": "Dès qu’un traitement a situé les images, leurs contours sont dessinés ici.", "sky.panel": "Panneau", "sky.panels": "Panneaux", "sky.unsolved": "La position sur le ciel n’est pas connue",
   "task.frames": "Mesure des images", "task.open": "Ouverture du dossier", "task.plan": "Estimation", "task.run": "Traitement", "task.save": "Enregistrement", "task.solve": "Recherche de la position",
   "theme.dark": "Sombre", "theme.light": "Clair", "theme.night": "Nuit (rouge)",
-  "verdict.missing": "aucun trouvé", "verdict.not_used": "non utilisés", "verdict.used": "utilisés",
+  "verdict.found": "trouvés", "verdict.missing": "aucun trouvé", "verdict.not_used": "non utilisés", "verdict.used": "utilisés",
 };

@@ -1,0 +1,311 @@
+"""The viewer in a real browser on the mock server: every screen, by keys too, in both languages and all themes."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skyquilt.steps.finish import Stretch
+
+AXE = Path(__file__).resolve().parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
+SCREENS = {
+    "open": "text=Preflight", "frames": ".frame-grid .body [role=row]", "run": "text=Selection of frames",
+    "image": ".stage canvas", "sky": ".sky-map canvas", "report": "iframe",
+}  # fmt: skip
+
+
+def show(page: Any, address: str, screen: str) -> None:
+    page.goto(f"{address}#{screen}")
+    page.locator(SCREENS[screen]).first.wait_for()
+
+
+def wait_for_tiles(page: Any) -> None:
+    page.locator(".status[data-waiting='0']:not([data-draws='0'])").wait_for()
+
+
+def pixels_of(page: Any, selector: str) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(page.locator(selector).first.screenshot())).convert("RGB"))
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("theme", ["dark", "light", "night"])
+def test_axe_finds_nothing(page: Any, mock_app: tuple[Any, str], screen: str, theme: str) -> None:
+    mock, address = mock_app
+    mock.settings.update(theme=theme, language="fr" if theme == "light" else "en")
+    if theme == "light" and screen in ("open", "run"):
+        page.goto(f"{address}#{screen}")
+        page.locator(".panel").first.wait_for()
+    else:
+        show(page, address, screen)
+    if screen == "run":
+        for group in page.locator("details").all()[:3]:
+            group.locator("summary").click()
+    page.evaluate(AXE.read_text())
+    found = page.evaluate(
+        "axe.run(document, {iframes: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    )
+    faults = [
+        (fault["id"], node["html"][:200], node["failureSummary"])
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
+    assert faults == []
+
+
+def test_the_picture_is_what_the_python_stretch_makes_of_its_pixels(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "image")
+    renderer = page.evaluate(
+        "(() => { const gl = document.createElement('canvas').getContext('webgl2');"
+        " const e = gl.getExtension('WEBGL_debug_renderer_info');"
+        " return gl.getParameter(e.UNMASKED_RENDERER_WEBGL); })()"
+    )
+    assert "SwiftShader" in renderer
+    page.locator(".stage canvas").first.focus()
+    page.keyboard.press("z")
+    for _ in range(4):
+        page.keyboard.press("+")  # 1.4^4: pixels are drawn as squares
+    wait_for_tiles(page)
+    x0, y0, zoom = (float(part) for part in page.locator(".status").get_attribute("data-camera").split(","))
+    assert zoom > 2.5
+    shown = pixels_of(page, ".stage canvas").astype(int)
+    height, width, _ = shown.shape
+    stf = mock.info("master")["stretch"]["unlinked"]
+    curve = Stretch(tuple(stf["shadows"]), tuple(stf["midtones"]), tuple(stf["highlights"]))
+    picture = mock.sources["master"][2]
+    worst = []
+    for y in range(int(y0) - 60, int(y0) + 60, 7):
+        for x in range(int(x0) - 100, int(x0) + 100, 7):
+            sx, sy = width / 2 + (x - x0) * zoom, height / 2 + (y - y0) * zoom
+            wanted = curve.apply(np.moveaxis(picture.box(0, x, y, x + 1, y + 1), -1, 0))[0, 0].astype(int)
+            worst.append(np.abs(shown[int(sy), int(sx)] - wanted).max())
+    assert len(worst) > 400
+    assert np.max(worst) <= 2
+    assert np.mean(worst) < 0.6
+
+
+def test_sliders_and_handles_change_the_picture_without_a_request(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "image")
+    wait_for_tiles(page)
+    page.get_by_role("slider", name="Shadows").wait_for()
+    page.mouse.move(2, 2)
+    page.wait_for_timeout(600)
+    before = pixels_of(page, ".stage")
+    mock.requests.clear()
+    page.get_by_role("slider", name="Sky brightness").focus()
+    for _ in range(15):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    brighter = pixels_of(page, ".stage")
+    page.get_by_role("slider", name="Midtones").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    box = page.get_by_role("slider", name="Highlights").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 60, box["y"] + 10, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert mock.requests == []
+    assert brighter.mean() > before.mean() + 10
+    after = pixels_of(page, ".stage")
+    assert after.mean() < brighter.mean() - 3  # a grey point further up
+    assert page.get_by_role("slider", name="Highlights").bounding_box()["x"] == pytest.approx(box["x"] - 72, abs=30)
+
+
+def test_a_picture_of_20000_px_pans_within_its_memory_and_time(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "image")
+    page.get_by_role("combobox", name="Picture").select_option("M 94/mosaic_20k")
+    page.get_by_text("20000 × 20000").wait_for()
+    canvas = page.locator(".stage canvas").first
+    canvas.focus()
+    script_ms, most_bytes = [], 0
+    for key in ["z", *["ArrowRight"] * 6, "-", "-", *["ArrowDown"] * 6, "+", *["ArrowLeft"] * 4]:
+        page.keyboard.press(key)
+        page.wait_for_timeout(120)
+        status = page.locator(".status")
+        script_ms.append(float(status.get_attribute("data-script-ms")))
+        most_bytes = max(most_bytes, int(status.get_attribute("data-texture-bytes")))
+    assert 0 < most_bytes <= 256 * 2**20
+    assert np.median(script_ms) <= 2.0
+
+
+def test_the_probe_tells_exact_values_and_the_direction(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "image")
+    wait_for_tiles(page)
+    box = page.locator(".stage canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator(".status b").first.wait_for()
+    text = page.locator(".status").inner_text()
+    x, y = (int(part.replace(",", "")) for part in re.match(r"x ([\d,]+)\s+y ([\d,]+)", text).groups())
+    value = float(mock.sources["master"][2].box(0, x, y, x + 1, y + 1)[0, 0, 0])
+    assert "12h 5" in text
+    assert "+41°" in text
+    assert f"{value:.7g}" in text.replace("\xa0", " ")
+
+
+def test_two_pictures_stand_side_by_side_and_blink(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "image")
+    page.get_by_role("combobox", name="Compare with").select_option("M 94/master_quick")
+    page.locator(".tag.is-right").wait_for()
+    page.locator(".stage canvas").first.focus()
+    page.keyboard.press("b")
+    for name in ("master_quick", "master_linear"):
+        page.locator(".stage .tag", has_text=name).wait_for()
+
+
+def test_overlays_are_drawn_and_maps_lie_above(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "image")
+    wait_for_tiles(page)
+    before = pixels_of(page, ".stage")
+    page.get_by_role("switch", name="Sky grid").check()
+    page.wait_for_timeout(500)
+    with_grid = pixels_of(page, ".stage")
+    page.get_by_label("Map").select_option("coverage")
+    page.get_by_role("slider", name="Opacity").wait_for()
+    wait_for_tiles(page)
+    with_map = pixels_of(page, ".stage")
+    assert 0.001 < (before != with_grid).any(axis=-1).mean() < 0.2
+    assert (with_grid != with_map).any(axis=-1).mean() > 0.5
+
+
+def test_a_picture_is_saved_as_it_is_shown(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "image")
+    page.get_by_role("button", name="Save as").click()
+    page.get_by_role("textbox", name="Name").fill("M 94 evening")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Saved M 94 evening.png").wait_for()
+    stf = mock.info("master")["stretch"]["unlinked"]
+    assert mock.saved["s1"]["format"] == "png"
+    assert mock.saved["s1"]["stretch"]["midtones"] == pytest.approx(stf["midtones"])
+
+
+def test_ten_thousand_frames_scroll_sort_and_are_chosen(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "frames")
+    grid = page.get_by_role("grid")
+    assert grid.get_attribute("aria-rowcount") == "10001"
+    assert page.locator(".frame-grid .body [role=row]").count() < 80
+    page.get_by_role("columnheader", name="FWHM").get_by_role("button").click()
+    fwhm = [row[12] for row in mock.table["rows"]]
+    page.locator(f"#frame-f{int(np.argmin(fwhm))}").wait_for()
+    grid.focus()
+    page.keyboard.press("End")
+    worst = page.locator(f"#frame-f{int(np.argmax(fwhm))}")
+    worst.wait_for()
+    page.keyboard.press("x")
+    page.locator(".frame-grid .is-excluded").first.wait_for()
+    assert [row[0] for row in mock.table["rows"] if row[-1] == "exclude"] == [f"f{int(np.argmax(fwhm))}"]
+    page.wait_for_timeout(700)
+    page.reload()
+    page.locator(f"#frame-f{int(np.argmin(fwhm))}").wait_for()  # still sorted
+    assert "Excluded 1" in page.locator(".toolbar").inner_text()
+
+
+def test_a_rectangle_over_a_plot_selects_its_frames(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "frames")
+    box = page.locator(".plot-box .u-over").nth(2).bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + box["height"] * 0.6)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2, steps=3)
+    page.mouse.up()
+    page.locator(".selected").wait_for()
+    n = int(page.locator(".selected strong").inner_text().split()[0].replace(",", ""))
+    stars = np.array([row[11] for row in mock.table["rows"]])
+    assert 100 < n < 600
+    assert n == pytest.approx((stars < np.sort(stars)[n]).sum(), abs=30)
+    page.get_by_role("button", name="Exclude", exact=True).first.click()
+    page.get_by_text(f"Excluded {n}").wait_for()
+
+
+def test_frames_blink_and_are_looked_at(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "frames")
+    first = page.locator(".blink .file").inner_text()
+    page.get_by_role("button", name="Blink the frames").click()
+    page.locator(".blink .file", has_not_text=first).wait_for()
+    page.keyboard.press("p")
+    page.get_by_role("button", name="Look closer").click()
+    page.locator(".stage canvas").first.wait_for()
+    assert page.url.endswith("#image")
+
+
+def test_a_run_goes_stops_goes_on_and_shows_its_picture(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "run")
+    page.get_by_role("radio", name="Best").check()
+    page.get_by_text("Selection of frames").click()
+    page.get_by_label("Share to keep").fill("0.9")
+    page.get_by_label("Share to keep").press("Tab")
+    page.get_by_role("button", name="Start").click()
+    page.locator(".live canvas").first.wait_for()
+    assert mock.job["settings"] == {"keep": 0.9}
+    page.get_by_role("button", name="Stop").click()
+    page.locator(".badge.is-stopped").wait_for()
+    page.get_by_role("button", name="Continue").click()
+    page.locator(".badge.is-done").wait_for()
+    page.get_by_role("radio", name="Warnings").check()
+    assert page.locator(".log p").count() == page.locator(".log p.is-warning").count() > 0
+
+
+def test_what_a_run_would_cost_is_told(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "run")
+    page.get_by_role("button", name="What will it cost?").click()
+    page.get_by_text("412 frames in 60 tiles").wait_for()
+
+
+def test_language_theme_and_stretch_are_found_again_and_night_is_only_red(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "image")
+    wait_for_tiles(page)
+    page.get_by_role("slider", name="Sky brightness").fill("0.4")
+    page.get_by_role("combobox", name="Language").select_option("fr")
+    page.get_by_role("combobox", name="Thème").select_option("night")
+    page.wait_for_timeout(800)
+    page.reload()
+    page.get_by_text("Étirement", exact=True).wait_for()
+    wait_for_tiles(page)
+    assert page.locator("html").get_attribute("lang") == "fr"
+    assert page.get_by_role("slider", name="Luminosité du fond").input_value() == "0.4"
+    shown = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    assert shown[..., 1:].max() == 0
+    assert shown[..., 0].max() == 255
+    assert mock.settings["theme"] == "night"
+
+
+def test_keys_lead_everywhere(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "open")
+    for key, screen in zip("23456", ["frames", "run", "image", "sky", "report"], strict=True):
+        page.keyboard.press(key)
+        page.locator(SCREENS[screen]).first.wait_for()
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    page.locator(SCREENS["open"]).first.wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement !== document.body")
+
+
+def test_the_narrowest_window_scrolls_in_one_direction_only(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    page.set_viewport_size({"width": 320, "height": 640})
+    for screen in ("open", "run", "image"):
+        page.goto(f"{address}#{screen}")
+        page.locator("main .panel").first.wait_for()
+        assert page.evaluate("document.querySelector('main').scrollWidth") <= 320
