@@ -48,7 +48,8 @@ def test_axe_finds_nothing(page: Any, mock_app: tuple[Any, str], screen: str, th
             group.locator("summary").click()
     page.evaluate(AXE.read_text())
     found = page.evaluate(
-        "axe.run(document, {iframes: false, runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+        "axe.run(document, {iframes: false, "
+        "runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
     )
     faults = [
         (fault["id"], node["html"][:200], node["failureSummary"])
