@@ -134,8 +134,8 @@ def check_coverage(sky: Sewn) -> None:
     errors = sky.judge.coverage_errors()
     errors[near_trails(sky) | near_bright_stars(sky)] = np.nan
     wrong = np.abs(errors[np.isfinite(errors)]) > 0.01 * sky.truth.scenario.camera.exposure_s
-    assert np.isfinite(errors).mean() > 0.4
-    assert wrong.mean() < 0.01, wrong.mean()
+    assert np.isfinite(errors).mean() > 0.2  # the rest of this small sky
+    assert wrong.mean() < 0.001, wrong.mean()
 
 
 def near_trails(sky: Sewn) -> Mask:
@@ -180,13 +180,14 @@ def test_small_mosaics_are_true(small: Sewn) -> None:
     check_coverage(small)
 
 
+@pytest.mark.long
 def test_twenty_degrees_are_true(tmp_path: Path) -> None:
-    # 2 x 6 frames of 3.5 degrees, real stars alone
+    # pointings of 3.5 degrees, real stars alone
     camera = replace(CAMERA, **WIDE, width=320, height=240)
-    sky = sewn(tmp_path, replace(SMALL, camera=camera, rows=2, columns=7, subs=2, panel_transparency={}))
+    sky = sewn(tmp_path, replace(SMALL, camera=camera, rows=2, columns=7, subs=4, panel_transparency={}))
     grid = sky.judge.grid
     assert grid.wcs.projection == "ZEA" and grid.width * grid.wcs.scale_arcsec / 3600.0 > 18.0
-    check_fluxes(sky, most=0.01)  # two frames a pointing, few stars each
+    check_fluxes(sky, most=0.01)  # few stars each
     check_places(sky, most_px=0.15)
     check_seams(sky, most=0.3)
     check_coverage(sky)
