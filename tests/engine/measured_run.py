@@ -1,8 +1,8 @@
 """
 A run in a process of its own, its peaks measured.
 
-`python measured_run.py folder out settings` prints one line of JSON: peak memory and most open files of the process,
-and what the plan had predicted.
+`python measured_run.py kind folder out settings` prints one line of JSON: peak memory and most open files of the
+process, and what the plan had predicted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 
-def measure(folder: Path, out: Path, **settings: Any) -> dict[str, Any]:
-    """Stack in a new process; return its figures."""
+def measure(folder: Path, out: Path, *, kind: str = "stack", **settings: Any) -> dict[str, Any]:
+    """Make a stack or a mosaic in a new process; return its figures."""
     result = subprocess.run(
-        [sys.executable, __file__, str(folder), str(out), json.dumps(settings)],
+        [sys.executable, __file__, kind, str(folder), str(out), json.dumps(settings)],
         capture_output=True,
         text=True,
         check=False,
@@ -35,8 +35,8 @@ def _peak_memory() -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def _main(folder: str, out: str, settings: str) -> None:
-    from skyquilt import stack
+def _main(kind: str, folder: str, out: str, settings: str) -> None:
+    import skyquilt
 
     most_files = 0
     is_over = threading.Event()
@@ -49,16 +49,17 @@ def _main(folder: str, out: str, settings: str) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        result = stack(folder, out, **json.loads(settings))
+        result = getattr(skyquilt, kind)(folder, out, **json.loads(settings))
     finally:
         is_over.set()
         watcher.join()
     plan = result.plans[0]
+    pieces = plan if kind == "stack" else plan.pieces
     figures = {
         "peak_bytes": _peak_memory(),
-        "predicted_bytes": plan.peak_memory_bytes,
-        "tile": plan.tile,
-        "schedule": plan.schedule,
+        "predicted_bytes": pieces.peak_memory_bytes,
+        "tile": plan.tile if kind == "stack" else plan.pieces.sub_tile,
+        "schedule": pieces.schedule,
         "n_frames": plan.n_frames,
         "most_files": most_files,
     }

