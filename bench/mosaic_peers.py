@@ -1,7 +1,8 @@
 """
 skyquilt beside SWarp, Montage and reproject, in one run: the same stacked panels sewn into one mosaic.
 
-    python bench/mosaic_peers.py [--panels 3] [--side 1000] [--repeat 3] [--folder DIR] [--reproject PYTHON] [--only WORD]
+    python bench/mosaic_peers.py [--panels 3] [--side 1000] [--repeat 3] [--folder DIR]
+        [--reproject PYTHON] [--only WORD]
 
 The panels are synthetic (`make_panels`): mono, each with a sky, a gradient and a flux scale of its own, and true
 coordinates in the header. Two threads where a program has threads (SWarp, reproject, skyquilt; Montage's tools have
@@ -262,9 +263,7 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     scales = ", ".join(f"{panel.scale:.2f}" for panel in panels[:9])
     print(f"{len(panels)} panels of {arguments.side}x{arguments.side} px; flux scales {scales}; {THREADS} threads")
-    print(
-        f"{'':26}{'wall s':>8}{'CPU s':>8}{'panel <':>9}{'rms':>8}{'seam <':>9}{'rms':>7}{'emission':>10}{'px':>9}"
-    )
+    print(f"{'':26}{'wall s':>8}{'CPU s':>8}{'panel <':>9}{'rms':>8}{'seam <':>9}{'rms':>7}{'emission':>10}{'px':>9}")
     for peer in chosen:
         if peer.lacking or peer.failure:
             print(f"{peer.name:26}  left out: {peer.lacking or peer.failure}")

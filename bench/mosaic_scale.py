@@ -1,7 +1,8 @@
 """
 What a mosaic costs as it grows: raw subs of 64 pointings onto one large canvas, with a bound on the memory.
 
-    python bench/mosaic_scale.py [--subs 3 9 32] [--canvas 12000] [--memory 2GB] [--folder DIR] [--plan 20000] [--json FILE]
+    python bench/mosaic_scale.py [--subs 3 9 32] [--canvas 12000] [--memory 2GB] [--folder DIR]
+        [--plan 20000] [--json FILE]
 
 8 x 8 pointings of colour subs of 720 x 720 px (as many pixels as 540 x 960), 3, 9 and 32 subs a pointing: 192, 576 and
 2,048 subs of the same sky, each onto the same canvas. Every size runs in a process of its own, measures its frames anew
@@ -38,7 +39,18 @@ POINTINGS = 8
 SIDE = 720
 OVERLAP = 0.2
 SCALE = 3.0
-STAGES = ("discover", "calibrate", "measure", "solve", "select", "register", "normalise", "trails", "integrate", "products")
+STAGES = (
+    "discover",
+    "calibrate",
+    "measure",
+    "solve",
+    "select",
+    "register",
+    "normalise",
+    "trails",
+    "integrate",
+    "products",
+)
 
 
 def scenario(subs: int) -> MosaicScenario:
@@ -127,7 +139,7 @@ class Watch:
     def _count(self) -> None:
         files = Path("/proc/self/fd")
         while not self._ends.wait(0.05) and files.is_dir():
-            self.most_files = max(self.most_files, len(os.listdir(files)))
+            self.most_files = max(self.most_files, sum(1 for _ in files.iterdir()))
 
 
 def child(arguments: argparse.Namespace) -> None:
@@ -162,7 +174,18 @@ def child(arguments: argparse.Namespace) -> None:
 
 def measured(session: Path, out: Path, memory: str, size: str, scale: float, *extra: str) -> dict[str, Any]:
     """Sew in a process of its own; return its figures."""
-    words = ["--session", str(session), "--out", str(out), "--memory", memory, "--size", size, "--scale", f"{scale:.6f}"]
+    words = [
+        "--session",
+        str(session),
+        "--out",
+        str(out),
+        "--memory",
+        memory,
+        "--size",
+        size,
+        "--scale",
+        f"{scale:.6f}",
+    ]
     command = [sys.executable, __file__, "--child", *words, *extra]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     shutil.rmtree(out, ignore_errors=True)
@@ -174,7 +197,10 @@ def measured(session: Path, out: Path, memory: str, size: str, scale: float, *ex
 
 def table(rows: dict[int, dict[str, Any]]) -> None:
     """Print the figures of all sizes."""
-    print(f"{'subs':>6}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'files':>7}{'scratch/output':>16}{'CPU ms a sub':>14}{'a further':>11}")
+    print(
+        f"{'subs':>6}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'files':>7}{'scratch/output':>16}{'CPU ms a sub':>14}"
+        f"{'a further':>11}"
+    )
     last: tuple[int, float] | None = None
     for row in rows.values():
         n, cpu = row["frames"], row["cpu_s"]

@@ -99,9 +99,7 @@ def _kept_sampler(asked: _Asked) -> resample.CanvasSampler:
 
 def _sampler(job: MosaicJob, folder: Path, k: int, feather_px: float) -> resample.CanvasSampler:
     frame = job.frames[k]
-    return _kept_sampler(
-        _Asked(job.key, frame.digest, (frame.path, frame.mtime_ns), feather_px, folder, job, frame)
-    )
+    return _kept_sampler(_Asked(job.key, frame.digest, (frame.path, frame.mtime_ns), feather_px, folder, job, frame))
 
 
 def forget_samplers() -> None:

@@ -162,9 +162,11 @@ def measure_field_set(
         clear_cache(run.scratch, "measurements")
     cache = MeasurementCache(run.scratch if options.use_cache and not options.dry_run else None)
     calibrators: dict[int, Calibrator] = {}
+    threads: dict[Cfa | None, int] = {}
     for session, group in fields.groups:
         meta = group.lights[0].meta
         n_at_frames = frame_threads(run.budget, meta.width * meta.height, n_threads)
+        threads[meta.cfa] = min(n_at_frames, threads.get(meta.cfa, n_at_frames))
         calibrator = calibrators.setdefault(
             id(session), Calibrator(session, recipe, listener, n_at_frames, options.should_stop)
         )
@@ -175,11 +177,13 @@ def measure_field_set(
         ]
         release_memory()
         lower_saturation(lights, listener)
-        measure_lights(lights, meta.cfa, cache, listener, n_threads=n_at_frames, should_stop=options.should_stop)
+        run.parts.append(Part(calibrator, meta.cfa, lights))
+    for cfa, n_at_frames in threads.items():  # all groups together: those of panels have one frame each
+        lights = [light for part in run.parts if part.cfa == cfa for light in part.lights]
+        measure_lights(lights, cfa, cache, listener, n_threads=n_at_frames, should_stop=options.should_stop)
         for light in lights:
             _keep_brightest(light)
         release_memory()
-        run.parts.append(Part(calibrator, meta.cfa, lights))
     run.lights = sorted((light for part in run.parts for light in part.lights), key=_moment)
     _leave_out_twins(run)
     return run

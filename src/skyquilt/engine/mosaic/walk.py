@@ -91,6 +91,8 @@ def make_mosaics(
     plans: list[MosaicPlan] = []
     mosaics: list[MosaicResult] = []
     failures: list[GroupFailure] = []
+    import scipy.linalg  # noqa: F401  # brings a BLAS of its own: the limit holds for those that are loaded already
+
     with threadpool_limits(1):
         for fields in sets:
             try:
