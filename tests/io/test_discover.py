@@ -396,6 +396,25 @@ def test_own_results_and_working_state_are_left_out_but_own_masters_are_used(tmp
     assert_nothing_vanished(session)
 
 
+def test_stacks_stand_in_for_single_exposures_where_a_mosaic_asks_and_there_are_none(tmp_path: Path) -> None:
+    put(tmp_path / "panel_1.fits", OBJECT="field 1", STACKCNT=20, dtype="float32")
+    put(tmp_path / "panel_2.fits", OBJECT="field 2", NCOMBINE=12, dtype="float32")
+    put(tmp_path / "master_linear.fits", PROGRAM="skyquilt 0.1.0", STACKCNT=20, dtype="float32")
+    put(tmp_path / "master_maps.fits", PROGRAM="skyquilt 0.1.0", STACKCNT=20, dtype="float32")
+    put(tmp_path / "starless.fits", PROGRAM="skyquilt 0.1.0", dtype="float32")
+    alone = discover(tmp_path)
+    assert not alone.groups and len(alone.left_out) == 5
+    panels = discover(tmp_path, take_stacks=True)
+    lights = {light.name: light.meta for group in panels.groups for light in group.lights}
+    assert set(lights) == {"panel_1.fits", "panel_2.fits", "master_linear.fits"}
+    assert {meta.kind for meta in lights.values()} == {FrameKind.LIGHT}
+    assert {one.path.name for one in panels.left_out} == {"master_maps.fits", "starless.fits"}
+    assert_nothing_vanished(panels)
+    seestar(tmp_path / "subs" / "a.fit")
+    (group,) = discover(tmp_path, take_stacks=True).groups
+    assert [light.name for light in group.lights] == ["a.fit"]
+
+
 def test_a_copy_under_another_name_is_a_duplicate(tmp_path: Path) -> None:
     original = seestar(tmp_path / "b" / "one.fit")
     (tmp_path / "c").mkdir()

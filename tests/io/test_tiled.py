@@ -83,6 +83,50 @@ def test_half_the_size_is_the_mean_of_what_is_known_weighted_by_exposure() -> No
     np.testing.assert_allclose(seconds, [[80 / 4, 20 / 2], [2 / 2, 6 / 1]])
 
 
+def reduced_by_definition(value: Any, coverage: Any) -> tuple[Any, Any]:
+    """Return what `reduce_half` says, in NumPy."""
+    height, width = coverage.shape
+    half = (-(-height // 2), -(-width // 2))
+    total, weight = np.zeros((len(value), *half)), np.zeros((len(value), *half))
+    seconds, count = np.zeros(half), np.zeros(half)
+    for y, x in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        times, values = coverage[y::2, x::2].astype(float), value[:, y::2, x::2].astype(float)
+        rows, columns = times.shape
+        times[~(times > 0.0)] = 0.0
+        weights = np.where(np.isfinite(values) & (times > 0.0), times, 0.0)
+        weight[:, :rows, :columns] += weights
+        total[:, :rows, :columns] += weights * np.where(weights > 0.0, values, 0.0)
+        seconds[:rows, :columns] += times
+        count[:rows, :columns] += 1.0
+    with np.errstate(invalid="ignore"):
+        return (total / weight).astype(np.float32), (seconds / count).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (33, 64), (32, 31), (7, 5), (1, 1)])
+def test_half_the_size_equals_its_definition_to_the_bit(shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(shape[0])
+    value = random.normal(100.0, 30.0, (3, *shape)).astype(np.float32)
+    coverage = (random.integers(0, 4, shape) * random.random(shape)).astype(np.float32)
+    value[random.random(value.shape) < 0.1] = np.nan
+    for found, expected in zip(reduce_half(value, coverage), reduced_by_definition(value, coverage), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_chunk_is_the_file_that_zarr_writes(tmp_path: Path) -> None:
+    import zarr
+
+    canvas = filled(tmp_path / "ours")
+    shutil.copytree(tmp_path / "ours", tmp_path / "zarr")
+    group = zarr.open_group(tmp_path / "zarr" / "canvas.zarr", mode="r+")
+    for name in PARTS:
+        array = group[name].with_config({"write_empty_chunks": True})
+        array[...] = array[...]
+    names = [path.relative_to(tmp_path / "ours") for path in (tmp_path / "ours").rglob("c/**/*") if path.is_file()]
+    assert len(names) > len(PARTS) * len(list(canvas.tiles())) - 1
+    for name in names:
+        assert (tmp_path / "zarr" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes(), name
+
+
 def test_what_is_written_is_read_back_now_and_by_the_next_run(tmp_path: Path) -> None:
     canvas = filled(tmp_path)
     again = make(tmp_path)
@@ -278,7 +322,7 @@ def kill_at(folder: Path, seed: int) -> None:
 
 
 def test_writers_that_are_killed_leave_whole_tiles(tmp_path: Path) -> None:
-    make(tmp_path)
+    filled(tmp_path)
     for seed in range(2):  # each goes on where the last one was killed
         kill_at(tmp_path, seed)
     canvas = make(tmp_path)

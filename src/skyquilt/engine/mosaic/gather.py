@@ -178,9 +178,11 @@ def measure_field_set(
     if options.refresh_cache:
         clear_cache(run.scratch, "measurements")
     calibrators: dict[int, Calibrator] = {}
+    largest: dict[Cfa | None, int] = {}
     for session, group in fields.groups:
         meta = group.lights[0].meta
         n_at_frames = frame_threads(run.budget, meta.width * meta.height, n_threads)
+        largest[meta.cfa] = max(meta.width * meta.height, largest.get(meta.cfa, 0))
         calibrator = calibrators.setdefault(
             id(session), Calibrator(session, recipe, listener, n_at_frames, options.should_stop)
         )
@@ -191,13 +193,13 @@ def measure_field_set(
         ]
         release_memory()
         lower_saturation(lights, listener)
-        measure_lights(
-            lights, meta.cfa, _looks(run, meta.width * meta.height), listener, should_stop=options.should_stop
-        )
+        run.parts.append(Part(calibrator, meta.cfa, lights))
+    for cfa, n_pixels in largest.items():  # all groups together: those of panels have one frame each
+        lights = [light for part in run.parts if part.cfa == cfa for light in part.lights]
+        measure_lights(lights, cfa, _looks(run, n_pixels), listener, should_stop=options.should_stop)
         for light in lights:
             _keep_brightest(light)
         release_memory()
-        run.parts.append(Part(calibrator, meta.cfa, lights))
     run.lights = sorted((light for part in run.parts for light in part.lights), key=_moment)
     _leave_out_twins(run)
     return run

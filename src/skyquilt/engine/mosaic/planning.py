@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -120,18 +121,19 @@ def choose_pieces(
     """
     held = resident_memory() + _RESERVE
     room = budget - held
-    deepest = {piece: _deepest(index, box, piece) for piece in _PIECES}
+    # to look all over a large canvas takes seconds: only for the pieces that are asked for
+    deepest = cache(lambda piece: _deepest(index, box, piece))
     deepest_chunk = _deepest(index, box, (CHUNK_PX, CHUNK_PX))
     schedules = ("cube", "sweep") if recipe.schedule == "auto" else (recipe.schedule,)
     for schedule in schedules:
         least = _LEAST_PIECE_PX if schedule == "cube" and recipe.schedule == "auto" else 0
         for n in range(n_threads, 0, -1):
             for piece in _PIECES:
-                size = n * _at_work(schedule, piece, deepest[piece], deepest_chunk, n_channels, weight_channels, recipe)
+                size = n * _at_work(schedule, piece, deepest(piece), deepest_chunk, n_channels, weight_channels, recipe)
                 if size <= room and piece[0] * piece[1] >= least:
                     return Pieces(schedule, piece, n, held + size)
     needed = held + _at_work(
-        schedules[-1], _PIECES[-1], deepest[_PIECES[-1]], deepest_chunk, n_channels, weight_channels, recipe
+        schedules[-1], _PIECES[-1], deepest(_PIECES[-1]), deepest_chunk, n_channels, weight_channels, recipe
     )
     raise NotEnoughMemory(
         f"{budget / 1e6:.0f} MB of memory are too few, the smallest piece of the mosaic needs {needed / 1e6:.0f} MB",

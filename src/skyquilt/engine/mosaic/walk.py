@@ -101,6 +101,8 @@ def make_mosaics(
         sessions, sets = find_field_sets(roots, recipe, listener, options.frame_list)
         compile_kernels(listener)
         solver = SkySolver(Path(recipe.catalogue) if recipe.catalogue else None, options.sky_cache, listener)
+        import scipy.linalg  # noqa: F401  # brings a BLAS of its own: the limit holds for those that are loaded already
+
         with threadpool_limits(1):
             for fields in sets:
                 try:
