@@ -55,7 +55,7 @@ LARGE = MosaicScenario(
 
 PLACES = {
     "open sky": {"ra_deg": 85.0, "dec_deg": 34.0},
-    "declination 86": {"ra_deg": 40.0, "dec_deg": 86.0},
+    "declination 86": {"ra_deg": 40.0, "dec_deg": 86.0, "scale_arcsec": 8.0},
     "RA 0": {"ra_deg": 0.0, "dec_deg": 62.0},
 }
 WIDE = {"ra_deg": 85.0, "dec_deg": 20.0, "scale_arcsec": 40.0, "zero_point": 19.5, "n_faint_stars": 0}

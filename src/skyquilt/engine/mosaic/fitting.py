@@ -13,7 +13,7 @@ from skyquilt.core.sky import unit_vectors
 from skyquilt.engine.light import Light
 from skyquilt.engine.mosaic.gather import MosaicRun
 from skyquilt.engine.mosaic.places import Place
-from skyquilt.steps import mosaic, quality
+from skyquilt.steps import mosaic, normalise, quality
 
 __all__ = ["Fitted", "fit_fluxes", "fit_places", "weigh_frames"]
 
@@ -106,7 +106,7 @@ def fit_fluxes(
     canvas: SkyGrid,
     pointings: Sequence[mosaic.Pointing],
     reference: int,
-    normalise: str,
+    mode: str,
     surface_order: int,
 ) -> mosaic.PhotometricSolution:
     """
@@ -118,10 +118,10 @@ def fit_fluxes(
         Of the lights; the seams are those between them, by their numbers.
     reference : int
         Number of the frame whose flux scale is 1.
-    normalise : str
+    mode : str
         As in a stack: what of it is used.
     """
-    observations, directions = _observations(lights, fitted)
+    observations, directions = _observations(lights, fitted, reference)
     _share_glare(lights, fitted, observations, directions)
     skies = [_sky_of(light, fitted, canvas) for light in lights]
     pointing = np.zeros(len(lights), np.int64)
@@ -134,10 +134,10 @@ def fit_fluxes(
         exposure_s=[light.file.meta.exposure_s or float("nan") for light in lights],
         surface_order=surface_order,
         pointing=pointing,
-        is_scaled=normalise in ("multiplicative", "both"),
+        is_scaled=mode in ("multiplicative", "both"),
     )
     for light, terms in zip(lights, solution.normalisations, strict=True):
-        if normalise in ("none", "multiplicative"):
+        if mode in ("none", "multiplicative"):
             terms = replace(terms, surface=np.zeros_like(terms.surface))
         light.normalisation = terms
     return solution
@@ -168,9 +168,12 @@ def _share_glare(
         light.saturated_stars = np.floor(np.stack([x, y], axis=1)[inside]).astype(np.int32)
 
 
-def _observations(lights: Sequence[Light], fitted: Fitted) -> tuple[mosaic.FluxObservations, F64]:
+def _observations(lights: Sequence[Light], fitted: Fitted, reference: int) -> tuple[mosaic.FluxObservations, F64]:
     """
     Return the stars of all frames with a number for each star, by where the frames' places lay them.
+
+    Fluxes are those within the reference's aperture at its seeing (`normalise.aperture_difference`), so that the seeing
+    does not show as transparency.
 
     The second is their directions, unit vectors (n, 3), one an observation.
     """
@@ -195,8 +198,11 @@ def _observations(lights: Sequence[Light], fitted: Fitted) -> tuple[mosaic.FluxO
         values: F64 = np.concatenate([getattr(stars, name) for stars in lists])[at]
         return values
 
+    best = _measured(lights[reference]).figures
+    lost = np.array([normalise.aperture_difference(_measured(light).figures, best) for light in lights])
+    kept = np.exp(-lost)[frame]
     observations = mosaic.FluxObservations(
-        frame, ties.star, column("flux"), column("flux_error"), column("is_saturated").astype(bool)
+        frame, ties.star, kept * column("flux"), kept * column("flux_error"), column("is_saturated").astype(bool)
     )
     return observations, placed[ties.point]
 

@@ -38,6 +38,7 @@ from skyquilt.steps import mosaic, stars
 __all__ = ["IslandRun", "begin_island"]
 
 _GRID = 7  # points a side at which two frames are compared
+_RIM_PX = 3.0
 _NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
 
 
@@ -182,10 +183,10 @@ def _sampling(run: MosaicRun, lights: Sequence[Light]) -> Sampling:
 
 
 def _holds(canvas: SkyGrid, grids: Sequence[SkyGrid]) -> bool:
-    """Return whether the canvas of an earlier run holds all frames."""
+    """Return whether the canvas of an earlier run holds all frames, but for a rim that two solutions may differ by."""
     for grid in grids:
         x, y = canvas.wcs.to_pixels(*grid.outline(8))
-        if not canvas.holds(x, y).all():
+        if not canvas.holds(x, y, margin_px=-_RIM_PX).all():
             return False
     return True
 

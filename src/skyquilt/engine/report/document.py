@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from skyquilt.engine.manifest import FrameRecord, Manifest
@@ -39,7 +40,16 @@ def report_json(manifest: Manifest) -> str:
         "warnings": manifest.warnings,
         "notes": manifest.notes,
     }
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(_finite(document), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """Return a JSON value with None for every number that is none, such as the noise of an image too small for it."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _summary(manifest: Manifest) -> dict[str, Any]:

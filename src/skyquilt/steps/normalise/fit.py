@@ -11,7 +11,7 @@ from skyquilt.kernels.order import median_of
 from skyquilt.kernels.robust_fit import fit_robust
 from skyquilt.kernels.robust_mean import biweight_mean
 
-__all__ = ["MODES", "cell_centres", "fit_normalisation", "flux_ratio", "level_at"]
+__all__ = ["MODES", "aperture_difference", "cell_centres", "fit_normalisation", "flux_ratio", "level_at"]
 
 MODES = ("none", "additive", "multiplicative", "both")
 _BRIGHT_SNR = 10.0
@@ -125,12 +125,12 @@ def flux_ratio(frame: Measurement, reference: Measurement, registration: Registr
     chosen = snr > _BRIGHT_SNR
     if chosen.sum() < _FEW_STARS:
         chosen = snr >= np.sort(snr)[-min(_FEW_STARS, len(snr))]
-    value = np.log(their_flux / my_flux)[chosen] + _aperture_difference(frame.figures, reference.figures)
+    value = np.log(their_flux / my_flux)[chosen] + aperture_difference(frame.figures, reference.figures)
     variance = (e_mine**2 + e_theirs**2)[chosen] + 2.0 * _FLUX_FLOOR**2
     return float(np.exp(_robust_mean(value, variance)))
 
 
-def _aperture_difference(frame: Figures, reference: Figures) -> float:
+def aperture_difference(frame: Figures, reference: Figures) -> float:
     """Return ln(s_frame / s_reference), drawn towards 0 by its error; 0 where the profile of either is not known."""
     steepness = 0.5 * (frame.inverse_beta + reference.inverse_beta)
     lost, variance = [], 0.0
