@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,11 +30,13 @@ def measure_lights(
     n_threads: int,
     should_stop: Callable[[], bool],
     keep_planes: bool = False,
+    most_stars: int | None = None,
 ) -> None:
     """
     Fill in hash and measurement of every light that is in; those that cannot be measured are left out.
 
     With `keep_planes` the binned plane of every frame that is looked at now is kept too, for the search for trails.
+    With `most_stars` no more than the brightest stars of each frame stay in memory; the cache gets all.
     """
 
     def work(light: Light) -> tuple[str | None, Measurement | UnreadableFrame | str, str]:
@@ -52,7 +55,7 @@ def measure_lights(
         if note:
             light.notes.append(note)
         if isinstance(outcome, Measurement):
-            light.measurement = outcome
+            light.measurement = _with_brightest(outcome, most_stars)
         else:
             code, reason = (
                 ("unreadable", outcome.message) if isinstance(outcome, UnreadableFrame) else ("blank", outcome)
@@ -60,6 +63,12 @@ def measure_lights(
             light.leave_out("measure", code, reason)
             listener(Event("left_out", "measure", f"{light.file.name}: {reason}"))
         listener(Event("progress", "measure", done=done, total=len(waiting)))
+
+
+def _with_brightest(measurement: Measurement, most: int | None) -> Measurement:
+    if most is None or len(measurement.stars) <= most:
+        return measurement
+    return replace(measurement, stars=measurement.stars.brightest(most))
 
 
 def _measure(
