@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +58,7 @@ def measure_lights(
     listener: Listener,
     *,
     should_stop: Callable[[], bool],
+    most_stars: int | None = None,
 ) -> None:
     """
     Fill in hash and measurement of every light that is in; those that cannot be measured are left out.
@@ -66,6 +67,8 @@ def measure_lights(
     ----------
     run_looks : LookRunner
         `looks_on_threads`, or the runner of a cluster.
+    most_stars : int or None
+        No more than so many of the brightest stars of each frame stay in memory; the cache gets all.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def measure_lights(
         if look.note:
             light.notes.append(look.note)
         if isinstance(outcome, Measurement):
-            light.measurement = outcome
+            light.measurement = _with_brightest(outcome, most_stars)
         else:
             code, reason = (
                 ("unreadable", outcome.message) if isinstance(outcome, UnreadableFrame) else ("blank", outcome)
@@ -88,6 +91,13 @@ def measure_lights(
             light.leave_out("measure", code, reason)
             listener(Event("left_out", "measure", f"{light.file.name}: {reason}"))
         listener(Event("progress", "measure", done=done, total=len(waiting)))
+
+
+def _with_brightest(measurement: Measurement, most_stars: int | None) -> Measurement:
+    """Return the measurement without its faintest stars, if they are too many."""
+    if most_stars is None or len(measurement.stars) <= most_stars:
+        return measurement
+    return replace(measurement, stars=measurement.stars.brightest(most_stars))
 
 
 def looks_on_threads(cache: MeasurementCache, n_threads: int, *, keep_planes: bool = False) -> LookRunner:

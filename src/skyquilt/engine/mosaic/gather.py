@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,9 +196,8 @@ def measure_field_set(
         run.parts.append(Part(calibrator, meta.cfa, lights))
     for cfa, n_pixels in largest.items():  # all groups together: those of panels have one frame each
         lights = [light for part in run.parts if part.cfa == cfa for light in part.lights]
-        measure_lights(lights, cfa, _looks(run, n_pixels), listener, should_stop=options.should_stop)
-        for light in lights:
-            _keep_brightest(light)
+        looks = _looks(run, n_pixels)
+        measure_lights(lights, cfa, looks, listener, should_stop=options.should_stop, most_stars=_MOST_STARS)
         release_memory()
     run.lights = sorted((light for part in run.parts for light in part.lights), key=_moment)
     _leave_out_twins(run)
@@ -219,13 +218,6 @@ def _looks(run: MosaicRun, frame_pixels: int) -> LookRunner:
 
 def _moment(light: Light) -> tuple[str, str, str]:
     return light.file.meta.date_obs or "", light.file.name, str(light.file.path)
-
-
-def _keep_brightest(light: Light) -> None:
-    """Let go of the faintest stars of a rich frame: thousands of frames are held at once."""
-    measured = light.measurement
-    if measured is not None and len(measured.stars) > _MOST_STARS:
-        light.measurement = replace(measured, stars=measured.stars.brightest(_MOST_STARS))
 
 
 def _leave_out_twins(run: MosaicRun) -> None:
