@@ -34,8 +34,8 @@ def combine() -> None:
 @combine.command()
 @click.option("--colour", "--color", "colour", type=_FILE, help="A colour master.")
 @click.option("--red", type=_FILE, help="Instead of it, three mono masters.")
-@click.option("--green", type=_FILE)
-@click.option("--blue", type=_FILE)
+@click.option("--green", type=_FILE, help="The green one of the three.")
+@click.option("--blue", type=_FILE, help="The blue one of the three.")
 @click.option("--luminance", type=_FILE, help="A mono master; the image has its grid.")
 @click.option(
     "--method",
