@@ -53,8 +53,8 @@ def show(name: str, master: Path, box: tuple[int, int, int, int], preset: str, *
         quality -= 4
     (HERE / f"{name}.jpg").write_bytes(data)
     for note in result.record.notes:
-        print(f"{name}: {note}")
-    print(f"{name}.jpg: {len(data) // 1000} kB")
+        sys.stdout.write(f"{name}: {note}" + "\n")
+    sys.stdout.write(f"{name}.jpg: {len(data) // 1000} kB" + "\n")
 
 
 def main(data: Path, work: Path) -> None:
@@ -68,7 +68,7 @@ def main(data: Path, work: Path) -> None:
     masters = {part: stacked(jocular / "Messier 8", work, f"Messier 8_{letter}") for part, letter in filters.items()}
     m8 = work / "m8_lrgb.fits"
     combined = combine_lrgb_masters(masters, m8, lrgb_settings())
-    print({name: told["by"] for name, told in combined.facts["masters"].items()})
+    sys.stdout.write(f"m8: {combined.facts['masters']}\n")
     show("m8_nebula", m8, (40, 30, 712, 550), "nebula")
 
 
