@@ -1,5 +1,5 @@
 """
-Measure how long presets take on a master: ``python bench/chain.py MASTER``; CPU and wall time, reading and writing included.
+Measure how long presets take on a master, reading and writing included: ``python bench/chain.py MASTER``.
 
 The first run of each also compiles what was never compiled on this machine, so the better of two counts.
 """

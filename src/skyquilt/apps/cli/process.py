@@ -27,13 +27,23 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--no-bg-subtract", is_flag=True, help="Leave the background as it is.")
 @click.option("--bg-cell-size", type=int, default=128, show_default=True, help="Cells of the background, px.")
-@click.option("--stretch", type=click.Choice(["single", "two_stage"]), default="two_stage", show_default=True)
+@click.option(
+    "--stretch",
+    type=click.Choice(["single", "two_stage"]),
+    default="two_stage",
+    show_default=True,
+    help="How it is stretched.",
+)
 @click.option("--no-contrast", is_flag=True, help="Leave the local contrast as it is.")
 @click.option("--contrast-scale", type=float, default=100.0, show_default=True, help="Largest structure, px.")
 @click.option("--contrast-strength", type=float, default=0.3, show_default=True, help="How much it is lifted.")
 @click.option("--reduce-noise", is_flag=True, help="Smooth the background; objects are spared.")
 @click.option(
-    "--noise-method", type=click.Choice(["median", "gaussian", "bilateral"]), default="median", show_default=True
+    "--noise-method",
+    type=click.Choice(["median", "gaussian", "bilateral"]),
+    default="median",
+    show_default=True,
+    help="Filter.",
 )
 @click.option("--noise-size", type=int, default=3, show_default=True, help="Of the filter, px.")
 @click.option("--colormap", metavar="NAME", help="Show it in these colours.")
@@ -73,14 +83,38 @@ def process(console: Console, master: Path | None, **options: Any) -> int:
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for what is written.  [default: MASTER's]"
 )
-@click.option("--wb-method", type=click.Choice(["stars", "gray_world", "none"]), default="stars", show_default=True)
+@click.option(
+    "--wb-method",
+    type=click.Choice(["stars", "gray_world", "none"]),
+    default="stars",
+    show_default=True,
+    help="White balance.",
+)
 @click.option("--scnr", type=float, default=0.0, show_default=True, help="How much green is taken, 0 to 1.")
-@click.option("--bg", type=click.Choice(["none", "mild", "strong"]), default="none", show_default=True)
+@click.option(
+    "--bg",
+    type=click.Choice(["none", "mild", "strong"]),
+    default="none",
+    show_default=True,
+    help="Gradient to take off.",
+)
 @click.option("--chroma-boost", type=float, default=1.2, show_default=True, help="Colours of LRGB, times this.")
 @click.option("--stretch", type=float, default=0.1, show_default=True, help="Where the asinh bends.")
-@click.option("--lrgb-method", type=click.Choice(["lab", "hsv", "direct"]), default="lab", show_default=True)
+@click.option(
+    "--lrgb-method",
+    type=click.Choice(["lab", "hsv", "direct"]),
+    default="lab",
+    show_default=True,
+    help="How the luminance is put in.",
+)
 @click.option("--no-stretch", is_flag=True, help="A straight picture from black to white.")
-@click.option("--mode", type=click.Choice(["default", "galaxy"]), default="default", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(["default", "galaxy"]),
+    default="default",
+    show_default=True,
+    help="galaxy: a strong background off, less green, a darker sky.",
+)
 @click.option("--rgb-gains", metavar="R,G,B", help="These gains instead of a white balance.")
 @click.option("--saturation", type=float, default=1.0, show_default=True, help="Colours times this.")
 @face
