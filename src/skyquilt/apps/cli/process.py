@@ -32,7 +32,7 @@ _FILE = click.Path(path_type=Path)
     type=click.Choice(["single", "two_stage"]),
     default="two_stage",
     show_default=True,
-    help="How it is stretched.",
+    help="One curve, or one for the faint and one for the bright.",
 )
 @click.option("--no-contrast", is_flag=True, help="Leave the local contrast as it is.")
 @click.option("--contrast-scale", type=float, default=100.0, show_default=True, help="Largest structure, px.")
@@ -43,7 +43,7 @@ _FILE = click.Path(path_type=Path)
     type=click.Choice(["median", "gaussian", "bilateral"]),
     default="median",
     show_default=True,
-    help="Filter.",
+    help="How the background is smoothed.",
 )
 @click.option("--noise-size", type=int, default=3, show_default=True, help="Of the filter, px.")
 @click.option("--colormap", metavar="NAME", help="Show it in these colours.")
@@ -88,7 +88,7 @@ def process(console: Console, master: Path | None, **options: Any) -> int:
     type=click.Choice(["stars", "gray_world", "none"]),
     default="stars",
     show_default=True,
-    help="White balance.",
+    help="What is white on the mean.",
 )
 @click.option("--scnr", type=float, default=0.0, show_default=True, help="How much green is taken, 0 to 1.")
 @click.option(
@@ -96,7 +96,7 @@ def process(console: Console, master: Path | None, **options: Any) -> int:
     type=click.Choice(["none", "mild", "strong"]),
     default="none",
     show_default=True,
-    help="Gradient to take off.",
+    help="How curved a gradient of the sky is taken off.",
 )
 @click.option("--chroma-boost", type=float, default=1.2, show_default=True, help="Colours of LRGB, times this.")
 @click.option("--stretch", type=float, default=0.1, show_default=True, help="Where the asinh bends.")
@@ -105,7 +105,7 @@ def process(console: Console, master: Path | None, **options: Any) -> int:
     type=click.Choice(["lab", "hsv", "direct"]),
     default="lab",
     show_default=True,
-    help="How the luminance is put in.",
+    help="How the luminance comes in.",
 )
 @click.option("--no-stretch", is_flag=True, help="A straight picture from black to white.")
 @click.option(
@@ -113,7 +113,7 @@ def process(console: Console, master: Path | None, **options: Any) -> int:
     type=click.Choice(["default", "galaxy"]),
     default="default",
     show_default=True,
-    help="galaxy: a strong background off, less green, a darker sky.",
+    help="galaxy: a darker sky.",
 )
 @click.option("--rgb-gains", metavar="R,G,B", help="These gains instead of a white balance.")
 @click.option("--saturation", type=float, default=1.0, show_default=True, help="Colours times this.")
