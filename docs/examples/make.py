@@ -1,8 +1,8 @@
 """
 Make the pictures of this folder from real frames: ``python docs/examples/make.py DATA [WORK]``.
 
-DATA holds the frames of the tests (tests/README says where they are from): 20 lights of M 94 and 4 of NGC 7023 from a
-Seestar S50, 10 s each, and 3 + 2 + 3 + 3 of M 8 through L, B, G, R from a mono camera. They are stacked into WORK (a
+DATA holds the frames that tests/real uses: 20 lights of M 94 and 4 of NGC 7023 from a Seestar S50, 10 s each, and of
+M 8 three each through L, R, G and B from a mono camera, 15 s each. They are stacked into WORK (a
 folder; what is there is used again), finished by the presets, and set beside a plain automatic stretch of the master.
 """
 
