@@ -260,6 +260,33 @@ def test_steps_that_do_not_fit_are_refused(steps: tuple[Step, ...], words: str, 
     assert words in str(caught.value)
 
 
+def test_the_noise_of_a_large_image_is_that_of_each_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skyquilt.engine.finish import look
+
+    monkeypatch.setattr(look, "_LARGEST_PART", 192)
+    random = np.random.default_rng(3)
+    sigma = np.where(np.arange(512) < 256, 1e-4, 4e-4)
+    image = (0.01 + random.normal(0.0, 1.0, (3, 448, 512)) * sigma).astype(np.float32)
+    left = done(tmp_path, Step.of("noise"), image=image).std(axis=(0, 1))
+    for half in (slice(32, 208), slice(304, 480)):
+        assert left[half].mean() < 0.5 * sigma[half][0]
+
+
+def test_deep_work_on_a_part_stands_for_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skyquilt.engine.finish import look
+
+    steps = (Step.of("stars", star_share=0.0),)
+    whole = done(tmp_path, *steps, image=colour_image())
+    monkeypatch.setattr(look, "_LARGEST_PART", 200)
+    monkeypatch.setattr(look, "_POINT_TILE", 128)
+    master = opened(tmp_path, colour_image())
+    finished = Finisher(master, n_threads=1).run(Chain(steps))
+    assert "middle" in finished.steps[0].notes[0]
+    by_part = finished.image.read(_all_of(finished.image.shape))
+    stars = np.nansum(colour_image() - whole)
+    assert np.nansum(colour_image() - by_part) == pytest.approx(stars, rel=0.05)
+
+
 def test_a_mono_master_goes_through_a_preset_without_its_colours(tmp_path: Path) -> None:
     path = write_master(tmp_path, colour_image()[1:2])
     result = finish_master(path, FinishSettings(chain=preset_chain("galaxy")))

@@ -162,6 +162,13 @@ def test_a_master_in_xisf_gives_the_picture_of_the_one_in_fits(folder: Path, tmp
     assert both[0] == both[1]
 
 
+@pytest.mark.parametrize(("unit", "bounds"), [(1.0, b'bounds="0:1"'), (65535.0, b'bounds="0:65535"')])
+def test_the_white_of_an_xisf_is_that_of_its_unit(unit: float, bounds: bytes, tmp_path: Path) -> None:
+    path = write_master(tmp_path, colour_image() * np.float32(unit))
+    finish_master(path, FinishSettings(chain=Chain(()), outputs=(tmp_path / "a.xisf",)))
+    assert bounds in (tmp_path / "a.xisf").read_bytes()[:4096]
+
+
 def test_a_picture_of_rows_stored_upside_down_is_turned(tmp_path: Path) -> None:
     from skyquilt.io.fits import write_image
 

@@ -81,7 +81,10 @@ def palette(console: Console, out: Path, palette: str, **files: Path | None) -> 
 @combine.command()
 @click.argument("master", type=_FILE)
 @click.option(
-    "--out", "folder", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: that of MASTER]"
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder.  [default: that of MASTER; for a session, processedData]",
 )
 @click.option(
     "--response",
@@ -90,10 +93,23 @@ def palette(console: Console, out: Path, palette: str, **files: Path | None) -> 
 )
 @face
 def duoband(console: Console, master: Path, folder: Path | None, response: str | None) -> int:
-    """Tell H-alpha from [OIII] in MASTER, the colour master of a session behind a duo-band filter."""
+    """
+    Tell H-alpha from [OIII] in MASTER, the colour master of a session behind a duo-band filter.
+
+    MASTER may be the folder of the raw session: it is stacked first, each colour straight from its pixels of the
+    sensor (--debayer cfa), as no colour of another line is mixed in then.
+    """
     from skyquilt.engine.finish import duoband_settings, separate_bands
 
-    return _tell(console, separate_bands(master, folder or master.parent, duoband_settings(response)))
+    settings = duoband_settings(response)
+    if not master.is_dir():
+        return _tell(console, separate_bands(master, folder or master.parent, settings))
+    from skyquilt.apps.api import stack
+
+    for made in stack(master, folder or Path("processedData"), debayer="cfa").stacks:
+        linear = made.outputs["master_linear"]
+        _tell(console, separate_bands(linear, linear.parent, settings))
+    return 0
 
 
 @combine.command()

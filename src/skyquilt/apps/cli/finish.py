@@ -9,6 +9,7 @@ import click
 
 from skyquilt.apps.cli.console import Console
 from skyquilt.apps.cli.face import face
+from skyquilt.apps.cli.stack import progress_option
 from skyquilt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ _NAME = click.Path(path_type=Path, dir_okay=False)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; default: the processors of the machine.")
 @click.option("--list", "is_list", is_flag=True, help="List the operations, their settings and the presets, and end.")
 @click.option("--dry-run", is_flag=True, help="Show the chain and write nothing.")
+@progress_option
 @face
 def finish(console: Console, master: Path | None, **options: Any) -> int:
     """
@@ -64,6 +66,7 @@ def finish(console: Console, master: Path | None, **options: Any) -> int:
     written beside the picture; --chain with that record does the same again.
     """
     from skyquilt import engine
+    from skyquilt.apps.cli.progress import Progress
     from skyquilt.engine import finish as room
 
     if options["is_list"]:
@@ -91,7 +94,9 @@ def finish(console: Console, master: Path | None, **options: Any) -> int:
         n_threads=options["threads"],
         record=not options["no_record"],
     )
-    return tell_result(console, room.finish_master(master, settings))
+    with Progress(console, options["progress"]) as progress:
+        result = room.finish_master(master, settings, listener=progress)
+    return tell_result(console, result)
 
 
 def _chain(options: dict[str, Any]) -> Chain:

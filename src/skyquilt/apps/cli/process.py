@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path)
     help="The picture, PNG; a 16-bit TIFF of the same name is written too.  [default: MASTER_processed.png beside it]",
 )
 @click.option("--no-bg-subtract", is_flag=True, help="Leave the background as it is.")
-@click.option("--bg-cell-size", type=int, default=128, show_default=True, help="Cells of the background, px.")
+@click.option("--bg-cell-size", type=int, help="Cells of the background, px.  [default: 128, less in small images]")
 @click.option(
     "--stretch",
     type=click.Choice(["single", "two_stage"]),
@@ -51,7 +51,7 @@ _FILE = click.Path(path_type=Path)
 @face
 def process(console: Console, master: Path | None, **options: Any) -> int:
     """Finish MASTER, a mono image: background, noise, stretch, local contrast, colours. MASTER is only read."""
-    from skyquilt.engine.finish import FinishSettings, colourmap_names, finish_master, process_chain
+    from skyquilt.engine.finish import FinishSettings, colourmap_names, finish_master, open_master, process_chain
 
     if options["list_colormaps"]:
         names = colourmap_names()
@@ -65,6 +65,7 @@ def process(console: Console, master: Path | None, **options: Any) -> int:
     chain = process_chain(
         subtract_background=not options["no_bg_subtract"],
         cell_px=options["bg_cell_size"],
+        shape=open_master(master).shape[1:],
         stretch=options["stretch"],
         contrast=not options["no_contrast"],
         contrast_scale=options["contrast_scale"],

@@ -7,28 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from skyquilt.core import F32
+from skyquilt.core import F32, Box
 from skyquilt.engine.finish.look import Look
 from skyquilt.engine.finish.operation import Operation, Plan, Planned, facts_of
 from skyquilt.errors import UsageError
 from skyquilt.steps.finish import (
     ContrastSettings,
     DeconvolutionSettings,
+    DenoisePlan,
     DenoiseSettings,
     ImageStars,
     MaskSettings,
+    NoiseCells,
     SeparationPlan,
     SeparationSettings,
     blend,
+    luminance_weights,
+    measure_noise,
     plan_contrast,
     plan_deconvolution,
     plan_denoise,
     plan_mask,
+    read_plane_noise,
 )
 
 __all__ = ["DETAIL_OPERATIONS", "StarsSettings", "masked"]
 
-_PART = "the noise of the middle of the image tells for all of it"
+_PART = "stars and noise of the middle of the image tell for all of it"
+_BAND_ROWS = 512  # whole cells of the noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,20 @@ def _told(stars: ImageStars) -> dict[str, Any]:
 
 
 def _noise(look: Look, settings: DenoiseSettings) -> Planned:
-    plan = plan_denoise(look.part[0], settings)
+    plan = plan_denoise(look.part[0], settings) if look.is_whole else _plan_by_bands(look, settings)
     facts = {"weights": facts_of(plan.weights), "noise": facts_of(plan.noise.pixel_sigma())}
-    return _placed(look, plan, halo=plan.halo, facts=facts)
+    return Planned.of_places(plan, look.shape[0], halo=plan.halo, facts=facts)
+
+
+def _plan_by_bands(look: Look, settings: DenoiseSettings) -> DenoisePlan:
+    """Return the plan of an image of which a band at a time is in memory: its noise follows the depth everywhere."""
+    _, height, width = look.shape
+    weights = luminance_weights(look.part[0])
+    cells = [
+        read_plane_noise(look.image.read(Box(0, y, width, min(y + _BAND_ROWS, height))), weights, settings)
+        for y in range(0, height, _BAND_ROWS)
+    ]
+    return DenoisePlan(settings, weights, measure_noise(NoiseCells.joined(cells)))
 
 
 def _deconvolution(look: Look, settings: DeconvolutionSettings) -> Planned:

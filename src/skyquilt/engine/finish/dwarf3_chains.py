@@ -12,13 +12,16 @@ from skyquilt.errors import NoUsableInput, UsageError
 __all__ = ["color_chain", "find_colour_master", "process_chain"]
 
 _NEARLY_STRAIGHT = 0.01
+_WHITE = 0.9998  # dwarf3 took 0.999, which in a field of few stars is the noise of the sky
+_CELL_PX, _LEAST_CELLS, _SMALLEST_PX = 128, 8, 8
 _MASTERS = ("master_rgb.fits", "master_linear.fits", "mosaic_linear.fits")
 
 
 def process_chain(
     *,
     subtract_background: bool = True,
-    cell_px: int = 128,
+    cell_px: int | None = None,
+    shape: tuple[int, int] | None = None,
     stretch: str = "two_stage",
     contrast: bool = True,
     contrast_scale: float = 100.0,
@@ -32,12 +35,17 @@ def process_chain(
 
     Parameters
     ----------
+    cell_px : int or None
+        Side of a cell of the background; None: 128, or an eighth of the shorter side of an image of that `shape`.
     stretch : "single" or "two_stage"
     noise_method : "median", "gaussian", "bilateral" or None
         None: no noise reduction.
     """
     chain = Chain()
     if subtract_background:
+        if cell_px is None:
+            fitting = _CELL_PX if shape is None else min(shape) // (2 * _LEAST_CELLS) * 2
+            cell_px = max(_SMALLEST_PX, min(_CELL_PX, fitting))
         chain = chain.with_step("gradient", model="mesh", cell_px=cell_px)
     if noise_method is not None:
         chain = chain.with_step("smooth", method=noise_method, size_px=noise_size)
@@ -101,7 +109,7 @@ def color_chain(
     chain = chain.with_step("neutral")
     if scnr:
         chain = chain.with_step("scnr", strength=scnr)
-    curve: dict[str, Any] = {"white_quantile": 0.999, "colours": "linked"}
+    curve: dict[str, Any] = {"white_quantile": _WHITE, "colours": "linked"}
     curve["strength"] = 1.0 / stretch if is_stretched else _NEARLY_STRAIGHT
     curve["black_sigma"] = 0.5 if mode == "galaxy" else -1.5
     chain = chain.with_step("asinh_stretch", **curve)

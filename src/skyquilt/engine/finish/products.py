@@ -15,7 +15,7 @@ from skyquilt.core import F32
 from skyquilt.engine.headers import Card
 from skyquilt.errors import UsageError
 from skyquilt.io.atomic import write_atomically
-from skyquilt.io.fits import write_bands
+from skyquilt.io.fits import value_range, write_bands
 from skyquilt.io.images import TiffWriter, XisfWriter, encode_jpeg, encode_png
 
 __all__ = ["FORMATS", "Product", "check_name", "write_product"]
@@ -35,6 +35,7 @@ FORMATS = {
 
 _BITS = {"fits": (32, 16), "tiff": (16, 32), "png": (8, 16), "jpeg": (8,), "xisf": (32,)}
 _LARGEST_JPEG = 65500
+_HEADROOM = 2.0  # means of normalised frames may exceed the end of the range
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +120,7 @@ def write_product(path: Path, product: Product, *, bits: int | None = None, qual
             product.shape,
             product.cards,
             is_linear=not product.is_picture,
+            white=_white(product),
             creator=f"skyquilt {__version__}",
             **_created(product.cards),
         ) as xisf:
@@ -142,6 +144,12 @@ def write_product(path: Path, product: Product, *, bits: int | None = None, qual
     if kind == "jpeg" and max(whole.shape[:2]) > _LARGEST_JPEG:
         raise UsageError(f"{path.name} would be longer than a JPEG can be, {_LARGEST_JPEG} px", "write PNG or TIFF")
     write_atomically(path, encode_png(whole) if kind == "png" else encode_jpeg(whole, quality))
+
+
+def _white(product: Product) -> float:
+    """Return 1, or the end of 16 bits of an image in ADU, or what is above that."""
+    high = value_range(product)[1]
+    return next((top for top in (1.0, 65535.0) if high <= _HEADROOM * top), high)
 
 
 def _created(cards: Sequence[Card]) -> dict[str, str]:

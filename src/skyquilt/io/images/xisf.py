@@ -77,6 +77,8 @@ class XisfWriter:
         Become FITSKeyword elements.
     is_linear : bool
         Which profile the colours get: that of light itself, or sRGB.
+    white : float
+        The value that a screen shows as white, before any stretch: 1, or 65535 of an image in ADU.
     creator : str
         The program, as XISF wants to know.
     created : str
@@ -96,11 +98,12 @@ class XisfWriter:
         cards: Sequence[CardToWrite] = (),
         *,
         is_linear: bool = True,
+        white: float = 1.0,
         creator: str = "skyquilt",
         created: str = _UNDATED,
     ) -> None:
         self._shape = shape
-        header = _Header(shape, cards, is_linear, creator, created)
+        header = _Header(shape, cards, is_linear, white, creator, created)
         n_bytes = 4 * int(np.prod(shape, dtype=np.int64))
         self._start, text = header.placed(n_bytes, "")
         self._file = AtomicFile(Path(path))
@@ -135,6 +138,7 @@ def write_xisf(
     *,
     is_linear: bool = True,
     compress: bool = False,
+    white: float = 1.0,
     creator: str = "skyquilt",
     created: str = _UNDATED,
 ) -> None:
@@ -145,14 +149,16 @@ def write_xisf(
     """
     shape = (pixels.shape[0], pixels.shape[1], pixels.shape[2])
     if not compress:
-        with XisfWriter(path, shape, cards, is_linear=is_linear, creator=creator, created=created) as writer:
+        with XisfWriter(
+            path, shape, cards, is_linear=is_linear, white=white, creator=creator, created=created
+        ) as writer:
             writer.write_rows(0, pixels)
         return
     plain = np.ascontiguousarray(pixels, dtype="<f4")
     shuffled = np.ascontiguousarray(plain.reshape(-1).view(np.uint8).reshape(-1, 4).T).tobytes()
     packed = zlib.compress(shuffled, 6)
     form = f' compression="zlib+sh:{plain.nbytes}:4" checksum="sha-1:{hashlib.sha1(packed).hexdigest()}"'
-    start, text = _Header(shape, cards, is_linear, creator, created).placed(len(packed), form)
+    start, text = _Header(shape, cards, is_linear, white, creator, created).placed(len(packed), form)
     with AtomicFile(Path(path)) as file:
         file.write_at(0, text)
         file.write_at(start, packed)
@@ -165,6 +171,7 @@ class _Header:
     shape: tuple[int, int, int]
     cards: Sequence[CardToWrite]
     is_linear: bool
+    white: float
     creator: str
     created: str
 
@@ -186,7 +193,7 @@ class _Header:
             '<?xml version="1.0" encoding="UTF-8"?>',
             f'<xisf version="1.0" xmlns="{_NAMESPACE}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
             f' xsi:schemaLocation="{_NAMESPACE} http://pixinsight.com/xisf/xisf-1.0.xsd">',
-            f'<Image geometry="{width}:{height}:{channels}" sampleFormat="Float32" bounds="0:1"'
+            f'<Image geometry="{width}:{height}:{channels}" sampleFormat="Float32" bounds="0:{self.white:g}"'
             f' colorSpace="{"RGB" if channels == 3 else "Gray"}" pixelStorage="Planar" location="{location}"{form}>',
             *(_keyword(*card) for card in self.cards),
             f'<ICCProfile location="inline:base64">{base64.b64encode(profile).decode()}</ICCProfile>',

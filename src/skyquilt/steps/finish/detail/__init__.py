@@ -7,7 +7,14 @@ from skyquilt.steps.finish.detail.deconvolution import (
     deconvolve,
     plan_deconvolution,
 )
-from skyquilt.steps.finish.detail.denoise import DenoisePlan, DenoiseSettings, plan_denoise, reduce_noise
+from skyquilt.steps.finish.detail.denoise import (
+    DenoisePlan,
+    DenoiseSettings,
+    luminance_weights,
+    plan_denoise,
+    read_plane_noise,
+    reduce_noise,
+)
 from skyquilt.steps.finish.detail.finding import POINT_HALO_PX, StarSettings, find_points, measure_stars
 from skyquilt.steps.finish.detail.level import SkyLevel, measure_level
 from skyquilt.steps.finish.detail.masks import (
@@ -54,6 +61,7 @@ __all__ = [
     "feather_mask",
     "find_points",
     "grow_mask",
+    "luminance_weights",
     "measure_level",
     "measure_noise",
     "measure_stars",
@@ -63,6 +71,7 @@ __all__ = [
     "plan_mask",
     "plan_separation",
     "read_noise",
+    "read_plane_noise",
     "reduce_noise",
     "separate_stars",
 ]

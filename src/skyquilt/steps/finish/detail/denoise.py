@@ -9,13 +9,15 @@ import numpy as np
 from skyquilt.core import F32, F64, Mask
 from skyquilt.errors import UsageError
 from skyquilt.kernels.starlet import reach_of, shrink_band
-from skyquilt.steps.finish.detail.noise import NOISE_SCALES, NoiseModel, measure_noise, read_noise
+from skyquilt.steps.finish.detail.noise import NOISE_SCALES, NoiseCells, NoiseModel, measure_noise, read_noise
 from skyquilt.steps.finish.detail.scales import FIRM, SCATTER, Smoother
 
 __all__ = [
     "DenoisePlan",
     "DenoiseSettings",
+    "luminance_weights",
     "plan_denoise",
+    "read_plane_noise",
     "reduce_noise",
     "shrink_plane",
 ]
@@ -277,19 +279,33 @@ def plan_denoise(image: F32, settings: DenoiseSettings, variance: F32 | None = N
     NoUsableInput
         If there is too little data to measure noise.
     """
-    weights: F64 = np.zeros(0)
-    if image.shape[0] == 3:
-        sigma = measure_noise(read_noise(image, n_scales=2)).pixel_sigma()
-        weights = 1.0 / np.maximum(sigma, 1e-30) ** 2
-        weights = np.maximum(weights / weights.sum(), _LEAST_WEIGHT)
-        weights /= weights.sum()
+    weights = luminance_weights(image)
+    return DenoisePlan(settings, weights, measure_noise(read_plane_noise(image, weights, settings, variance)))
+
+
+def luminance_weights(image: F32) -> F64:
+    """Return the share of each channel in the luminance, float64 (3,), of an image or a part; (0,) without colours."""
+    if image.shape[0] != 3:
+        return np.zeros(0)
+    sigma = measure_noise(read_noise(image, n_scales=2)).pixel_sigma()
+    weights = 1.0 / np.maximum(sigma, 1e-30) ** 2
+    weights = np.maximum(weights / weights.sum(), _LEAST_WEIGHT)
+    return np.asarray(weights / weights.sum())
+
+
+def read_plane_noise(image: F32, weights: F64, settings: DenoiseSettings, variance: F32 | None = None) -> NoiseCells:
+    """
+    Return the noise of the planes that a `DenoisePlan` works on, of an image or a band of it of whole cells of 64 px.
+
+    An image that does not fit into memory is planned band by band: ``DenoisePlan(settings, weights,
+    measure_noise(NoiseCells.joined(bands)))``, as `plan_denoise` does with the whole.
+    """
     planes, variances = _colour_planes(image, weights, variance)
     known: Mask = np.asarray(np.isfinite(image).all(axis=0))
     stacked = np.stack(planes)
     if not known.all():
         stacked[:, ~known] = np.nan
-    cells = read_noise(stacked, None if variances is None else np.stack(variances), n_scales=settings.n_scales)
-    return DenoisePlan(settings, weights, measure_noise(cells))
+    return read_noise(stacked, None if variances is None else np.stack(variances), n_scales=settings.n_scales)
 
 
 def reduce_noise(image: F32, settings: DenoiseSettings, variance: F32 | None = None) -> F32:
