@@ -168,7 +168,7 @@ export function RunScreen() {
   return (
     <div class="run-screen">
       <Panel title={t("run.settings")} class="form" actions={<Buttons />}>
-        <div class="scroll" tabIndex={0} role="region" aria-label={t("run.settings")}><SettingsForm /></div>
+        <div class="scroll" tabIndex={0} role="group" aria-label={t("run.settings")}><SettingsForm /></div>
       </Panel>
       <div class="work">
         {now ? <Progress now={now} /> : (
