@@ -21,8 +21,9 @@ const plans = signal<Plan[] | null>(null);
 
 const request = () => ({ kind: kind.value, settings: values.value, preset: preset.value });
 
+/** Ask for it; what came of it is told by events, which may be faster than the answer and then know more. */
 function act(path: string, body: unknown): void {
-  postJson<{ job: Job | null }>(path, body).then((answer) => { job.value = answer.job; }, tellFault);
+  postJson<{ job: Job | null }>(path, body).catch(tellFault);
 }
 
 function plan(): void {
