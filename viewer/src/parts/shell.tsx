@@ -146,7 +146,7 @@ export function Shell({ screens }: { screens: Record<Screen, ComponentType> }) {
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>{t("shell.skip")}</a>
       <Navigation />
       <TopBar />
-      <main ref={main} tabIndex={-1} class={`screen-${screen.value}`}>
+      <main ref={main} id="main" tabIndex={-1} class={`screen-${screen.value}`}>
         <h1 class="unseen">{t(`screen.${screen.value}`)}</h1>
         {state.value ? <Content /> : <p class="empty" role="status">{t("shell.connecting")}</p>}
       </main>

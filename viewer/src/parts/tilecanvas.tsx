@@ -8,7 +8,7 @@ import { t } from "../words";
 import { tellFault } from "./notices";
 
 const COLOURS: Record<string, string> = {
-  ra: "rgba(130,200,255,.8)", dec: "rgba(130,200,255,.8)", footprint: "rgba(255,200,119,.6)", object: "#8fe3a8", star: "#ffc877",
+  ra: "rgba(130,200,255,.45)", dec: "rgba(130,200,255,.45)", footprint: "rgba(255,200,119,.5)", object: "#8fe3a8", star: "#ffc877",
 };
 
 /** Labels of one frame: what would lie over another one is left out. */
@@ -25,6 +25,8 @@ class Labels {
     this.paper.fillText(text, x, y);
   }
 }
+
+const LABEL = "#b5dcff";
 
 function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: Overlay, labels: Labels): void {
   const ratio = devicePixelRatio;
@@ -46,6 +48,7 @@ function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: O
         if (!label && sx > port.left + 8 && sx < port.left + port.width - 60 && sy > 24 * ratio && sy < port.height - 12) label = [sx, sy];
       });
       paper.stroke();
+      paper.fillStyle = LABEL;
       if (label && line.label) labels.write(line.label, label[0] + 4 * ratio, label[1] - 4 * ratio);
     }
     for (const mark of overlay.marks) {

@@ -236,15 +236,19 @@ function takeKey(event: KeyboardEvent): void {
   else if (event.key === "b" && hasTwo.value) comparison.value = comparison.value === "blink" ? "side" : "blink";
 }
 
+let isOpening = false;
+
 /** Open what was looked at last, or the first picture there is. */
 function openFirst(): void {
-  if (a.value || products.value.length === 0) return;
+  if (a.value || isOpening || products.value.length === 0) return;
   const last = rememberedView<{ key: string } | null>("picture", null);
   const choices = choosable();
   const choice = choices.find((item) => item.key === last?.key) ?? choices[0];
   const wanted = rememberedView<OverlayName[]>("overlays", []);
   if (wanted.length > 0) shownOverlays.value = new Set(wanted);
-  if (choice) showPicture(choice.source, choice.key).catch(tellFault);
+  if (!choice) return;
+  isOpening = true;
+  showPicture(choice.source, choice.key).catch(tellFault).finally(() => { isOpening = false; });
 }
 
 export function ImageScreen() {

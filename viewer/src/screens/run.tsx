@@ -21,8 +21,9 @@ const plans = signal<Plan[] | null>(null);
 
 const request = () => ({ kind: kind.value, settings: values.value, preset: preset.value });
 
+/** Ask for it; what came of it is told by events, which may be faster than the answer and then know more. */
 function act(path: string, body: unknown): void {
-  postJson<{ job: Job | null }>(path, body).then((answer) => { job.value = answer.job; }, tellFault);
+  postJson<{ job: Job | null }>(path, body).catch(tellFault);
 }
 
 function plan(): void {
@@ -168,7 +169,7 @@ export function RunScreen() {
   return (
     <div class="run-screen">
       <Panel title={t("run.settings")} class="form" actions={<Buttons />}>
-        <div class="scroll" tabIndex={0} role="region" aria-label={t("run.settings")}><SettingsForm /></div>
+        <div class="scroll" tabIndex={0} role="group" aria-label={t("run.settings")}><SettingsForm /></div>
       </Panel>
       <div class="work">
         {now ? <Progress now={now} /> : (
