@@ -42,21 +42,6 @@ def test_axe_finds_nothing_on_any_screen(page: Any, mock_app: tuple[Any, str], t
     faults = []
     for screen in SCREENS:
         show(page, address, screen)
-<<<<<<< HEAD
-    if screen == "run":
-        for group in page.locator("details").all()[:3]:
-            group.locator("summary").click()
-    page.evaluate(AXE.read_text())
-    found = page.evaluate(
-        "axe.run(document, {iframes: false, "
-        "runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-    )
-    faults = [
-        (fault["id"], node["html"][:200], node["failureSummary"])
-        for fault in found["violations"]
-        for node in fault["nodes"]
-    ]
-=======
         if screen == "run":
             for group in page.locator("details").all()[:3]:
                 group.locator("summary").click()
@@ -67,7 +52,6 @@ def test_axe_finds_nothing_on_any_screen(page: Any, mock_app: tuple[Any, str], t
         )
         for fault in found["violations"]:
             faults += [(screen, fault["id"], node["html"][:200], node["failureSummary"]) for node in fault["nodes"]]
->>>>>>> viewer
     assert faults == []
 
 
