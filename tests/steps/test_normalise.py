@@ -121,18 +121,24 @@ def test_a_constant_added_to_the_frame_is_taken_off_again(reference: Measurement
 
 
 def seen_through(seeing_px: float, *, beta: float, transparency: float, seed: int, snr: float = 1e3) -> Measurement:
-    """A list of Moffat stars measured in an aperture of 6 px, their profile known to 1 / snr."""
+    """
+    A list of Moffat stars measured in an aperture of 6 px, their profile known to 1 / snr.
+
+    What the sky's annulus of 8 to 13 px has of them was taken for sky under the whole aperture.
+    """
     rng = np.random.default_rng(seed)
     x, y, flux = scatter(np.random.default_rng(99), 200, WIDTH, HEIGHT)
     order = np.argsort(-flux, kind="stable")
     x, y, flux, one = x[order], y[order], flux[order], np.ones(len(x))
-    wings = (1.0 + 4.0 * (2.0 ** (1.0 / beta) - 1.0) * (6.0 / seeing_px) ** 2) ** (1.0 - beta)
-    shown = transparency * (1.0 - wings) * flux * rng.normal(1.0, 0.003, len(x))
+    beyond = (1.0 + 4.0 * (2.0 ** (1.0 / beta) - 1.0) * (np.array([6.0, 8.0, 13.0]) / seeing_px) ** 2) ** (1.0 - beta)
+    share = 1.0 - beyond[0] - (beyond[1] - beyond[2]) * 6.0**2 / (13.0**2 - 8.0**2)
+    shown = transparency * share * flux * rng.normal(1.0, 0.003, len(x))
     stars = Stars(x, y, 0.03 * one, shown, 0.003 * shown, shown, one, 0.1 * one, np.zeros(len(x), dtype=bool))
     measured = grid_measurement(np.full((3, 10, 10), 900.0), stars)
     told, error = seeing_px + rng.normal(0.0, seeing_px / snr), seeing_px / snr
-    profile = {"seeing_px": told, "seeing_error_px": error, "inverse_beta": 1.0 / beta, "aperture_px": 6.0}
-    return replace(measured, figures=replace(measured.figures, **profile))
+    profile = {"seeing_px": told, "seeing_error_px": error, "inverse_beta": 1.0 / beta}
+    radii = {"aperture_px": 6.0, "sky_from_px": 8.0, "sky_to_px": 13.0}
+    return replace(measured, figures=replace(measured.figures, **profile, **radii))
 
 
 def ratio_of(frame: Measurement, reference: Measurement) -> float:

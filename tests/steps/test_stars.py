@@ -81,6 +81,8 @@ def test_seeing_and_wings_are_told_with_the_aperture(fwhm: float) -> None:
     assert 0.0 < figures.seeing_error_px < 0.05 * fwhm
     assert figures.inverse_beta == pytest.approx(1.0 / 3.5, abs=0.05)
     assert figures.aperture_px == pytest.approx(max(6.0, 2.0 * np.hypot(fwhm, PIXEL_FWHM)), rel=0.05)
+    assert figures.sky_from_px == pytest.approx(max(8.0, 2.6 * np.hypot(fwhm, PIXEL_FWHM)), rel=0.08)
+    assert figures.sky_to_px > figures.sky_from_px + 5.0 - 1e-9
     assert np.isnan(measure(np.zeros((200, 300), np.float32), None, saturation_adu=SATURATION).figures.seeing_px)
 
 

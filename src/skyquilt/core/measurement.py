@@ -43,6 +43,8 @@ class Figures:
         1 / beta of that profile, a Moffat function: how much light stands in its wings. 0 is a Gaussian.
     aperture_px : float
         Radius within which the stars' fluxes are given, px of the full frame; NaN without stars.
+    sky_from_px, sky_to_px : float
+        Radii between which the sky around each star was measured, px of the full frame; NaN without stars.
     """
 
     background_adu: float
@@ -56,6 +58,8 @@ class Figures:
     seeing_error_px: float = math.nan
     inverse_beta: float = 0.0
     aperture_px: float = math.nan
+    sky_from_px: float = math.nan
+    sky_to_px: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

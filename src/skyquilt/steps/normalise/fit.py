@@ -103,9 +103,11 @@ def flux_ratio(frame: Measurement, reference: Measurement, registration: Registr
     errors, and Tukey's biweight. Pairs are chosen by the geometric mean of both signal-to-noise ratios, so that the
     faint limit of neither frame favours one side.
 
-    d = ln(s_frame / s_reference) of the shares s of a star's light within the apertures (`light_within`): where stars
-    have wings, poorer seeing carries light out of an aperture of fixed size, 1 to 5 % of it for each px of FWHM (Moffat
-    profiles of beta 3.5 to 2.5), which is no loss of transparency. Both frames take the mean of their wings' steepness,
+    d = ln(s_frame / s_reference) of the shares s of a star's light that were measured: L(a) of the aperture less the
+    light that stood in the annulus of the sky and was taken for sky, a² (L(r₂) - L(r₁)) / (r₂² - r₁²), with L of
+    `light_within`. Where stars have wings, poorer seeing carries light out of an aperture of fixed size and into an
+    annulus of fixed size, 1 to 5 % of it for each px of FWHM (Moffat profiles of beta 3.5 to 2.5), which is no loss of
+    transparency. Both frames take the mean of their wings' steepness,
     so that its error touches only the difference. FWHM that a few faint stars tell differ without a change of the
     seeing, so d (1 - v / d²) is taken, at least nothing, v the variance of d by the errors of both FWHM (the positive
     part of James & Stein 1961).
@@ -136,7 +138,7 @@ def aperture_difference(frame: Figures, reference: Figures) -> float:
     lost, variance = [], 0.0
     for figures in (frame, reference):
         here, wider = (
-            float(np.log(light_within(figures.aperture_px / seeing, steepness)))
+            float(np.log(_share_measured(figures, seeing, steepness)))
             for seeing in (figures.seeing_px, figures.seeing_px + figures.seeing_error_px)
         )
         lost.append(here)
@@ -145,6 +147,15 @@ def aperture_difference(frame: Figures, reference: Figures) -> float:
     if not difference**2 > variance:  # also where anything is NaN
         return 0.0
     return difference - variance / difference
+
+
+def _share_measured(figures: Figures, seeing: float, steepness: float) -> float:
+    """Share of a star's light within the aperture, less what stood in the annulus and was taken for sky."""
+    aperture, inner, outer = (
+        light_within(radius / seeing, steepness)
+        for radius in (figures.aperture_px, figures.sky_from_px, figures.sky_to_px)
+    )
+    return aperture - figures.aperture_px**2 * (outer - inner) / (figures.sky_to_px**2 - figures.sky_from_px**2)
 
 
 def _robust_mean(value: F64, variance: F64) -> float:

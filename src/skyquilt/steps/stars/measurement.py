@@ -22,6 +22,7 @@ from skyquilt.steps.stars.shape import (
     fwhm_of,
     local_sky,
     measure_profile,
+    sky_annulus,
 )
 from skyquilt.steps.stars.sky import Sky, measure_sky
 
@@ -168,7 +169,8 @@ def find_stars(
             continue
         stars = _fit_all(pixels, parity, plane, base, peaks, profile, noise, saturation, colours).brightest(max_stars)
         if len(stars) > len(best):
-            best, best_profile = stars, profile
+            inner, outer = sky_annulus(profile.largest_sigma, plane.step)
+            best, best_profile = stars, replace(profile, sky_px=(plane.step * inner, plane.step * outer))
         if len(best) >= _FEW_STARS or not can_be_coarser or plane.step > 4:
             return best, best_profile
         plane = plane.binned()
@@ -273,7 +275,8 @@ def _measurement(
         gradient=gradient,
     )
     if profile is not None:
-        figures = replace(figures, aperture_px=aperture_radius(profile))
+        inner, outer = profile.sky_px
+        figures = replace(figures, aperture_px=aperture_radius(profile), sky_from_px=inner, sky_to_px=outer)
         if profile.n_stars:
             figures = replace(
                 figures,

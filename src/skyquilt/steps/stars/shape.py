@@ -12,7 +12,16 @@ from skyquilt.kernels import detect_fit as fit
 from skyquilt.kernels.detect_surroundings import guess_shapes, local_levels
 from skyquilt.steps.stars.peaks import Peaks, Plane
 
-__all__ = ["FWHM_PER_SIGMA", "SHARPEST", "Profile", "fwhm_of", "local_sky", "measure_profile", "weighted_median"]
+__all__ = [
+    "FWHM_PER_SIGMA",
+    "SHARPEST",
+    "Profile",
+    "fwhm_of",
+    "local_sky",
+    "measure_profile",
+    "sky_annulus",
+    "weighted_median",
+]
 
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _USUAL_INVERSE_BETA = 0.25  # Moffat beta 4: atmosphere and optics of small telescopes
@@ -48,12 +57,15 @@ class Profile:
         How many stars told; 0: a guess.
     fwhm_error : float, px
         Of `fwhm`, from how much the stars differ; NaN for a guess.
+    sky_px : (float, float), px
+        Radii between which the sky around a star was measured; NaN before it was.
     """
 
     moments: F64
     inverse_beta: float
     n_stars: int
     fwhm_error: float = np.nan
+    sky_px: tuple[float, float] = (np.nan, np.nan)
 
     @property
     def fwhm(self) -> float:
@@ -87,6 +99,13 @@ def fwhm_of(xx: F64 | float, xy: F64 | float, yy: F64 | float) -> F64 | float:
     return fwhm
 
 
+def sky_annulus(profile_sigma: float, step: int) -> tuple[float, float]:
+    """Return the inner and the outer radius of the sky around a star, px of a plane of that step."""
+    fwhm = FWHM_PER_SIGMA * profile_sigma / step
+    inner = max(_SKY_FROM_FWHM * fwhm, _SKY_FROM_PX)
+    return inner, inner + max(_SKY_WIDTH_FWHM * fwhm, _SKY_WIDTH_PX)
+
+
 def local_sky(plane: Plane, x: F64, y: F64, profile_sigma: float) -> F64:
     """
     Return the level around each star above the sky map, ADU: the clipped mean of an annulus outside of the star.
@@ -94,9 +113,7 @@ def local_sky(plane: Plane, x: F64, y: F64, profile_sigma: float) -> F64:
     It begins at 2.6 FWHM and grows with the star: nearer, and of a fixed width, it took up to 1 % of the light of stars
     with wings for sky, and a share that changed with the seeing.
     """
-    fwhm = FWHM_PER_SIGMA * profile_sigma / plane.step
-    inner = max(_SKY_FROM_FWHM * fwhm, _SKY_FROM_PX)
-    outer = inner + max(_SKY_WIDTH_FWHM * fwhm, _SKY_WIDTH_PX)
+    inner, outer = sky_annulus(profile_sigma, plane.step)
     level = np.empty(len(x))
     local_levels(plane.pixels, plane.from_frame(x), plane.from_frame(y), inner, outer, level)
     return level
