@@ -47,6 +47,17 @@ class Stars:
         none = np.zeros(0)
         return cls(none, none, none, none, none, none, none, none, np.zeros(0, dtype=bool))
 
+    @classmethod
+    def of_table(cls, table: F64) -> Stars:
+        """Return the stars of a table, float64 (9, n), as `table` gives it."""
+        columns = dict(zip((f.name for f in fields(cls)), table, strict=True))
+        return cls(**{**columns, "is_saturated": table[-1] > 0})
+
+    @property
+    def table(self) -> F64:
+        """All arrays as one, float64 (9, n): a row a field in their order, `is_saturated` as 0 or 1."""
+        return np.stack([np.asarray(getattr(self, f.name), dtype=np.float64) for f in fields(self)])
+
     def take(self, index: I64 | Mask | slice) -> Stars:
         """Return the chosen stars, in the order of `index`."""
         return Stars(*(getattr(self, f.name)[index] for f in fields(self)))

@@ -15,13 +15,13 @@ import json
 import os
 import shutil
 import uuid
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from skyquilt import __version__
-from skyquilt.core import F64, Calibration, Figures, Measurement, Stars
+from skyquilt.core import Calibration, Figures, Measurement, Stars
 from skyquilt.io.atomic import blocked
 
 __all__ = ["CacheEntry", "MeasurementCache", "cache_status", "calibration_digest", "clear_cache", "file_sha256"]
@@ -78,7 +78,7 @@ class MeasurementCache:
                 facts = json.loads(bytes(data["facts"]))
                 return Measurement(
                     figures=Figures(**facts["figures"]),
-                    stars=_stars_of(data["stars"]),
+                    stars=Stars.of_table(data["stars"]),
                     background=data["background"],
                     noise_adu=data["noise_adu"],
                     cell_px=facts["cell_px"],
@@ -98,14 +98,13 @@ class MeasurementCache:
             "width": measurement.width,
             "height": measurement.height,
         }
-        stars = np.stack([getattr(measurement.stars, field.name) for field in fields(Stars)])  # bool becomes 0 or 1
         content = io.BytesIO()
         np.savez(
             content,
             facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
             background=measurement.background,
             noise_adu=measurement.noise_adu,
-            stars=stars,
+            stars=measurement.stars.table,
         )
         content.write(hashlib.sha256(content.getbuffer()).digest())
         try:
@@ -113,13 +112,6 @@ class MeasurementCache:
             _write_whole(self._folder / f"{key}.npz", content.getbuffer())
         except OSError as error:
             raise blocked(self._folder, error) from error
-
-
-def _stars_of(table: F64) -> Stars:
-    """Return the stars of a table with one row a field."""
-    columns = dict(zip((field.name for field in fields(Stars)), table, strict=True))
-    columns["is_saturated"] = columns["is_saturated"] > 0
-    return Stars(**columns)
 
 
 def _write_whole(path: Path, content: memoryview) -> None:

@@ -94,10 +94,10 @@ def measure_lights(
 
 
 def _with_brightest(measurement: Measurement, most_stars: int | None) -> Measurement:
-    """Return the measurement without its faintest stars, if they are too many."""
+    """Return the measurement without its faintest stars, if they are too many; what it holds is no part of more."""
     if most_stars is None or len(measurement.stars) <= most_stars:
         return measurement
-    return replace(measurement, stars=measurement.stars.brightest(most_stars))
+    return replace(measurement, stars=measurement.stars.take(np.arange(most_stars)))
 
 
 def looks_on_threads(cache: MeasurementCache, n_threads: int, *, keep_planes: bool = False) -> LookRunner:

@@ -23,7 +23,7 @@ from skyquilt.engine.integration import IntegrationJob, integrate_lights, resume
 from skyquilt.engine.journal import Journal
 from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
-from skyquilt.engine.masking import mask_trails
+from skyquilt.engine.masking import mask_trails, searches_of, trails_on_threads
 from skyquilt.engine.measuring import looks_on_threads, measure_lights
 from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.planning import frame_threads, make_plan
@@ -299,14 +299,8 @@ def _integrate(run: GroupRun, arrangement: Arrangement) -> tuple[IntegrationJob,
     """Find trails and hot pixels, then integrate the frames that are in."""
     kept, cfa = run.kept, arrangement.sampling.cfa
     if run.recipe.trails and run.recipe.rejection != "none":
-        mask_trails(
-            kept,
-            arrangement.reference,
-            cfa,
-            run.listener,
-            n_threads=run.calibrator.n_threads,
-            should_stop=run.options.should_stop,
-        )
+        searches = searches_of(kept, arrangement.reference, cfa)
+        mask_trails(searches, trails_on_threads(run.calibrator.n_threads), run.listener, run.options.should_stop)
     completed = run.calibrator.complete([light.file for light in kept], [light.calibration for light in kept], cfa)
     for light, (calibration, key) in zip(kept, completed, strict=True):
         light.complete_calibration(calibration, key)

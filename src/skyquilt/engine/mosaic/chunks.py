@@ -25,6 +25,7 @@ _BAND_REACH = BAND_HALO_PX / _BAND_SIGMA_PX
 _FEW_FRAMES = 4
 _SAMPLERS_KEPT = 256  # about a kB each, beside their stars
 _WIDE_SHARE = 0.25  # of a frame's shorter side
+_VARIANCE_BITS = 11  # of the mantissa: to 0.02 %, where no variance is known better than to some per cent
 
 
 class FrameGoneError(Exception):
@@ -133,7 +134,16 @@ def integrate_chunk(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile,
         tile, counts = _integrated(job, folder, box, job.deciding(box), job.recipe.feather_px, box)
     for plane in (tile.value, tile.variance):
         plane[np.isnan(plane)] = np.nan  # a kernel's NaN has another sign than that of a piece which no frame touches
+    _round(tile.variance)
     return tile, counts
+
+
+def _round(variance: F32) -> None:
+    """Round a plane in place to `_VARIANCE_BITS`, to even: what is left packs to half the size."""
+    dropped = np.finfo(np.float32).nmant - _VARIANCE_BITS
+    bits = variance.view(np.uint32)
+    bits += np.uint32((1 << (dropped - 1)) - 1) + ((bits >> np.uint32(dropped)) & np.uint32(1))
+    bits &= np.uint32((0xFFFFFFFF << dropped) & 0xFFFFFFFF)
 
 
 def _in_two_bands(job: MosaicJob, folder: Path, box: Box) -> tuple[CanvasTile, I64]:

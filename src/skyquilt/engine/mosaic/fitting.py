@@ -20,7 +20,9 @@ from skyquilt.steps import mosaic, normalise, quality
 __all__ = ["Fitted", "fit_fluxes", "fit_places", "weigh_frames"]
 
 _SAME_STAR_PX = 1.5
-_MOST_STARS = 400
+_MOST_STARS = 400  # of a frame, for its flux scale
+_MOST_FLUXES = 4_000_000  # a GB: tens of thousands of frames are compared by fewer stars each
+_LEAST_STARS = 50
 
 
 @dataclass(eq=False)
@@ -214,7 +216,7 @@ def _observations(lights: Sequence[Light], fitted: Fitted, reference: int) -> tu
     """
     nowhere = np.zeros(0, np.int64), CatalogueStars.empty(), ""
     points = mosaic.pick_points(
-        [_astro_frame(light, Place(fitted.wcs[id(light)], *nowhere)) for light in lights], _MOST_STARS
+        [_astro_frame(light, Place(fitted.wcs[id(light)], *nowhere)) for light in lights], _most_stars(len(lights))
     )
     ends = np.searchsorted(points.frame, np.arange(len(lights) + 1))
     vectors = []
@@ -240,6 +242,14 @@ def _observations(lights: Sequence[Light], fitted: Fitted, reference: int) -> tu
         frame, ties.star, kept * column("flux"), kept * column("flux_error"), column("is_saturated").astype(bool)
     )
     return observations, placed[ties.point]
+
+
+def _most_stars(n_frames: int) -> int:
+    """Return how many stars of a frame are compared; halved by and by, so that a few frames more seldom change it."""
+    most = _MOST_STARS
+    while most * n_frames > _MOST_FLUXES and most > _LEAST_STARS:
+        most //= 2
+    return most
 
 
 def weigh_frames(lights: Sequence[Light], method: str) -> None:

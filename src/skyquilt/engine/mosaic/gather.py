@@ -30,6 +30,9 @@ __all__ = ["FieldSet", "MosaicRun", "Part", "find_field_sets", "measure_field_se
 _MOST_STARS = 400
 """Stars kept of a frame: enough to tie it to its neighbours, few enough for thousands of frames."""
 
+_MOST_STARS_IN_ALL = 8_000_000  # half a GB: tens of thousands of frames keep fewer each
+_LEAST_STARS = 100
+
 
 @dataclass(eq=False)
 class FieldSet:
@@ -96,6 +99,12 @@ class MosaicRun:
     def threads_of_process(self) -> int:
         """Threads that may share the memory of one process."""
         return self.cluster.threads_of_worker if self.cluster else self.n_threads
+
+    @property
+    def frames_at_once(self) -> int:
+        """Whole frames that the memory of one process carries at once."""
+        largest = max(light.file.meta.width * light.file.meta.height for part in self.parts for light in part.lights)
+        return frame_threads(self.budget, largest, self.threads_of_process)
 
     @property
     def scratch(self) -> Path:
@@ -197,11 +206,19 @@ def measure_field_set(
     for cfa, n_pixels in largest.items():  # all groups together: those of panels have one frame each
         lights = [light for part in run.parts if part.cfa == cfa for light in part.lights]
         looks = _looks(run, n_pixels)
-        measure_lights(lights, cfa, looks, listener, should_stop=options.should_stop, most_stars=_MOST_STARS)
+        measure_lights(lights, cfa, looks, listener, should_stop=options.should_stop, most_stars=_most_stars(fields))
         release_memory()
     run.lights = sorted((light for part in run.parts for light in part.lights), key=_moment)
     _leave_out_twins(run)
     return run
+
+
+def _most_stars(fields: FieldSet) -> int:
+    """Return how many stars of a frame are kept; halved by and by, so that a few frames more seldom change it."""
+    most = _MOST_STARS
+    while most * fields.n_lights > _MOST_STARS_IN_ALL and most > _LEAST_STARS:
+        most //= 2
+    return most
 
 
 def _looks(run: MosaicRun, frame_pixels: int) -> LookRunner:

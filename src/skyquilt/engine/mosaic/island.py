@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skyquilt.core import F64, Box, Event, Normalisation, Registration, SkyGrid, Transform
+from skyquilt.core import F64, Box, Event, Normalisation, SkyGrid, Stars, Transform
 from skyquilt.engine.budget import release_memory
 from skyquilt.engine.kept_calibrations import kept_calibrations
 from skyquilt.engine.light import Light
-from skyquilt.engine.masking import mask_trails
+from skyquilt.engine.masking import Masked, Search, TrailRunner, mask_trails, trails_on_threads
 from skyquilt.engine.mosaic.canvas import canvas_for
 from skyquilt.engine.mosaic.fitting import Fitted, fit_fluxes, weigh_frames
 from skyquilt.engine.mosaic.gather import MosaicRun
@@ -39,7 +39,7 @@ __all__ = ["IslandRun", "begin_island"]
 
 _GRID = 7  # points a side at which two frames are compared
 _RIM_PX = 3.0
-_NO_PAIRS = np.zeros((0, 2), dtype=np.int64)
+_NO_SKY = np.zeros((0, 0, 0), dtype=np.float32)
 
 
 @dataclass(eq=False)
@@ -168,7 +168,16 @@ def begin_island(run: MosaicRun, island: Island, fitted: Fitted) -> IslandRun:
         keep_solution(
             scratch, Kept(asked=asked, canvas=made.job.canvas, star_colour=sampling.star_colour, frames=frames)
         )
+    _let_go(lights)
     return made
+
+
+def _let_go(lights: Sequence[Light]) -> None:
+    """Forget the stars and the skies of frames that have been fitted: only their figures are still asked for."""
+    for light in lights:
+        if light.measurement is not None:
+            light.measurement = replace(light.measurement, stars=Stars.empty(), background=_NO_SKY)
+    release_memory()
 
 
 def grid_box(grid: SkyGrid) -> Box:
@@ -229,35 +238,40 @@ def _mask(island: IslandRun) -> None:
     run, recipe = island.run, island.run.recipe
     if not recipe.trails or recipe.rejection == "none":
         return
+    searches = []
     for pointing in island.island.pointings:
         members = [island.island.lights[k] for k in pointing.frames if island.island.lights[k].is_in]
-        if len(members) < 2:
-            continue
-        reference = max(members, key=lambda light: (light.score or 0.0, light.file.name))
-        terms = {id(light): light.normalisation for light in members}
-        for light in members:
-            light.registration = _registration(island.fitted, light, reference)
-            light.normalisation = _on_frame(light, reference, island)
-        mask_trails(
-            members,
-            reference,
-            reference.file.meta.cfa,
-            run.listener,
-            n_threads=run.parts[0].calibrator.n_threads,
-            should_stop=run.options.should_stop,
-        )
-        for light in members:
-            light.registration, light.normalisation = None, terms[id(light)]
-        release_memory()
+        if len(members) > 1:
+            reference = max(members, key=lambda light: (light.score or 0.0, light.file.name))
+            meta = reference.file.meta
+            lights = [_masked(light, reference, island) for light in members]
+            searches.append(Search(lights, (meta.height, meta.width), meta.cfa))
+    mask_trails(searches, _trail_runner(run), run.listener, run.options.should_stop)
 
 
-def _registration(fitted: Fitted, light: Light, reference: Light) -> Registration:
-    """Return how a frame lies on another of its pointing, by the places of both."""
-    if light is reference:
-        matrix: F64 = np.eye(3)
-    else:
+def _trail_runner(run: MosaicRun) -> TrailRunner:
+    """Return who looks for trails."""
+    if run.cluster is None:
+        return trails_on_threads(run.parts[0].calibrator.n_threads)
+    from skyquilt.engine.mosaic.trail_tasks import trails_on_cluster
+
+    return trails_on_cluster(run.cluster, run.scratch, run.frames_at_once)
+
+
+def _masked(light: Light, reference: Light, island: IslandRun) -> Masked:
+    """Return how a frame lies on another of its pointing, by the places and the terms of both."""
+    assert light.measurement is not None
+    figures, fitted = light.measurement.figures, island.fitted
+    matrix: F64 = np.eye(3)
+    if light is not reference:
         matrix = homography_between(fitted.grid_of(light), fitted.wcs[id(reference)])
-    return Registration(Transform.from_matrix(matrix, "homography"), 0, float("nan"), float("nan"), _NO_PAIRS)
+    return Masked(
+        light,
+        Transform.from_matrix(matrix, "homography"),
+        _on_frame(light, reference, island),
+        figures.fwhm_px,
+        figures.noise_adu,
+    )
 
 
 def _on_frame(light: Light, reference: Light, island: IslandRun) -> Normalisation:

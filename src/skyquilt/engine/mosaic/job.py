@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property, lru_cache
+import threading
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,10 @@ BAND_HALO_PX = 64
 """What two bands look at around a chunk."""
 
 _RIM_PX = 1  # the limits look at the neighbouring pixels
+_JOBS_KEPT = 2
+
+_lock = threading.Lock()
+_jobs: dict[Path, MosaicJob] = {}
 
 
 class _Data(BaseModel):
@@ -326,6 +331,8 @@ def write_job(folder: Path, job: MosaicJob, calibrations: dict[str, Calibration]
         if old != path:
             old.unlink(missing_ok=True)
     write_atomically(path, content)
+    with _lock:
+        _keep(path, job)
     return path
 
 
@@ -333,10 +340,23 @@ def remove_jobs(folder: Path) -> None:
     """Throw away what `write_job` left."""
     for path in folder.glob("job-*.json"):
         path.unlink(missing_ok=True)
+        with _lock:
+            _jobs.pop(path.absolute(), None)
     remove_calibrations(folder)
 
 
-@lru_cache(maxsize=2)
 def read_job(path: Path) -> MosaicJob:
-    """Return the job that `write_job` left; read once a process."""
-    return MosaicJob.model_validate_json(path.read_bytes())
+    """Return the job that `write_job` left; read once a process, and never by the one that wrote it."""
+    with _lock:  # for the reading too: no two threads hold all frames twice
+        job = _jobs.get(path.absolute())
+        if job is None:
+            job = MosaicJob.model_validate_json(path.read_bytes())
+            _keep(path, job)
+    return job
+
+
+def _keep(path: Path, job: MosaicJob) -> None:
+    """Keep a job for `read_job`; of earlier ones the last stays."""
+    _jobs[path.absolute()] = job
+    while len(_jobs) > _JOBS_KEPT:
+        _jobs.pop(next(iter(_jobs)))

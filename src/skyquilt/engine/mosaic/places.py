@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -29,7 +31,7 @@ from skyquilt.errors import BadInput, NotRegistered, UnreadableFrame
 from skyquilt.io.fits import read_wcs
 from skyquilt.steps import register, solve
 
-__all__ = ["Place", "place_lights", "wcs_through"]
+__all__ = ["Place", "PlaceRunner", "Placed", "place_alone", "place_lights", "places_on_threads", "wcs_through"]
 
 _GRID = 7  # points a side at which one picture is compared with another
 _MOST_NEIGHBOURS = 8
@@ -63,17 +65,57 @@ class Place:
         return SkyGrid(self.wcs, meta.width, meta.height)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """
+    What came of placing one frame by itself.
+
+    Attributes
+    ----------
+    place : Place or None
+    reason : str
+        Why there is none; "" where there is one.
+    notes : tuple of str
+        Oddities for the report.
+    """
+
+    place: Place | None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class PlaceRunner(Protocol):
+    """Places lights somewhere, each by itself, and yields (number of the light, what came of it), in any order."""
+
+    def __call__(self, lights: Sequence[Light], should_stop: Callable[[], bool]) -> Iterator[tuple[int, Placed]]: ...
+
+
+def places_on_threads(recipe: MosaicRecipe, solver: SkySolver, n_threads: int) -> PlaceRunner:
+    """Return the runner that places lights on threads of this process, in their order."""
+
+    def run(lights: Sequence[Light], should_stop: Callable[[], bool]) -> Iterator[tuple[int, Placed]]:
+        def work(light: Light) -> Placed:
+            return place_alone(light, recipe.solve, solver)
+
+        with closing(run_in_order(work, lights, n_threads=n_threads, should_stop=should_stop)) as found:
+            yield from enumerate(found)
+
+    return run
+
+
 def place_lights(
-    lights: Sequence[Light],
-    recipe: MosaicRecipe,
-    solver: SkySolver,
-    listener: Listener,
-    *,
-    n_threads: int,
-    should_stop: Callable[[], bool],
+    lights: Sequence[Light], run_places: PlaceRunner, listener: Listener, should_stop: Callable[[], bool]
 ) -> dict[int, Place]:
     """
     Return the places by the identity of the light; a light without one is left out, with the reason.
+
+    Parameters
+    ----------
+    run_places : PlaceRunner
+        `places_on_threads`, or the runner of a cluster.
+
+    Notes
+    -----
 
     First every frame by itself: its stars against the catalogue, about where its header says; where they tell nothing,
     the coordinates that its header may hold. What is left is matched to the stars of placed neighbours, the nearest in
@@ -81,14 +123,13 @@ def place_lights(
     """
     kept = [light for light in lights if light.is_in]
     listener(Event("phase", "solve", total=len(kept)))
-    alone = run_in_order(
-        lambda light: _place_alone(light, recipe, solver), kept, n_threads=n_threads, should_stop=should_stop
-    )
     places: dict[int, Place] = {}
     reasons: dict[int, str] = {}
-    for done, (light, found) in enumerate(zip(kept, alone, strict=True), start=1):
-        if isinstance(found, Place):
-            places[id(light)] = found
+    for done, (number, found) in enumerate(run_places(kept, should_stop), start=1):
+        light = kept[number]
+        light.notes += [note for note in found.notes if note not in light.notes]
+        if found.place is not None:
+            places[id(light)] = found.place
         else:
             reasons[id(light)] = found.reason
         listener(Event("progress", "solve", done=done, total=len(kept)))
@@ -99,28 +140,32 @@ def place_lights(
     return places
 
 
-def _place_alone(light: Light, recipe: MosaicRecipe, solver: SkySolver) -> Place | solve.NoSolution:
-    """Return the place of a frame from its own stars and header."""
+def place_alone(light: Light, mode: str, solver: SkySolver) -> Placed:
+    """
+    Return the place of a frame from its own stars and header.
+
+    Parameters
+    ----------
+    mode : str
+        `MosaicRecipe.solve`.
+    """
     measured, meta = _measured(light), light.file.meta
     known = _header_wcs(light)
-    if recipe.solve == "off":
-        return known or solve.NoSolution("its header has no coordinates (WCS), and no stars were to be looked up")
+    if mode == "off":
+        return Placed(known, "its header has no coordinates (WCS), and no stars were to be looked up")
     hints = hints_of(meta)
     if known is not None:
         centre = known.wcs.to_sky((meta.width - 1) / 2, (meta.height - 1) / 2)
         hints = replace(
             hints, places=((float(centre[0]), float(centre[1])), *hints.places), scale_arcsec=known.wcs.scale_arcsec
         )
-    is_blind = recipe.solve == "blind"
+    is_blind = mode == "blind"
     if not hints.places and not is_blind:
-        return solve.NoSolution("its header does not say where it points")
+        return Placed(None, "its header does not say where it points")
     found = solver.solve_stars(measured.stars, (meta.height, meta.width), hints, anywhere=is_blind)
     if isinstance(found, solve.Solution):
-        for note in found.notes:
-            if note not in light.notes:
-                light.notes.append(note)
-        return Place(found.wcs, found.pairs, found.catalogue, found.found_by)
-    return known or found
+        return Placed(Place(found.wcs, found.pairs, found.catalogue, found.found_by), notes=found.notes)
+    return Placed(known, found.reason)
 
 
 def _header_wcs(light: Light) -> Place | None:

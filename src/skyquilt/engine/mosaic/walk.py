@@ -17,10 +17,10 @@ from skyquilt.engine.manifest import Manifest
 from skyquilt.engine.mosaic.assembly import ChunkRunner, assemble, frame_counts, on_threads, open_canvas
 from skyquilt.engine.mosaic.canvas import named_canvas
 from skyquilt.engine.mosaic.fitting import fit_places
-from skyquilt.engine.mosaic.gather import FieldSet, find_field_sets, measure_field_set
+from skyquilt.engine.mosaic.gather import FieldSet, MosaicRun, find_field_sets, measure_field_set
 from skyquilt.engine.mosaic.island import IslandRun, begin_island
 from skyquilt.engine.mosaic.panels import find_islands, select_in_pointings
-from skyquilt.engine.mosaic.places import place_lights
+from skyquilt.engine.mosaic.places import PlaceRunner, place_lights, places_on_threads
 from skyquilt.engine.mosaic.planning import MosaicPlan, strip_rows
 from skyquilt.engine.mosaic.publish import publish_mosaic
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
@@ -124,6 +124,15 @@ def _cluster(address: str | None, listener: Listener) -> AbstractContextManager[
     return Cluster.connect(address, listener)
 
 
+def _place_runner(run: MosaicRun, solver: SkySolver) -> PlaceRunner:
+    """Return who places the frames; a dry run writes nothing, which workers would have to read."""
+    if run.cluster is None or run.options.dry_run:
+        return places_on_threads(run.recipe, solver, run.n_threads)
+    from skyquilt.engine.mosaic.place_tasks import places_on_cluster
+
+    return places_on_cluster(run.cluster, run.scratch, run.recipe, run.options.sky_cache)
+
+
 def _chunk_runner(cluster: Cluster | None, n_threads: int) -> ChunkRunner:
     """Return who makes the chunks: threads of this process, or as many in each worker."""
     if cluster is None:
@@ -154,9 +163,7 @@ def _make_set(
     folder = out / fields.name
     with _held(folder, options):
         run = measure_field_set(fields, folder, recipe, options, listener, cluster)
-        places = place_lights(
-            run.lights, recipe, solver, listener, n_threads=run.n_threads, should_stop=options.should_stop
-        )
+        places = place_lights(run.lights, _place_runner(run, solver), listener, options.should_stop)
         select_in_pointings(run, places)
         if not run.kept:
             raise NotRegistered(
@@ -164,6 +171,7 @@ def _make_set(
                 "see the reasons above",
             )
         fitted = fit_places(run, places)
+        del places  # thousands of lists of catalogue stars
         islands = find_islands(run, fitted, out)
         if not islands:
             raise NotRegistered(
