@@ -75,6 +75,11 @@ class Roots:
         root = next((root for root in self.roots if path == root or root in path.parents), None)
         return None if root is None or not _is_inside(path, root) else self._know(path, root)
 
+    @property
+    def lone_session(self) -> Path | None:
+        """The only root, if frames lie right in it; None where there is a choice to make."""
+        return self.roots[0] if len(self.roots) == 1 and _count_images(self.roots[0]) else None
+
     def describe(self, path: Path) -> dict[str, Any]:
         """Return a folder as the page gets it."""
         return {"id": self.id_of(path), "name": shown_name(path), "n_images": None}
