@@ -13,6 +13,7 @@ import pytest
 from running_app import FAKE, RunningApp, next_event
 
 from skyquilt.apps.web.frames import widened
+from skyquilt.apps.web.roots import Roots
 
 
 def start(running: RunningApp, **settings: Any) -> Any:
@@ -182,6 +183,10 @@ def test_a_session_that_is_given_alone_is_open_at_once(tmp_path: Path, sessions_
         while (session := app.get("/api/state")["session"]) is None and time.monotonic() < end:
             time.sleep(0.02)
         assert session["name"] == "night"
+    sorted_night = tmp_path / "Night of 12 March"
+    (sorted_night / "lights").mkdir(parents=True)
+    (sorted_night / "lights" / "a.fit").write_bytes(b"not looked at")
+    assert Roots([sorted_night]).lone_session == sorted_night
     with RunningApp((sessions_folder,), tmp_path / "other", FAKE) as app:
         assert app.get("/api/state")["tasks"] == [], "a folder of sessions is for the person to choose from"
 
