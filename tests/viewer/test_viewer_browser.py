@@ -287,6 +287,12 @@ def test_language_theme_and_stretch_are_found_again_and_night_is_only_red(page: 
     shown = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     assert shown[..., 1:].max() == 0
     assert shown[..., 0].max() == 255
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    page.wait_for_timeout(300)
+    with_dialog = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    assert with_dialog[..., 1:].max() == 0
+    assert with_dialog[..., 0].mean() < 40, "a dialog must not light up the room"
     assert mock.settings["theme"] == "night"
 
 

@@ -14,6 +14,7 @@ from typing import Any
 STEPS = 40
 STEP_S = 0.02
 SIZE = (700, 600)  # width, height
+SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "reference" / "engine.schema.json"
 LOCK = threading.Lock()
 CANCELLED: set[str] = set()
 
@@ -96,6 +97,22 @@ def preview(request: dict[str, Any]) -> dict[str, Any]:
     return {"path": request["outputPath"], "width": 10, "height": 6}
 
 
+def read_fields() -> dict[str, tuple[set[str], set[str]]]:
+    """Return which fields each command has, and which it must have, by the schema of the true engine."""
+    models = json.loads(SCHEMA.read_text())["$defs"].values()
+    requests = [model["properties"] | {"": model["required"]} for model in models if "cmd" in model["properties"]]
+    return {one["cmd"]["const"]: (set(one) - {""}, set(one[""])) for one in requests}
+
+
+FIELDS = read_fields()
+
+
+def must_fit(request: dict[str, Any]) -> None:
+    known, needed = FIELDS[request["cmd"]]
+    if not needed <= set(request) <= known:
+        raise ValueError(f"{request['cmd']}: not its fields: {sorted(set(request) ^ needed)}")
+
+
 def answer(request: dict[str, Any]) -> Any:
     cmd = request["cmd"]
     if cmd == "load":
@@ -121,7 +138,7 @@ def answer(request: dict[str, Any]) -> Any:
         return sessions(request["folder"])
     if cmd in ("release", "subscribe"):
         return None
-    if cmd == "plan":
+    if cmd in ("plan", "mosaic"):
         return {"plans": [], "failures": []}
     raise KeyError(cmd)
 
@@ -130,10 +147,11 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         number = request["id"]
-        if request["cmd"] == "stack":
-            threading.Thread(target=stack, args=(number, request), daemon=True).start()
-            continue
         try:
+            must_fit(request)
+            if request["cmd"] == "stack":
+                threading.Thread(target=stack, args=(number, request), daemon=True).start()
+                continue
             say({"id": number, "ok": True, "data": answer(request)})
         except Exception as error:
             say({"id": number, "ok": False, "error": f"{type(error).__name__} {error}", "hint": "", "kind": "x"})

@@ -13,8 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import CliRunner
+from running_app import FAKE
 
 from skyquilt.apps.cli.program import program
+from skyquilt.apps.web import AppOptions, ServerRun, serve_in_window
 
 
 def invoke(*words: str) -> tuple[int, str]:
@@ -32,6 +34,27 @@ def test_another_interface_is_refused_in_one_sentence(tmp_path: Path) -> None:
 def test_a_window_without_pywebview_is_refused_in_one_sentence(tmp_path: Path) -> None:
     code, said = invoke(str(tmp_path), "--window")
     assert code == 2 and "pip install pywebview" in said
+
+
+def test_a_window_of_its_own_shows_the_app_and_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for pywebview that asks for the page, as a window does, and is closed at once."""
+    (tmp_path / "webview.py").write_text(
+        "import httpx\n"
+        "seen = []\n"
+        "def create_window(title, url, **size):\n"
+        "    seen.append((title, url))\n"
+        "def start():\n"
+        "    seen.append(httpx.get(seen[0][1].partition('#')[0], timeout=20).status_code)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "webview", raising=False)
+    (tmp_path / "sky").mkdir()
+    ready: list[ServerRun] = []
+    serve_in_window(AppOptions((tmp_path / "sky",), tmp_path / "out", engine_command=FAKE), ready.append)
+    seen = sys.modules["webview"].seen
+    assert seen == [("skyquilt", ready[0].url), 200]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{ready[0].port}/", timeout=5)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:

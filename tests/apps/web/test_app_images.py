@@ -125,6 +125,8 @@ def test_products_that_a_manifest_names_elsewhere_are_not_served(stacked: Runnin
 
 def test_the_report_lies_in_a_sandbox(stacked: RunningApp) -> None:
     report = stacked.get("/api/products")["groups"][0]["report"]
+    for theme, expected in (("dark", b'data-theme="dark"'), ("purple", b'<html lang="en">')):
+        assert expected in stacked.client.get(f"/report/{report}", params={"theme": theme}).content[:100]
     answer = stacked.client.get(f"/report/{report}")
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none';")
     assert answer.headers["content-type"].startswith("text/html") and b"<html" in answer.content

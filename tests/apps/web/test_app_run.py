@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from running_app import FAKE, RunningApp, next_event
 
+from skyquilt.apps.web.frames import widened
+from skyquilt.apps.web.roots import Roots
+
 
 def start(running: RunningApp, **settings: Any) -> Any:
     running.open_night()
@@ -165,6 +168,36 @@ def test_settings_of_a_run_are_refused_by_name(running: RunningApp) -> None:
     for settings, word in (({"keep": 2}, "keep"), ({"no_such": 1}, "no_such"), ({"dark": "/etc"}, "dark")):
         assert word in running.post("/api/run", 400, kind="stack", settings=settings)["error"]["message"]
     assert "join" in running.post("/api/plan", 400, kind="mosaic", settings={"join": True})["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["stack", "mosaic"])
+def test_a_plan_is_asked_as_the_engine_takes_it(running: RunningApp, kind: str) -> None:
+    running.open_night()
+    task = running.finish(running.post("/api/plan", 202, kind=kind, settings={}))
+    assert (task["state"], task["result"]["plans"]) == ("done", []), task
+
+
+def test_a_session_that_is_given_alone_is_open_at_once(tmp_path: Path, sessions_folder: Path) -> None:
+    with RunningApp((sessions_folder / "night",), tmp_path / "out", FAKE) as app:
+        end = time.monotonic() + 20
+        while (session := app.get("/api/state")["session"]) is None and time.monotonic() < end:
+            time.sleep(0.02)
+        assert session["name"] == "night"
+    sorted_night = tmp_path / "Night of 12 March"
+    (sorted_night / "lights").mkdir(parents=True)
+    (sorted_night / "lights" / "a.fit").write_bytes(b"not looked at")
+    assert Roots([sorted_night]).lone_session == sorted_night
+    with RunningApp((sessions_folder,), tmp_path / "other", FAKE) as app:
+        assert app.get("/api/state")["tasks"] == [], "a folder of sessions is for the person to choose from"
+
+
+def test_blinked_frames_have_one_width_of_curve_and_black_points_of_their_own() -> None:
+    own = {"shadows": [10.0, 20.0], "midtones": [0.1, 0.2], "highlights": [50.0, 90.0]}
+    other = {"shadows": [100.0, 110.0], "midtones": [0.3, 0.4], "highlights": [300.0, 310.0]}
+    expected = {"shadows": [10.0, 20.0], "midtones": [0.3, 0.4], "highlights": [210.0, 220.0]}
+    assert widened(own, other) == expected
+    mono = {"shadows": [1.0], "midtones": [0.5], "highlights": [2.0]}
+    assert widened(mono, other) == mono
 
 
 def test_the_recipe_is_told_with_its_help(running: RunningApp) -> None:

@@ -14,7 +14,7 @@ export interface SessionGroup {
 }
 export interface CalibrationFound { kind: string; n_files: number; verdict: "found" | "used" | "not used" | "missing"; reason: string }
 export interface LeftOut { file: string; code: string; reason: string }
-export interface Check { name: string; verdict: "ok" | "warning" | "blocked"; text: string }
+export interface Check { name: string; verdict: "ok" | "warning" | "blocked"; text: string; code?: string; values?: Record<string, unknown> }
 export interface Session {
   device: string; name: string; groups: SessionGroup[]; calibration: CalibrationFound[]; left_out: LeftOut[]; notes: string[];
   preflight: { verdict: "ready" | "warning" | "blocked"; checks: Check[] };
@@ -66,7 +66,7 @@ export interface Plan {
 
 export interface LogLine { n: number; time: number; level: "info" | "notice" | "warning" | "error"; phase: string; text: string }
 export interface Gauges {
-  memory: { engine_bytes: number; total_bytes: number; available_bytes: number; limit_bytes: number | null };
+  memory: { engine_bytes: number | null; total_bytes: number; available_bytes: number; limit_bytes: number | null };
   disk: { free_bytes: number; total_bytes: number; scratch_bytes: number };
 }
 

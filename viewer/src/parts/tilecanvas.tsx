@@ -1,6 +1,7 @@
 /** The canvas of a tile view with its drawings above: lines and marks in image px, drawn with each frame. */
 import { useEffect, useRef } from "preact/hooks";
 import type { Overlay } from "../api/types";
+import type { Camera } from "../tiles/camera";
 import { listenToGestures } from "../tiles/gestures";
 import { NoGraphics } from "../tiles/renderer";
 import { sizeOf, TileView, type FrameFigures, type Pane } from "../tiles/view";
@@ -69,6 +70,9 @@ export function TileCanvas(props: {
   panes: Pane[];
   overlays: Overlay[];
   label: string;
+  /** Where to look first; null or left out: at the whole picture. */
+  place?: Camera | null;
+  onPlace?: (place: Camera | null) => void;
   onHover?: (point: [number, number] | null) => void;
   onView?: (view: TileView) => void;
   onFigures?: (figures: FrameFigures, view: TileView) => void;
@@ -102,7 +106,9 @@ export function TileCanvas(props: {
     };
     const silence = listenToGestures(made, (point) => latest.current.onHover?.(point));
     made.show(latest.current.panes);
-    made.fit();
+    if (latest.current.place) made.look(latest.current.place);
+    else made.fit();
+    made.onCamera = () => latest.current.onPlace?.(made.place);
     latest.current.onView?.(made);
     return () => {
       silence();
@@ -114,7 +120,12 @@ export function TileCanvas(props: {
   const handle = props.panes[0]?.layers[0]?.image;
   const size = handle ? `${sizeOf(handle).width}x${sizeOf(handle).height}` : "";
   useEffect(() => { view.current?.show(props.panes); }, [props.panes, props.overlays]);
-  useEffect(() => { view.current?.fit(); }, [size]); // another picture of the same size keeps the place that was looked at
+  const fitted = useRef(size);
+  useEffect(() => {
+    if (fitted.current === size) return; // another picture of the same size keeps the place that was looked at
+    fitted.current = size;
+    view.current?.fit();
+  }, [size]);
 
   return (
     <div class="tile-canvas">

@@ -25,6 +25,17 @@ export function plotData(list: FrameRow[], metric: Metric, axis: Axis, selected:
   ];
 }
 
+/** Return the ends of the axis a little beyond the data, so that the first and the last point are seen whole. */
+function withMargin(_: uPlot, low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null) return [0, 1];
+  const margin = 0.03 * (high - low) || 1;
+  return [low - margin, high + margin];
+}
+
+function tellTick(value: number): string {
+  return value.toLocaleString(language.peek(), { maximumFractionDigits: 3 });
+}
+
 function colours(): string[] {
   const style = getComputedStyle(document.documentElement);
   return ["--accent", "--muted", "--bad", "--warm"].map((name) => style.getPropertyValue(name).trim());
@@ -93,11 +104,11 @@ function makePlot(box: HTMLElement, metric: Metric, axis: Axis, data: uPlot.Alig
     {
       width: box.clientWidth, height: box.clientHeight, legend: { show: false },
       cursor: { drag: { x: true, y: true, setScale: false }, points: { show: false }, y: false },
-      scales: { x: { time: axis === "time" } },
+      scales: { x: { time: axis === "time", range: withMargin } },
       tzDate: (timestamp) => uPlot.tzDate(new Date(timestamp * 1e3), "Etc/UTC"),
       axes: [
         { stroke: muted!, font, grid: { show: false }, ticks: { stroke: grid, width: 1 }, size: 26 },
-        { stroke: muted!, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 46 },
+        { stroke: muted!, font, grid: { stroke: grid, width: 1 }, ticks: { show: false }, size: 46, values: (_, splits) => splits.map(tellTick) },
       ],
       series: [{}, ...tones.map(() => series)],
       hooks: {

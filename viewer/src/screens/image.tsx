@@ -9,11 +9,12 @@ import { tellFault } from "../parts/notices";
 import { TileCanvas } from "../parts/tilecanvas";
 import { job, products } from "../state/app";
 import {
-  a, b, comparePicture, comparison, hasTwo, map, mapOpacity, overlays, pictureOfProduct, setAutoStretch, showMap, shownOverlays, showPicture,
+  a, b, compareBy, comparePicture, comparison, hasTwo, map, mapOpacity, overlays, pictureOfProduct, placeIn, rememberPlace, restoreBeside, setAutoStretch, showMap, shownOverlays, showPicture,
   stretches, stretchOf, toggleOverlay, type Picture, type Source,
 } from "../state/pictures";
 import { rememberedView } from "../state/view";
 import type { Camera } from "../tiles/camera";
+import { cubehelix } from "../tiles/shaders";
 import { MOST_TEXTURE_BYTES, type FrameFigures, type Pane, type TileView } from "../tiles/view";
 import { formatBytes, formatDirection, formatNumber, formatValue, t, word } from "../words";
 import { SaveDialog } from "./image_save";
@@ -125,7 +126,7 @@ function Toolbar({ view }: { view: () => TileView | null }) {
       />
       {hasTwo.value && (
         <Choice
-          label={t("image.comparison")} value={comparison.value} onChange={(value) => { comparison.value = value; }}
+          label={t("image.comparison")} value={comparison.value} onChange={compareBy}
           options={[
             { value: "single", text: t("image.single") }, { value: "side", text: t("image.side") }, { value: "blink", text: t("image.blink") },
           ]}
@@ -133,6 +134,23 @@ function Toolbar({ view }: { view: () => TileView | null }) {
       )}
       <span class="space" />
       <button type="button" onClick={() => { isSaving.value = true; }} disabled={!picture}><Icon name="save" size={16} /> {t("image.save")}</button>
+    </div>
+  );
+}
+
+/** Which colour of a map stands for which value. */
+function MapScale({ picture }: { picture: Picture }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const colours = new Uint8ClampedArray(cubehelix());
+    canvas.current?.getContext("2d")?.putImageData(new ImageData(colours, 256, 1), 0, 0);
+  }, []);
+  const { shadows, highlights } = stretchOf(picture).stf;
+  return (
+    <div class="map-scale media">
+      <canvas ref={canvas} width={256} height={1} aria-hidden="true" />
+      <span>{formatValue(Math.min(...shadows), 4)}</span>
+      <span>{`${formatValue(Math.max(...highlights), 4)} ${picture.info.unit}`}</span>
     </div>
   );
 }
@@ -166,10 +184,13 @@ function OverlayPanel({ picture }: { picture: Picture }) {
             </select>
           </label>
           {map.value && (
-            <Slider
-              label={t("image.opacity")} value={mapOpacity.value} min={0} max={1} step={0.01} shown={`${Math.round(mapOpacity.value * 100)} %`}
-              onInput={(value) => { mapOpacity.value = value; }}
-            />
+            <>
+              <MapScale picture={map.value} />
+              <Slider
+                label={t("image.opacity")} value={mapOpacity.value} min={0} max={1} step={0.01} shown={`${Math.round(mapOpacity.value * 100)} %`}
+                onInput={(value) => { mapOpacity.value = value; }}
+              />
+            </>
           )}
         </>
       )}
@@ -233,7 +254,7 @@ function takeKey(event: KeyboardEvent): void {
   if (event.target instanceof HTMLElement && event.target.matches("input, select, textarea")) return;
   if (event.key === "a") setAutoStretch(picture);
   else if (event.key === "g") void toggleOverlay("grid", !shownOverlays.value.has("grid"));
-  else if (event.key === "b" && hasTwo.value) comparison.value = comparison.value === "blink" ? "side" : "blink";
+  else if (event.key === "b" && hasTwo.value) compareBy(comparison.value === "blink" ? "side" : "blink");
 }
 
 let isOpening = false;
@@ -248,7 +269,10 @@ function openFirst(): void {
   if (wanted.length > 0) shownOverlays.value = new Set(wanted);
   if (!choice) return;
   isOpening = true;
-  showPicture(choice.source, choice.key).catch(tellFault).finally(() => { isOpening = false; });
+  showPicture(choice.source, choice.key)
+    .then(() => restoreBeside((key) => choices.find((item) => item.key === key)?.source ?? null))
+    .catch(tellFault)
+    .finally(() => { isOpening = false; });
 }
 
 export function ImageScreen() {
@@ -281,6 +305,8 @@ export function ImageScreen() {
       <div class="stage media">
         <TileCanvas
           panes={panes} overlays={drawn} label={t("image.canvas", { name: picture.info.name })}
+          place={placeIn(picture)}
+          onPlace={(place) => rememberPlace(picture, place)}
           onHover={(point) => prober.ask(point)}
           onView={(made) => { view.current = made; }}
           onFigures={(next, made) => batch(() => { figures.value = next; camera.value = made.camera; })}

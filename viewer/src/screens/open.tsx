@@ -2,12 +2,12 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { fetchJson, runTask } from "../api/client";
-import type { Folder, FolderList, Session } from "../api/types";
+import type { Check, Folder, FolderList, Session } from "../api/types";
 import { Bar, Panel } from "../parts/controls";
 import { Icon } from "../parts/icons";
 import { tellFault } from "../parts/notices";
 import { isReadOnly, session, state, tasks } from "../state/app";
-import { formatDuration, formatNumber, t, word } from "../words";
+import { formatBytes, formatDuration, formatNumber, phrase, t, word } from "../words";
 
 const listing = signal<FolderList | null>(null);
 const chosen = signal<ReadonlySet<string>>(new Set());
@@ -87,6 +87,16 @@ function Browser() {
   );
 }
 
+/** Return what a check says in the language of the page: its figures told as the page tells figures. */
+function checkText({ code, text, values = {} }: Check): string {
+  const shown = Object.entries(values).map(([name, value]) => {
+    if (Array.isArray(value)) return [name, value.map((kind) => word("calibration", String(kind))).join(", ")];
+    if (typeof value !== "number") return [name, String(value)];
+    return [name, name.endsWith("_bytes") ? formatBytes(value) : formatNumber(value)];
+  });
+  return phrase("checkText", code ?? "", text, Object.fromEntries(shown));
+}
+
 const MARKS = { ok: "check", warning: "warning", blocked: "close" } as const;
 
 function Preflight({ found }: { found: Session }) {
@@ -97,7 +107,7 @@ function Preflight({ found }: { found: Session }) {
         {checks.map((check) => (
           <li key={check.name} class={`is-${check.verdict}`}>
             <Icon name={MARKS[check.verdict]} size={18} />
-            <span><b>{word("check", check.name)}</b> {check.text}</span>
+            <span><b>{word("check", check.name)}</b> {checkText(check)}</span>
           </li>
         ))}
       </ul>
@@ -136,7 +146,7 @@ function Found({ found }: { found: Session }) {
           {found.calibration.map((item) => (
             <li key={item.kind} class={item.verdict === "used" || item.verdict === "found" ? "is-ok" : "is-none"}>
               <Icon name={item.verdict === "used" || item.verdict === "found" ? "check" : "minus"} size={18} />
-              <span><b>{word("calibration", item.kind)}</b> {item.n_files > 0 ? `${formatNumber(item.n_files)} · ` : ""}{word("verdict", item.verdict.replace(" ", "_"))}{item.reason ? ` · ${item.reason}` : ""}</span>
+              <span><b>{word("calibration", item.kind)}</b> {item.n_files > 0 ? `${formatNumber(item.n_files)} · ` : ""}{word("verdict", item.verdict.replace(" ", "_"))}{item.verdict === "missing" ? ` · ${word("missing", item.kind)}` : item.reason ? ` · ${item.reason}` : ""}</span>
             </li>
           ))}
         </ul>

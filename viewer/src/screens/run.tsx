@@ -85,8 +85,8 @@ function Gauges() {
   return (
     <div class="gauges">
       <Gauge
-        label={t("run.memory")} used={memory.engine_bytes} total={memory.limit_bytes ?? memory.total_bytes}
-        note={t("run.memoryNote", { used: formatBytes(memory.engine_bytes), total: formatBytes(memory.limit_bytes ?? memory.total_bytes) })}
+        label={t("run.memory")} used={memory.engine_bytes ?? 0} total={memory.limit_bytes ?? memory.total_bytes}
+        note={t("run.memoryNote", { used: memory.engine_bytes === null ? "?" : formatBytes(memory.engine_bytes), total: formatBytes(memory.limit_bytes ?? memory.total_bytes) })}
       />
       <Gauge
         label={t("run.disk")} used={disk.total_bytes - disk.free_bytes} total={disk.total_bytes}

@@ -109,7 +109,7 @@ class SkyMap {
         else paper.lineTo(sx, sy);
       });
       paper.stroke();
-      const edge = line.points.map((point) => this.toScreen(point)).find(([sx, sy]) => (line.isMeridian ? sy > clientHeight - 30 && sy < clientHeight - 6 : sx > 6 && sx < 40));
+      const edge = line.points.map((point) => this.toScreen(point)).find(([sx, sy]) => (line.isMeridian ? sx > 0 && sy > clientHeight - 30 && sy < clientHeight - 6 : sx > 6 && sx < 40));
       if (edge) paper.fillText(line.label, edge[0] + 3, edge[1] - 3);
     }
   }

@@ -6,18 +6,24 @@ import { imageChanged, job } from "./app";
 
 export const live = signal<ImageInfo | null>(null);
 let isAsking = false;
+let wanted: string | null = null;
 
+/** Ask for the picture's figures; what grows while an answer is on its way is asked for once more after it. */
 async function refresh(handle: string): Promise<void> {
+  wanted = handle;
   if (isAsking) return;
   isAsking = true;
-  try {
-    const info = await fetchJson<ImageInfo>(`/api/image/${handle}`);
-    if (job.peek()?.live === handle) live.value = info;
-  } catch {
-    // the job may just have ended: its products take the picture's place
-  } finally {
-    isAsking = false;
+  while (wanted) {
+    const asked: string = wanted;
+    wanted = null;
+    try {
+      const info = await fetchJson<ImageInfo>(`/api/image/${asked}`);
+      if (job.peek()?.live === asked) live.value = info;
+    } catch {
+      // no pixel is known yet, or the job has just ended: its products take the picture's place
+    }
   }
+  isAsking = false;
 }
 
 /** Show the picture that the job has now: what grows, at its end the product, or none. */

@@ -4,6 +4,7 @@ import { fetchJson, postJson } from "../api/client";
 import type { Histogram, ImageInfo, Overlay, OverlayName, Product } from "../api/types";
 import { autoStretch, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
 import { tellFault } from "../parts/notices";
+import type { Camera } from "../tiles/camera";
 import { imageChanged } from "./app";
 import { LATER_MS, rememberedView, rememberView } from "./view";
 
@@ -103,10 +104,40 @@ export async function comparePicture(source: Source | null, key = ""): Promise<v
   if (!next) comparison.value = "single";
   else if (comparison.value === "single") comparison.value = "side";
   if (next) withHistogram(b, next);
+  rememberView("beside", next ? { key, way: comparison.value } : null);
+}
+
+export function compareBy(way: Comparison): void {
+  comparison.value = way;
+  if (b.value) rememberView("beside", { key: b.value.key, way });
 }
 
 export async function showMap(product: string | null, name = ""): Promise<void> {
   await replace(map, product ? { product } : null, `map:${name}`);
+  rememberView("map", product && a.value ? { of: a.value.key, name } : null);
+}
+
+/** Remember where in the picture is looked at; sent once that has been still for a while. */
+export function rememberPlace(picture: Picture, camera: Camera | null): void {
+  rememberView("place", camera ? { of: picture.key, camera } : null, LATER_MS);
+}
+
+export function placeIn(picture: Picture): Camera | null {
+  const known = rememberedView<{ of: string; camera: Camera } | null>("place", null);
+  return known?.of === picture.key ? known.camera : null;
+}
+
+/** Show what lay beside the picture, and the map above it, when they were seen last; `sourceOf` finds what is there still. */
+export async function restoreBeside(sourceOf: (key: string) => Source | null): Promise<void> {
+  const beside = rememberedView<{ key: string; way: Comparison } | null>("beside", null);
+  const above = rememberedView<{ of: string; name: string } | null>("map", null);
+  const source = beside && sourceOf(beside.key);
+  if (beside && source) {
+    await comparePicture(source, beside.key);
+    compareBy(beside.way);
+  }
+  const item = above?.of === a.value?.key ? a.value?.info.maps.find(({ name }) => name === above?.name) : undefined;
+  if (item) await showMap(item.product, item.name);
 }
 
 export const pictureOfProduct = (group: string, product: Product): [Source, string] => [{ product: product.id }, `${group}/${product.name}`];

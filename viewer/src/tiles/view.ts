@@ -106,6 +106,11 @@ export class TileView {
     this.moved();
   }
 
+  /** Where is looked at; null: the whole picture, whatever the window. */
+  get place(): Camera | null {
+    return this.isFitted ? null : this.camera;
+  }
+
   look(camera: Camera): void {
     this.camera = camera;
     this.isFitted = false;

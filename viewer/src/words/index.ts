@@ -18,6 +18,12 @@ export function word(prefix: string, name: string): string {
   return key in en ? t(key as Key) : name.replaceAll("_", " ");
 }
 
+/** Return the sentence that the server sent as a code with its values, or the sentence itself where there is no other. */
+export function phrase(prefix: string, code: string, otherwise: string, values: Record<string, string | number>): string {
+  const key = `${prefix}.${code}`;
+  return key in en ? t(key as Key, values) : otherwise;
+}
+
 export function formatNumber(value: number, digits = 0): string {
   return value.toLocaleString(language.value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

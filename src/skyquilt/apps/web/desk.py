@@ -84,12 +84,16 @@ class Desk:
         return Products(self.project.out)
 
     async def start(self) -> None:
-        """Start the engine; the folder of the last time is opened again if it still lies below the roots."""
+        """Start the engine, and open what was open the last time, or the one session that was given."""
         await self.child.start()
         self._warming = asyncio.create_task(self._warm_up(), name="warm up")
         with contextlib.suppress(OSError, SkyquiltError):
             folders = [Path(text) for text in self.project.remembered.folders]
-            if folders and all(self.roots.id_of(folder) for folder in folders):
+            if not all(self.roots.id_of(folder) for folder in folders):
+                folders = []
+            if not folders and self.roots.lone_session is not None:
+                folders = [self.roots.lone_session]
+            if folders:
                 self.begin_open(folders, remember=False)
 
     async def stop(self) -> None:
@@ -248,7 +252,7 @@ class Desk:
         async def work(task: Task) -> Any:
             if run.kind == "mosaic":
                 return await self._asked(task, "mosaic", dry_run=True, **fields)
-            return await self._asked(task, "plan", **fields)
+            return await self._asked(task, "plan", **{name: fields[name] for name in fields if name != "out"})
 
         return self.tasks.start("plan", work)
 

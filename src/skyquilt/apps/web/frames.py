@@ -15,7 +15,7 @@ from skyquilt.apps.web.roots import shown_name
 from skyquilt.errors import UsageError
 from skyquilt.io.atomic import write_atomically
 
-__all__ = ["COLUMNS", "FrameTable"]
+__all__ = ["COLUMNS", "FrameTable", "widened"]
 
 _RECORD = (
     "status",
@@ -57,13 +57,13 @@ class FrameTable:
         self.is_scored = False
         self._records: dict[str, dict[str, Any]] = {}
         self._paths: dict[str, Path] = {}
-        self._stretches: dict[str, dict[str, Any]] = {}
+        self._curves: dict[str, dict[str, Any]] = {}
         self._at_work: dict[str, asyncio.Task[bytes]] = {}
 
     def open(self, folders: list[Path]) -> None:
         """Begin anew with other folders."""
         self.folders = folders
-        self._records, self._paths, self._stretches = {}, {}, {}
+        self._records, self._paths, self._curves = {}, {}, {}
         self.is_scored = False
         self.revision += 1
 
@@ -158,6 +158,9 @@ class FrameTable:
         """
         Return a small JPEG of a frame, stretched by itself or as another one; kept on the disk.
 
+        As another one: the curve is as wide as that one's and begins at the black point of the frame itself, so that
+        stars compare while a frame under a darker sky is not black.
+
         Raises
         ------
         UsageError
@@ -178,11 +181,12 @@ class FrameTable:
         return await asyncio.shield(self._at_work[name])
 
     async def _make_preview(self, path: Path, other: Path | None, size: int, kept: Path) -> bytes:
-        stretch: Any = "auto" if other is None else await self._stretch_of(other)
+        wanted = None if other is None else await self._curve_of(other)
         # a pixel of each colour is enough for a small picture, and is read four times as quickly
         image = (await self._child.request("load", path=str(path), debayer="superpixel"))["imageId"]
         raw = self._project.exchange() / f"{kept.stem}.rgba"
         try:
+            stretch: Any = "auto" if wanted is None else widened(await self._curve(image), wanted)
             made = await self._child.request(
                 "preview", imageId=image, outputPath=str(raw), stretch=stretch, longest=size
             )
@@ -197,17 +201,20 @@ class FrameTable:
             with contextlib.suppress(EngineGone, EngineRefusal):
                 await self._child.request("release", imageId=image)
 
-    async def _stretch_of(self, path: Path) -> dict[str, Any]:
-        """Return the auto stretch of a frame, as the engine takes it."""
+    async def _curve_of(self, path: Path) -> dict[str, Any]:
+        """Return the auto stretch of a frame, one curve a channel, as the engine takes it."""
         key = _stamp(path)
-        if key not in self._stretches:
+        if key not in self._curves:
             image = (await self._child.request("load", path=str(path), debayer="superpixel"))["imageId"]
             try:
-                self._stretches[key] = await self._child.request("autoStretch", imageId=image, linked=True)
+                self._curves[key] = await self._curve(image)
             finally:
                 with contextlib.suppress(EngineGone, EngineRefusal):
                     await self._child.request("release", imageId=image)
-        return self._stretches[key]
+        return self._curves[key]
+
+    async def _curve(self, image: str) -> dict[str, Any]:
+        return dict(await self._child.request("autoStretch", imageId=image, linked=False))
 
     @property
     def key(self) -> str:
@@ -218,6 +225,14 @@ class FrameTable:
         """Return the name of a frame below the folder that holds it."""
         folder = next((one for one in self.folders if one in path.parents), None)
         return path.name if folder is None else path.relative_to(folder).as_posix()
+
+
+def widened(own: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the curve `other`, moved along to the black points of `own`; each has a number a channel."""
+    if len(own["shadows"]) != len(other["shadows"]):
+        return own  # a frame of another kind of camera
+    ends = zip(own["shadows"], other["shadows"], other["highlights"], strict=True)
+    return {**other, "shadows": own["shadows"], "highlights": [low + high - black for low, black, high in ends]}
 
 
 def _id_of(path: Path) -> str:

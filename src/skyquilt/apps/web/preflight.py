@@ -69,7 +69,7 @@ def _group(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def preflight(session: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Return a verdict and the checks behind it, each a sentence."""
+    """Return a verdict and the checks behind it, each a sentence, and what pages say it with in other languages."""
     checks = [_frames(session), _calibration(session), _memory(), _disk(session, out), _output(out)]
     verdicts = {check["verdict"] for check in checks}
     verdict = "blocked" if "blocked" in verdicts else "warning" if "warning" in verdicts else "ready"
@@ -86,43 +86,50 @@ def note_calibration(session: dict[str, Any], rows: list[dict[str, Any]]) -> Non
             entry |= {"verdict": "used" if is_used else "not used", "reason": str(row.get("reason") or "")}
 
 
-def _check(name: str, verdict: str, text: str) -> dict[str, str]:
-    return {"name": name, "verdict": verdict, "text": text}
+def _check(name: str, verdict: str, code: str, text: str, /, **values: Any) -> dict[str, Any]:
+    return {"name": name, "verdict": verdict, "text": text, "code": code, "values": values}
 
 
-def _frames(session: dict[str, Any]) -> dict[str, str]:
+def _frames(session: dict[str, Any]) -> dict[str, Any]:
     largest = max((group["n_frames"] for group in session["groups"]), default=0)
     if largest < _LEAST_FRAMES:
-        return _check("frames", "blocked", f"{largest} light frames of one kind: a stack needs two at least")
+        text = f"{largest} light frames of one kind: a stack needs two at least"
+        return _check("frames", "blocked", "frames_few", text, n_frames=largest)
     total, n_groups = sum(group["n_frames"] for group in session["groups"]), len(session["groups"])
-    return _check("frames", "ok", f"{total} light frames in {n_groups} group{'s' if n_groups > 1 else ''}")
+    text = f"{total} light frames in {n_groups} group{'s' if n_groups > 1 else ''}"
+    return _check("frames", "ok", "frames_found", text, n_frames=total, n_groups=n_groups)
 
 
-def _calibration(session: dict[str, Any]) -> dict[str, str]:
+def _calibration(session: dict[str, Any]) -> dict[str, Any]:
     there = [one["kind"] for one in session["calibration"] if one["n_files"]]
     if not there:
-        return _check("calibration", "warning", "no calibration frames: hot pixels are found in the lights")
-    return _check("calibration", "ok", f"found: {', '.join(there)}")
+        text = "no calibration frames: hot pixels are found in the lights"
+        return _check("calibration", "warning", "calibration_none", text)
+    return _check("calibration", "ok", "calibration_found", f"found: {', '.join(there)}", kinds=there)
 
 
-def _memory() -> dict[str, str]:
+def _memory() -> dict[str, Any]:
     free = available_memory()
     text = f"{free / 1e9:.1f} GB of memory are free"
-    return _check("memory", "ok" if free >= _LEAST_MEMORY else "warning", text)
+    return _check("memory", "ok" if free >= _LEAST_MEMORY else "warning", "memory_free", text, free_bytes=free)
 
 
-def _disk(session: dict[str, Any], out: Path) -> dict[str, str]:
+def _disk(session: dict[str, Any], out: Path) -> dict[str, Any]:
     place = next((one for one in (out, *out.parents) if one.is_dir()), Path("/"))
     free = shutil.disk_usage(place).free
     pixels = sum(group["width"] * group["height"] * (3 if group["is_colour"] else 1) for group in session["groups"])
-    text = f"{free / 1e9:.1f} GB are free, a run takes about {pixels * _PER_PIXEL / 1e9:.1f} GB"
-    return _check("disk", "ok" if free > pixels * _PER_PIXEL else "warning", text)
+    needed = pixels * _PER_PIXEL
+    text = f"{free / 1e9:.1f} GB are free, a run takes about {needed / 1e9:.1f} GB"
+    verdict = "ok" if free > needed else "warning"
+    return _check("disk", verdict, "disk_free", text, free_bytes=free, needed_bytes=needed)
 
 
-def _output(out: Path) -> dict[str, str]:
+def _output(out: Path) -> dict[str, Any]:
     place = next((one for one in (out, *out.parents) if one.exists()), Path("/"))
     if not place.is_dir():
-        return _check("output", "blocked", f"{shown_name(place)} is a file, not a folder")
+        name = shown_name(place)
+        return _check("output", "blocked", "output_file", f"{name} is a file, not a folder", name=name)
     if not os.access(place, os.W_OK):
-        return _check("output", "blocked", f"nothing may be written in {shown_name(place)}")
-    return _check("output", "ok", f"products go to {shown_name(out)}")
+        name = shown_name(place)
+        return _check("output", "blocked", "output_locked", f"nothing may be written in {name}", name=name)
+    return _check("output", "ok", "output_folder", f"products go to {shown_name(out)}", name=shown_name(out))

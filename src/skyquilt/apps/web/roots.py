@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skyquilt.core import FrameKind
 from skyquilt.errors import NoUsableInput, UsageError
+from skyquilt.io.discover import kind_of_folder
 
 __all__ = ["Roots", "shown_name"]
 
@@ -75,6 +77,11 @@ class Roots:
         root = next((root for root in self.roots if path == root or root in path.parents), None)
         return None if root is None or not _is_inside(path, root) else self._know(path, root)
 
+    @property
+    def lone_session(self) -> Path | None:
+        """The only root, if frames lie in it; None where there is a choice to make."""
+        return self.roots[0] if len(self.roots) == 1 and _count_images(self.roots[0]) else None
+
     def describe(self, path: Path) -> dict[str, Any]:
         """Return a folder as the page gets it."""
         return {"id": self.id_of(path), "name": shown_name(path), "n_images": None}
@@ -137,11 +144,15 @@ def _look(path: Path, root: Path) -> tuple[list[Path], int, bool]:
 
 
 def _count_images(folder: Path) -> int | None:
-    """Return how many frames a folder holds by their names, None if it cannot be looked at."""
+    """Return how many frames a folder holds by their names, those of its folder for lights counted; None: hidden."""
+    n_images = 0
     try:
         with os.scandir(folder) as entries:
-            return sum(
-                entry.name.lower().endswith(_IMAGES) for entry, _ in zip(entries, range(_MOST_LOOKED_AT), strict=False)
-            )
+            for entry, _ in zip(entries, range(_MOST_LOOKED_AT), strict=False):
+                if entry.name.lower().endswith(_IMAGES):
+                    n_images += 1
+                elif kind_of_folder(entry.name) is FrameKind.LIGHT and entry.is_dir(follow_symlinks=False):
+                    n_images += _count_images(Path(entry.path)) or 0
     except OSError:
         return None
+    return n_images

@@ -288,6 +288,9 @@ class _Routes:
     async def _report(self, request: Request) -> Response:
         path = await asyncio.to_thread(self._desk.products.report, _id(request), ".html")
         content = await asyncio.to_thread(path.read_bytes)
+        theme = request.query_params.get("theme")
+        if theme in ("dark", "light"):  # otherwise as the system of the reader asks
+            content = content.replace(b"<html ", b'<html data-theme="%s" ' % theme.encode(), 1)
         headers = {"content-security-policy": REPORT_POLICY}
         return Response(content, media_type="text/html", headers=headers)
 

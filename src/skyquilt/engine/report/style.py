@@ -1,14 +1,24 @@
-"""How the page of the report looks: one style sheet, dark or light as the reader's system asks, fit for paper."""
+"""
+How the page of the report looks: one style sheet, fit for paper, dark or light as the reader's system asks.
+
+An attribute data-theme of the html element (dark, light) wins over the system: the app shows the report so.
+"""
 
 from __future__ import annotations
 
 __all__ = ["STYLE"]
 
-STYLE = """
-:root{color-scheme:light dark;--page:#f6f7f9;--card:#fff;--ink:#1b2230;--soft:#5a6475;--line:#dde1e8;--mark:#2760c4;
---out:#b3361f;--warn:#fff4dc;--warn-line:#d99a1c;--head:#eef1f5}
-@media (prefers-color-scheme:dark){:root{--page:#0e1218;--card:#171d26;--ink:#e4e9f1;--soft:#9aa6b8;--line:#2b3442;
---mark:#7db0ff;--out:#ff8d73;--warn:#2d2614;--warn-line:#c9922a;--head:#1e2631}}
+_DARK = (
+    "{--page:#0e1218;--card:#171d26;--ink:#e4e9f1;--soft:#9aa6b8;--line:#2b3442;"
+    "--mark:#7db0ff;--out:#ff8d73;--warn:#2d2614;--warn-line:#c9922a;--head:#1e2631}"
+)
+
+_LIGHT = (
+    "{color-scheme:light dark;--page:#f6f7f9;--card:#fff;--ink:#1b2230;--soft:#5a6475;--line:#dde1e8;--mark:#2760c4;"
+    "--out:#b3361f;--warn:#fff4dc;--warn-line:#d99a1c;--head:#eef1f5}"
+)
+
+_PARTS = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -69,4 +79,9 @@ code{font-size:.92em;overflow-wrap:anywhere}
 footer{padding:2rem 1.25rem 3rem;font-size:.85rem}
 @media (max-width:34rem){.cards{grid-template-columns:1fr 1fr}.card .value{font-size:1.2rem}}
 @media print{body{background:#fff}.scroll{overflow:visible}nav,.skip{display:none}}
-""".strip()
+"""
+
+STYLE = (
+    f":root{_LIGHT}\n@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){_DARK}}}\n"
+    f":root[data-theme=dark]{_DARK}\n{_PARTS.strip()}"
+)
