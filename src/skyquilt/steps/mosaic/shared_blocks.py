@@ -107,7 +107,7 @@ def _shared_by_two(frames: Sequence[tuple[ShownFrame, SkyMap]], tile: Box, block
     )
     n_frames = np.zeros(column.shape, dtype=np.int64)
     for frame, to_frame in frames:
-        x, y = to_frame((column + 0.5) * block - 0.5, (row + 0.5) * block - 0.5)
+        x, y = to_frame(*(block * (np.stack([column, row]).astype(np.float64) + 0.5) - 0.5))
         n_frames += _is_inside(frame, x, y)
     shared = n_frames >= 2
     return column[shared].astype(np.int64), row[shared].astype(np.int64)
