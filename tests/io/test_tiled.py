@@ -22,6 +22,7 @@ from skyquilt.core import Box, CanvasTile
 from skyquilt.errors import NotEnoughDisk, OutputBlocked, UsageError
 from skyquilt.io.images import read_image
 from skyquilt.io.tiled import TiledCanvas, reduce_half, reduce_to, write_preview
+from skyquilt.io.tiled.arrays import ChunkedArrays
 from skyquilt.steps.finish import auto_stretch
 from skyquilt.testing.laws import check_crop_law
 
@@ -110,6 +111,33 @@ def test_half_the_size_equals_its_definition_to_the_bit(shape: tuple[int, int]) 
     value[random.random(value.shape) < 0.1] = np.nan
     for found, expected in zip(reduce_half(value, coverage), reduced_by_definition(value, coverage), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 200, 180), (1, 30, 40)])
+def test_the_arrays_are_described_as_zarr_does(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    import zarr
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    ours = ChunkedArrays(tmp_path / "ours", shape, CHUNK, is_new=True)
+    theirs = zarr.create_group(tmp_path / "theirs", zarr_format=3)
+    for name in sorted(path.parent.relative_to(ours.folder).as_posix() for path in ours.folder.rglob("zarr.json")):
+        if (found := zarr.open(ours.folder / name, mode="r")) and isinstance(found, zarr.Array):
+            theirs.create_array(
+                name,
+                shape=found.shape,
+                chunks=found.chunks,
+                dtype=found.dtype,
+                fill_value=np.nan if name.endswith(("value", "variance")) else 0,
+                compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
+                dimension_names=("y", "x") if len(found.shape) == 2 else ("channel", "y", "x"),
+            )
+        elif name != ".":
+            theirs.require_group(name)
+    written = sorted(path.relative_to(tmp_path / "theirs") for path in (tmp_path / "theirs").rglob("zarr.json"))
+    assert written == sorted(path.relative_to(ours.folder) for path in ours.folder.rglob("zarr.json"))
+    for path in written:
+        expected = json.loads((tmp_path / "theirs" / path).read_text())
+        assert json.loads((ours.folder / path).read_text()) == expected, path
 
 
 def test_a_chunk_is_the_file_that_zarr_writes(tmp_path: Path) -> None:

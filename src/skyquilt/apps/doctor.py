@@ -43,7 +43,7 @@ _LIBRARIES = (
     "platformdirs",
     "pillow",
     "pyongc",
-    "zarr",
+    "numcodecs",
 )
 _LEAST_MEMORY = 700_000_000
 _LEAST_DISK = 2_000_000_000

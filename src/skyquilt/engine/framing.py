@@ -9,7 +9,7 @@ import numpy as np
 
 from skyquilt.core import Box, Transform
 from skyquilt.errors import UsageError
-from skyquilt.steps.finish import coverage_box
+from skyquilt.kernels.coverage import coverage_box
 
 __all__ = ["frame_canvas", "parse_framing"]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from skyquilt.engine.masters import Master
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, SixteenBits, write_image
 from skyquilt.io.images import TiffWriter, encode_png, write_png
-from skyquilt.steps.finish import Stretch, auto_stretch
+
+if TYPE_CHECKING:
+    from skyquilt.steps.finish import Stretch
 
 __all__ = [
     "Preview",
@@ -179,6 +181,8 @@ def write_pictures(folder: Path, preview: Preview, box: Box, *, stem: str = "mas
 
     Pictures of more than 32 million pixels are reduced by whole steps.
     """
+    from skyquilt.steps.finish import auto_stretch  # a large room: not for a run that makes no picture
+
     stretch = auto_stretch(preview.sampled(_SAMPLED_PIXELS))
     step = 1
     while box.n_pixels // step**2 > _LARGEST_PICTURE:

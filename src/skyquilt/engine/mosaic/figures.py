@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from skyquilt.core import F64, Box, Mask
+from skyquilt.core import F32, F64, I64, Box, Mask
 from skyquilt.engine.manifest import MosaicRecord, OverlapRecord, PanelRecord, Statistics
 from skyquilt.engine.mosaic.island import IslandRun
 from skyquilt.engine.mosaic.job import UNKNOWN_EXPOSURE_S
 from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.photometry import Photometry, measure_photometry
-from skyquilt.engine.products import Preview
 from skyquilt.engine.sampling import sample_variances
 from skyquilt.engine.solving import SkySolver, hints_of
 from skyquilt.engine.statistics import SATURATION_SHARE, look_at_plane, noise_of_plane, range_deg
 
-__all__ = ["describe_mosaic", "measure_mosaic", "mosaic_record"]
+__all__ = ["enclosed_holes", "measure_mosaic", "mosaic_record"]
 
 _MEASURED_PX = 2048
 
 
-def describe_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview) -> Statistics:
-    """Return the statistics of a finished mosaic; noise and stars are measured where it is deepest."""
+def measure_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -> tuple[Statistics, Photometry]:
+    """Return statistics and photometry of a finished mosaic, measured where it is deepest; that is read once."""
+    box = deepest_box(canvas)
+    planes = canvas.values(box)
+    return _statistics(island, canvas, box, planes), _photometry(island, box, planes, solver)
+
+
+def _statistics(island: IslandRun, canvas: StoredCanvas, box: Box, values: F32) -> Statistics:
+    """Return the statistics of a finished mosaic; noise and stars are those of the values of a box."""
     run, kept = island.run, island.kept
     scale = 1.0 if run.recipe.unit == "adu" else island.full_scale_adu
-    box = deepest_box(canvas)
-    planes = [preview.cropped(box, channel) * np.float32(scale) for channel in range(preview.shape[0])]
+    planes = [plane * np.float32(scale) for plane in values]
     noise = [noise_of_plane(plane) for plane in planes]
     fwhm, n_stars = look_at_plane(planes[len(planes) // 2], island.job.cell, saturation_of(island))
     landed, low, high = (sum(light.samples[k] for light in kept) for k in range(3))
@@ -94,13 +99,12 @@ def deepest_box(canvas: StoredCanvas) -> Box:
     return Box(x0, y0, x0 + side * factor, y0 + side * factor).intersect(canvas.box)
 
 
-def measure_mosaic(island: IslandRun, canvas: StoredCanvas, preview: Preview, solver: SkySolver) -> Photometry:
-    """Return zero points, depth and sky of the deepest part of a mosaic."""
-    box = deepest_box(canvas)
+def _photometry(island: IslandRun, box: Box, values: F32, solver: SkySolver) -> Photometry:
+    """Return zero points, depth and sky of the values of a box."""
     reference = island.reference
     return measure_photometry(
-        (preview.cropped(box, channel) for channel in range(preview.shape[0])),
-        (preview.shape[0], *box.shape),
+        values,
+        (len(values), *box.shape),
         island.grid.wcs.shifted(box.x0, box.y0),
         solver.catalogue,
         adu_per_unit=1.0 if island.run.recipe.unit == "adu" else island.full_scale_adu,
@@ -147,11 +151,42 @@ def mosaic_record(island: IslandRun, canvas: StoredCanvas) -> MosaicRecord:
 
 
 def enclosed_holes(covered: Mask) -> tuple[Mask, int]:
-    """Return what is not covered and cannot be reached from the edge of the picture, and in how many pieces."""
-    from scipy.ndimage import binary_fill_holes, label
+    """
+    Return what is not covered and cannot be reached from the edge of the picture, and in how many pieces.
 
-    holes: Mask = binary_fill_holes(covered) & ~covered
-    return holes, int(label(holes)[1])
+    Definition: ``holes = binary_fill_holes(covered) & ~covered`` and ``label(holes)`` of scipy.ndimage, by rows of
+    pixels; importing that for this alone takes longer than a small mosaic's figures.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    height, width = covered.shape
+    walled = np.pad(covered, ((0, 0), (0, 1)), constant_values=True).ravel()
+    ends = np.flatnonzero(np.diff(walled, prepend=True, append=True))
+    first, last = ends[::2], ends[1::2]  # of each run of open pixels in a row, the last one excluded
+    if not len(first):
+        return np.zeros(covered.shape, dtype=np.bool_), 0
+    one, other = _touching_runs(first, last, width + 1)
+    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(len(first), len(first)))
+    piece = connected_components(graph, directed=False)[1]
+    row, column = first // (width + 1), first % (width + 1)
+    at_edge = (row == 0) | (row == height - 1) | (column == 0) | (last % (width + 1) == width)
+    is_hole = ~np.isin(piece, piece[at_edge])
+    marks = np.zeros(walled.size + 1, dtype=np.int8)
+    marks[first[is_hole]] += 1
+    marks[last[is_hole]] -= 1
+    holes: Mask = marks.cumsum()[:-1].reshape(height, width + 1)[:, :width] > 0
+    return holes, len(np.unique(piece[is_hole]))
+
+
+def _touching_runs(first: I64, last: I64, pitch: int) -> tuple[I64, I64]:
+    """Return the pairs of runs that lie below each other, rows being `pitch` pixels apart."""
+    low = np.searchsorted(last, first + pitch, side="right")
+    high = np.searchsorted(first, last + pitch, side="left")
+    count = np.maximum(high - low, 0)
+    one = np.repeat(np.arange(len(first)), count)
+    step = np.arange(len(one)) - np.repeat(np.cumsum(count) - count, count)
+    return one, np.repeat(low, count) + step
 
 
 def _without_exposure(island: IslandRun) -> list[str]:

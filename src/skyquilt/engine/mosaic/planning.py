@@ -16,7 +16,7 @@ from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.errors import NotEnoughMemory
 from skyquilt.steps import integrate, mosaic
 
-__all__ = ["MosaicPlan", "Pieces", "choose_pieces", "make_plan", "strip_rows"]
+__all__ = ["MosaicPlan", "Pieces", "choose_pieces", "make_plan", "products_at_once", "strip_rows"]
 
 _PIECES = ((512, 128), (512, 64), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
 _RESERVE = 30_000_000  # kernels that are still to be loaded, headers, what the allocator keeps for itself
@@ -29,6 +29,7 @@ _MOST_LOOKS = 10_000  # boxes of the canvas whose depth is looked up
 _SWEEP_FRAMES = 33
 _SWEEP_BYTES_PER_VALUE = 120
 _STRIP_SHARE = 0.25  # of the room, for a strip of whole rows of the canvas
+_PRODUCT_BYTES = 300_000_000  # a channel: the part that is measured, with its copies; a picture with its packed form
 _NS_PER_SAMPLE = 14.0
 _NS_PER_CANVAS_VALUE = 60.0
 _BYTES_ON_DISK = 8.6  # a value and its variance, which do not compress well, and maps, which do
@@ -174,6 +175,12 @@ def strip_rows(width: int, n_channels: int, budget: int) -> int:
     room = max(0, budget - resident_memory() - _RESERVE)
     rows = int(_STRIP_SHARE * room / (4 * 4 * n_channels * width))
     return int(2 ** np.floor(np.log2(min(CHUNK_PX, max(16, rows)))))
+
+
+def products_at_once(n_channels: int, budget: int, n_threads: int) -> int:
+    """Return how many products may be made at the same time, each beside its strip."""
+    room = max(0, budget - resident_memory() - _RESERVE)
+    return int(np.clip((1.0 - _STRIP_SHARE) * room / (n_channels * _PRODUCT_BYTES), 1, n_threads))
 
 
 def predicted_samples(frames: list[SkyGrid], grid: SkyGrid) -> float:

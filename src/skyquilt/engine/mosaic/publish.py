@@ -18,8 +18,9 @@ from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.headers import Card, history_lines, master_cards
 from skyquilt.engine.light import Light, record_of, record_of_stray
 from skyquilt.engine.manifest import FrameRecord, Manifest, OutputRecord, SkyRecord
-from skyquilt.engine.mosaic.figures import describe_mosaic, measure_mosaic, mosaic_record
+from skyquilt.engine.mosaic.figures import measure_mosaic, mosaic_record
 from skyquilt.engine.mosaic.island import IslandRun
+from skyquilt.engine.mosaic.planning import products_at_once
 from skyquilt.engine.mosaic.stored import StoredCanvas
 from skyquilt.engine.products import Preview, make_folder, write_linear, write_pictures
 from skyquilt.engine.report import write_reports
@@ -27,7 +28,6 @@ from skyquilt.engine.solving import SkySolver
 from skyquilt.io.atomic import write_atomically
 from skyquilt.io.fits import ExtensionLayout, ImageWriter, data_hash
 from skyquilt.io.hips import HipsLabels, export_hips
-from skyquilt.steps.finish import auto_stretch
 from skyquilt.steps.integrate import FEW_SAMPLES
 
 __all__ = ["publish_mosaic"]
@@ -71,15 +71,14 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -
         if recipe.hips:
             outputs["hips"] = _write_hips(island, canvas, preview) / "properties"
 
-    def statistics() -> None:
-        found["statistics"] = describe_mosaic(island, canvas, preview)
+    def figures() -> None:
+        found["statistics"], found["photometry"] = measure_mosaic(island, canvas, solver)
 
-    def photometry() -> None:
-        found["photometry"] = measure_mosaic(island, canvas, preview, solver)
-
-    tasks: tuple[Callable[[], None], ...] = (linear, maps, pictures, hips, statistics, photometry)
+    # the longest first
+    tasks: tuple[Callable[[], None], ...] = (hips, figures, pictures, maps, linear)
     run.listener(Event("phase", "products", total=len(tasks)))
-    for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=1), start=1):
+    n_threads = products_at_once(canvas.shape[0], run.budget, run.n_threads)
+    for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=n_threads), start=1):
         release_memory()
         run.listener(Event("progress", "products", done=done, total=len(tasks)))
     manifest = Manifest(
@@ -118,7 +117,11 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -
             *(f"{light.file.name}: {note}" for light in island.island.lights for note in light.notes),
         ],
         notes=list(dict.fromkeys(note for session, _ in run.fields.groups for note in session.notes)),
-        outputs=[_output(name, path, island.folder) for name, path in sorted(outputs.items())],
+        outputs=list(
+            run_in_order(
+                lambda output: _output(*output, island.folder), sorted(outputs.items()), n_threads=run.n_threads
+            )
+        ),
         environment={
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -196,6 +199,8 @@ def _write_maps(path: Path, canvas: StoredCanvas, cards: list[Card]) -> None:
 
 def _write_hips(island: IslandRun, canvas: StoredCanvas, preview: Preview) -> Path:
     """Write the mosaic as a HiPS beside its other products; return its folder."""
+    from skyquilt.steps.finish import auto_stretch
+
     folder = island.folder / "hips"
     dates = sorted(light.file.meta.date_obs for light in island.kept if light.file.meta.date_obs)
     # no clock: the same run writes the same bytes

@@ -8,7 +8,7 @@ import numpy as np
 
 from skyquilt.core import F32, U16, Box, Tile
 from skyquilt.io.tiled import TiledCanvas
-from skyquilt.steps.finish import coverage_box
+from skyquilt.kernels.coverage import coverage_box
 
 __all__ = ["StoredCanvas"]
 
@@ -54,6 +54,10 @@ class StoredCanvas:
         """Return the values of a box, 0 and masked where nothing is known (`PixelSource`)."""
         tile = self.store.read(box)
         return Tile(tile.pixels * self._scale, tile.mask, tile.box)
+
+    def values(self, box: Box) -> F32:
+        """Return the values of a box, float32 (channel, y, x); NaN where nothing is known."""
+        return self.store.values(box) * self._scale
 
     def value_rows(self) -> Iterator[tuple[int, F32]]:
         """Yield (first row, values), float32 (channel, rows, x), from top to bottom."""

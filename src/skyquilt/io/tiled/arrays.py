@@ -1,8 +1,8 @@
 """
-The one door to zarr: arrays in chunks, one file for each chunk, that any zarr reader of version 3 can open.
+Arrays in chunks, one file for each chunk, that any zarr reader of version 3 can open.
 
-zarr makes the arrays. Their chunks are packed and unpacked here, by the same codecs in the same order, on the thread
-that has them: zarr would hand each to an event loop and to a thread of its own, which takes longer than the packing.
+Chunks are packed and unpacked here, by the codecs of the format in its order, on the thread that has them: zarr itself
+would hand each to an event loop and to a thread of its own, which takes longer than the packing.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
 from numcodecs.blosc import Blosc
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import LocalStore
 
 from skyquilt.core import Box
 from skyquilt.errors import OutputBlocked
 from skyquilt.io.atomic import blocked
+from skyquilt.io.tiled.documents import ARRAY_DOCUMENT, array_document, group_document
 
 __all__ = ["PLANES", "ChunkedArrays", "Sum", "level_shape", "n_levels_of"]
 
@@ -92,32 +90,40 @@ class ChunkedArrays:
         names = [*PLANES, *(self.name(level, part) for level in range(1, self.n_levels + 1) for part in _OVERVIEW)]
         with self._told():
             if is_new:
-                self._create(zarr.create_group(LocalStore(folder), zarr_format=3), names)
+                self._create(names)
             for name in names:
-                folder.joinpath(name, "zarr.json").stat()
+                folder.joinpath(name, ARRAY_DOCUMENT).stat()
 
     @staticmethod
     def name(level: int, part: str) -> str:
         """Return the name of an array of a level."""
         return part if level == 0 else f"overview/{level}/{part}"
 
-    def _create(self, group: Any, names: list[str]) -> None:
+    def _create(self, names: list[str]) -> None:
         """Make the arrays, empty."""
-        for level in range(1, self.n_levels + 1):
-            group.require_group(f"overview/{level}")
+        groups = ["", *(["overview"] if self.n_levels else []), *(f"overview/{k + 1}" for k in range(self.n_levels))]
+        for group in groups:
+            self._describe(group, group_document())
         for name in names:
             level = int(name.split("/")[1]) if "/" in name else 0
-            dtype, has_channels = PLANES[name.rsplit("/", 1)[-1]]
+            part = name.rsplit("/", 1)[-1]
+            dtype, has_channels = PLANES[part]
             channels = self.shape[:1] if has_channels else ()
-            group.create_array(
-                name,
-                shape=(*channels, *level_shape(*self.shape[1:], level)),
-                chunks=(*channels, self.chunk, self.chunk),
-                dtype=dtype,
-                fill_value=_FILL[name.rsplit("/", 1)[-1]],
-                compressors=[BloscCodec(**cast(Any, _PACKING)), Crc32cCodec()],
-                dimension_names=(*(("channel",) if has_channels else ()), "y", "x"),
+            document = array_document(
+                (*channels, *level_shape(*self.shape[1:], level)),
+                (*channels, self.chunk, self.chunk),
+                dtype,
+                _FILL[part],
+                _PACKING,
+                (*(("channel",) if has_channels else ()), "y", "x"),
             )
+            self._describe(name, document)
+
+    def _describe(self, name: str, document: bytes) -> None:
+        """Write what an array or a group is."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / ARRAY_DOCUMENT, document)
 
     def write(self, name: str, box: Box, pixels: NDArray[Any]) -> Sum:
         """
@@ -194,7 +200,7 @@ class ChunkedArrays:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turn what the system and zarr say into one sentence."""
+        """Turn what the system and the codecs say into one sentence."""
         try:
             yield
         except FileNotFoundError as error:
