@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("distributed", reason="the extra skyquilt[cluster] is not installed")
@@ -19,15 +20,19 @@ pytest.importorskip("distributed", reason="the extra skyquilt[cluster] is not in
 from machines import Machines, machines
 
 import skyquilt as sq
-from skyquilt.core import Calibration, Event, Measurement, silent
+from skyquilt.core import Calibration, CatalogueStars, Event, Measurement, Sip, Wcs, silent
 from skyquilt.engine.cache import MeasurementCache, file_sha256
 from skyquilt.engine.executors import cluster as executor
 from skyquilt.engine.executors.cluster import Cluster
 from skyquilt.engine.identity import difference, identity
 from skyquilt.engine.light import Light
-from skyquilt.engine.measuring_tasks import _look, measure_batch
+from skyquilt.engine.measuring import look_at_light
+from skyquilt.engine.measuring_tasks import Batch, FrameToMeasure, _look, measure_batch
 from skyquilt.engine.mosaic import MosaicRecipe, MosaicRunResult
 from skyquilt.engine.mosaic.chunk_tasks import make_chunk_of_job
+from skyquilt.engine.mosaic.place_tasks import _answer, _packed, _placed, _unpacked, place_batch
+from skyquilt.engine.mosaic.places import Place, Placed
+from skyquilt.engine.mosaic.trail_tasks import find_trails_of_batch
 from skyquilt.errors import ClusterFailed, Interrupted, NotEnoughDisk, UnreadableFrame, UsageError
 from skyquilt.io.fits import open_frame
 from skyquilt.testing.mosaic_sky import MosaicScenario, make_mosaic
@@ -46,6 +51,7 @@ CAMERA = Scenario(
     dither_px=5.0,
     device="dwarf3",
     n_dark=4,
+    n_trails=2,
     seed=3,
 )
 SKY = MosaicScenario(CAMERA, rows=2, columns=2, subs=3, overlap=0.25)
@@ -119,12 +125,15 @@ def test_workers_give_the_bits_and_the_manifest_of_threads(
     assert hashes(result) == hashes(on_threads)
     assert len(hashes(result)) == 2
     assert result.mosaics[0].manifest.calibration, "the frames were calibrated"
+    assert sum(frame.n_trails for frame in result.mosaics[0].manifest.frames) > 0, "trails were found"
+    assert {frame.status for frame in result.mosaics[0].manifest.frames} == {"stacked"}, "the frames were solved"
     assert result.mosaics[0].manifest == on_threads.mosaics[0].manifest
     writers = {path.name for path in tmp_path.rglob("journal-*.jsonl")}
     assert len(writers - {"journal-main.jsonl"}) == 2, "both workers have written"
     progress = [event for event in events if event.kind == "progress" and event.phase == "integrate"]
     assert [event.done for event in progress] == list(range(1, 11))
-    assert not list(tmp_path.rglob("measuring-*")), "the batches are removed"
+    batches = [path for kind in ("measuring", "placing", "masking") for path in tmp_path.rglob(f"{kind}-*")]
+    assert not batches, "the batches are removed"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
@@ -167,7 +176,12 @@ def test_errors_of_workers_come_back_as_they_are(crew: Machines, tmp_path: Path)
     nowhere = str(tmp_path / "nowhere" / "job.json")
     with Cluster.connect(crew.address, silent) as cluster:
         assert (cluster.n_workers, cluster.n_threads, cluster.threads_of_worker) == (2, 2, 1)
-        for function, task in ((make_chunk_of_job, (nowhere, "turn", 0)), (measure_batch, (nowhere,))):
+        for function, task in (
+            (make_chunk_of_job, (nowhere, "turn", 0)),
+            (measure_batch, (nowhere,)),
+            (place_batch, (nowhere, "auto", "", "")),
+            (find_trails_of_batch, (nowhere, 0, 1)),
+        ):
             with pytest.raises(
                 ClusterFailed, match=r"nowhere/job.json is not there for a worker \(worker tcp:"
             ) as told:
@@ -242,6 +256,47 @@ def test_a_frame_that_workers_alone_cannot_read_ends_the_run(session: Path, tmp_
     look = _look(lost, file.meta.cfa, cache, None, "unreadable", "told by a worker", "")
     assert look.sha256 is None
     assert isinstance(look.outcome, UnreadableFrame)
+
+
+def test_a_place_comes_back_from_a_worker_to_the_last_bit() -> None:
+    rng = np.random.default_rng(8)
+    vt_mag, bt_mag = rng.random((2, 5), np.float32)
+    bt_mag[2] = np.nan
+    stars = CatalogueStars(rng.random(5), rng.random(5), vt_mag, bt_mag)
+    sip = Sip(*rng.random((2, 3, 3)))
+    wcs = Wcs((rng.random(), rng.random()), (rng.random(), 1.0), rng.random((2, 2)), sip)
+    place = Place(wcs, np.arange(5), stars, "hint")
+    found = _placed(json.loads(json.dumps(_answer(Placed(place, notes=("a note",))))))
+    back = found.place
+    assert back is not None and back.wcs.sip is not None
+    assert (back.found_by, found.notes) == ("hint", ("a note",))
+    assert (back.wcs.crval_deg, back.wcs.crpix0, back.wcs.projection) == (wcs.crval_deg, wcs.crpix0, wcs.projection)
+    for one, other in (
+        (place.stars, back.stars),
+        (stars.ra_deg, back.catalogue.ra_deg),
+        (stars.dec_deg, back.catalogue.dec_deg),
+        (vt_mag, back.catalogue.vt_mag),
+        (bt_mag, back.catalogue.bt_mag),
+        (wcs.cd, back.wcs.cd),
+        (sip.a, back.wcs.sip.a),
+        (sip.b, back.wcs.sip.b),
+    ):
+        np.testing.assert_array_equal(one, other, strict=True)
+    nowhere = _placed(json.loads(json.dumps(_answer(Placed(None, "no stars", ("a note",))))))
+    assert (nowhere.place, nowhere.reason, nowhere.notes) == (None, "no stars", ("a note",))
+
+
+def test_a_frame_of_floats_finds_its_way_to_a_worker(session: Path, tmp_path: Path) -> None:
+    file = open_frame(next(path for path in sorted(session.rglob("*.fits")) if "dark" not in str(path).lower()))
+    endless = replace(file, meta=replace(file.meta, saturation_adu=float("inf")))  # JSON has no infinity
+    batch = Batch(cfa=None, scratch="a", cache="b", frames=[FrameToMeasure.of(Light(endless, Calibration(), "none"))])
+    assert Batch.model_validate_json(batch.model_dump_json()) == batch
+    light = Light(endless, Calibration(), "none")
+    light.measurement = look_at_light(light, file.meta.cfa, MeasurementCache(None)).outcome
+    (tmp_path / "batch.npz").write_bytes(_packed([light, light]))
+    back = _unpacked(tmp_path / "batch.npz")[1]
+    assert back.file == endless and isinstance(light.measurement, Measurement) and back.measurement is not None
+    assert np.array_equal(back.measurement.stars.table, light.measurement.stars.table, equal_nan=True)
 
 
 def test_no_more_tasks_than_there_is_memory_for_are_at_work_in_a_process() -> None:

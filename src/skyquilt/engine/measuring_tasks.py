@@ -29,7 +29,8 @@ _TASKS_A_THREAD = 3
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # JSON has no infinity, which is where frames of floats saturate
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class FrameToMeasure(_Data):

@@ -44,9 +44,9 @@ class RunOptions:
     created : str or None
         ISO date for the DATE card of the products; None leaves it out (reproducible files).
     scheduler : str or None
-        Address of a Dask scheduler, such as "tcp://host:8786", whose workers measure the frames and make the tiles of
-        a mosaic; frames and output folder lie on a disk that all machines share. A dry run, which writes nothing,
-        measures on this machine. None: all on this machine.
+        Address of a Dask scheduler, such as "tcp://host:8786", whose workers measure and place the frames, look for
+        trails and make the tiles of a mosaic; frames and output folder lie on a disk that all machines share. A dry
+        run, which writes nothing, measures and places on this machine. None: all on this machine.
     """
 
     dry_run: bool = False
