@@ -27,7 +27,7 @@ N_FRAMES = 6
 EXCLUDED = 4
 RUN_LIMIT_MS = 300_000
 ALL_DRAWN = ".status[data-waiting='0']:not([data-draws='0'])"
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.browser]
 
 
 @pytest.fixture
