@@ -7,6 +7,7 @@ each time from a fixed seed; nothing of a real telescope is in the pictures.
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from skyquilt.testing.sky import Scenario, make_session
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "guides" / "app"
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 SIZE = {"width": 1280, "height": 800}
-COLOURS = 128
 MOST_BYTES = 200_000
 PATIENCE_MS = 300_000
 ALL_DRAWN = ".status[data-waiting='0']:not([data-draws='0'])"
@@ -66,46 +66,48 @@ def served(folder: Path, out: Path) -> Iterator[str]:
 
 
 def keep(page: Any, name: str) -> None:
-    """Write what the page shows, in few colours so that it is small."""
+    """Write what the page shows: a PNG of few colours, or a JPEG where pixels of the sky fill it."""
     page.wait_for_timeout(1500)
-    place = PICTURES / f"{name}.png"
-    page.screenshot(path=str(place))
-    with Image.open(place) as shot:
-        shot.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(place, optimize=True)
-    if place.stat().st_size > MOST_BYTES:  # a picture of much noise
-        with Image.open(place) as shot:
-            shot.convert("RGB").save(place.with_suffix(".jpg"), quality=80)
-        place.unlink()
+    place = PICTURES / name
+    with Image.open(io.BytesIO(page.screenshot())) as shot:
+        picture = shot.convert("RGB")
+    if place.suffix == ".jpg":
+        picture.save(place, quality=80)
+    else:
+        picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(place, optimize=True)
+    if place.stat().st_size > MOST_BYTES:
+        sys.exit(f"{name} has {place.stat().st_size:,} bytes, {MOST_BYTES:,} are the most")
 
 
 def walk(page: Any) -> None:
     """Go through the screens."""
     page.get_by_text("Preflight").wait_for()
-    keep(page, "open")
+    keep(page, "open.png")
     page.keyboard.press("2")
     page.get_by_role("button", name="Measure the frames").click()
     page.get_by_role("button", name="Measure again").wait_for()
     page.locator(".frame-grid .body [role=row]").nth(7).click()
     page.keyboard.press("x")
-    keep(page, "frames")
+    page.locator(".blink canvas:not(.is-waiting)").wait_for()
+    keep(page, "frames.png")
     page.keyboard.press("3")
     page.get_by_role("button", name="Start").click()
     page.locator(".live canvas").first.wait_for()
-    keep(page, "run")
+    keep(page, "run.png")
     page.locator(".badge.is-done").wait_for()
     page.keyboard.press("4")
     page.locator(ALL_DRAWN).wait_for()
-    page.get_by_role("slider", name="Sky brightness").fill("0.15")
+    page.get_by_role("slider", name="Sky brightness").fill("0.2")
     for name in ("Sky grid", "Objects"):
         if page.get_by_role("switch", name=name).is_enabled():
             page.get_by_role("switch", name=name).check(force=True)
-    keep(page, "image")
+    keep(page, "image.jpg")
     page.get_by_role("combobox", name="Compare with").select_option(label="master_maps/COVERAGE")
     page.locator(".tag.is-right").wait_for()
     page.locator(ALL_DRAWN).wait_for()
     page.get_by_role("combobox", name="Language").select_option("fr")
     page.get_by_role("combobox", name="Th\u00e8me").select_option("night")
-    keep(page, "night")
+    keep(page, "night.png")
 
 
 def main() -> None:

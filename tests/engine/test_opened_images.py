@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from skyquilt.core import F32, Box, CanvasTile, Event, FrameKind, Wcs
+from skyquilt.engine.finish import Chain, Step, finish_pixels
 from skyquilt.engine.images import (
     OPERATIONS,
     ImageFacts,
@@ -476,3 +477,39 @@ def test_a_live_picture_shows_what_has_landed(kind: str, tmp_path: Path) -> None
     else:
         store.remove()
     assert np.isfinite(picture.image().values(Box(0, 0, 700, 30))).any()  # what was seen stays
+
+
+def test_steps_of_a_finishing_chain_stand_between_operations() -> None:
+    pixels = sky(3, 90, 120)
+    image = opened(pixels, wcs=GRID)
+    neutral, scnr = Step.of("neutral"), Step.of("scnr")
+    steps = [
+        {"op": "crop", "box": [10, 20, 110, 80]},
+        {"operation": "neutral"},
+        {"op": "stretch", "linked": True},
+        {"operation": "scnr"},
+    ]
+    result, facts = run_operations(image, steps)
+    cropped = np.ascontiguousarray(pixels[:, 20:80, 10:110])
+    balanced, _, _ = finish_pixels(cropped, Chain((neutral,)))
+    shown, _ = run_operations(opened(balanced), [{"op": "stretch", "linked": True}])
+    expected, _, is_picture = finish_pixels(shown, Chain((scnr,)), is_picture=True)
+    assert is_picture
+    assert np.array_equal(result, expected, equal_nan=True)
+    assert not np.array_equal(balanced, cropped)
+    assert facts.wcs is not None
+    assert np.allclose(facts.wcs.to_sky(0.0, 0.0), GRID.to_sky(10.0, 20.0))
+
+
+@pytest.mark.parametrize(
+    ("steps", "cause"),
+    [
+        ([{"operation": "neutrall"}], "neutral"),
+        ([{"operation": "scnr", "amount": 7}], "amount"),
+        ([{"op": "stretch"}, {"operation": "gradient"}], "stretched by then"),
+    ],
+)
+def test_steps_of_a_finishing_chain_that_cannot_be_meant_are_refused(steps: list[dict[str, Any]], cause: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        run_operations(opened(sky(3, 60, 50)), steps)
+    assert cause in f"{refused.value.message} {refused.value.hint}"

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ N_FRAMES = 6
 EXCLUDED = 4
 RUN_LIMIT_MS = 300_000
 ALL_DRAWN = ".status[data-waiting='0']:not([data-draws='0'])"
-pytestmark = [pytest.mark.real, pytest.mark.long]
+pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.browser]
 
 
 @pytest.fixture
@@ -48,16 +49,13 @@ def walk(sky: Path, tmp_path: Path) -> Iterator[tuple[Any, Watch, str]]:
         address = f"{app.base}/"
         with new_page(browser, address, (1440, 900)) as (page, watch):
             yield page, watch, f"{address}#token={app.token}"
-            assert (watch.faults, watch.foreign) == ([], [])
+            faults = [fault for fault in watch.faults if "503" not in fault]  # while the engine is away
+            assert (faults, watch.foreign) == ([], [])
 
 
 def picture_of(page: Any) -> np.ndarray[Any, Any]:
     shot = Image.open(io.BytesIO(page.locator(".stage").screenshot()))
     return np.asarray(shot.convert("RGB")).astype(int)
-
-
-def camera_of(page: Any) -> list[float]:
-    return [float(part) for part in page.locator(".status").get_attribute("data-camera").split(",")]
 
 
 def look_at_frames(page: Any) -> str:
@@ -77,7 +75,7 @@ def look_at_frames(page: Any) -> str:
 
 
 def run_and_watch(page: Any) -> list[int]:
-    """Plan and run; return the revisions of the picture that were seen while it grew."""
+    """Plan, run, and kill the engine in the middle; return the revisions of the picture that were seen as it grew."""
     page.keyboard.press("3")
     page.get_by_role("button", name="What will it cost?").click()
     page.get_by_role("dialog").get_by_text(f"{N_FRAMES - 1} frames onto").wait_for()
@@ -89,11 +87,18 @@ def run_and_watch(page: Any) -> list[int]:
     tag = page.locator(".live .tag")
     tag.wait_for(timeout=RUN_LIMIT_MS)
     seen: list[int] = []
+    is_killed = False
     while page.locator(".badge.is-done").count() == 0:
-        found = re.search(r"(\d+)$", tag.inner_text())
+        told = tag.all_inner_texts()  # none while the engine is away
+        found = re.search(r"(\d+)$", told[0]) if told else None
         if found and int(found[1]) not in seen:
             seen.append(int(found[1]))
+        if len(seen) == 2 and not is_killed:
+            state = page.evaluate("fetch('/api/state').then((answer) => answer.json())")
+            os.kill(state["engine"]["pid"], signal.SIGKILL)
+            is_killed = True
         page.wait_for_timeout(100)
+    page.locator(".engine", has_text="started again 1").wait_for()
     return seen
 
 
@@ -147,8 +152,8 @@ def test_a_walk_from_the_folder_to_the_saved_picture(walk: tuple[Any, Watch, str
     page.locator(".stage canvas").first.focus()
     for key in ("z", "ArrowRight", "+"):
         page.keyboard.press(key)
+    page.wait_for_function("() => Number(document.querySelector('.status').dataset.camera.split(',')[2]) > 1.39")
     page.locator(ALL_DRAWN).wait_for()
-    assert camera_of(page)[2] == pytest.approx(1.4)
     check_probe(page, master)
     page.get_by_role("switch", name="Sky grid").check(force=True)
     page.get_by_role("combobox", name="Compare with").select_option("M 94/master_maps/COVERAGE")
@@ -168,14 +173,14 @@ def test_a_walk_from_the_folder_to_the_saved_picture(walk: tuple[Any, Watch, str
     with Image.open(saved / "evening.png") as png:
         assert png.size == (original.bounds.width, original.bounds.height)
 
-    camera = camera_of(page)
+    camera = page.locator(".status").get_attribute("data-camera")
     page.wait_for_timeout(6000)  # places and curves are remembered once they have been still for five seconds
     page.reload()
     page.locator(ALL_DRAWN).wait_for()
     assert page.locator("html").get_attribute("lang") == "fr"
     assert page.locator("html").get_attribute("data-theme") == "night"
     assert page.get_by_role("slider", name="Luminosit\u00e9 du fond").input_value() == "0.4"
-    assert camera_of(page) == pytest.approx(camera)
+    page.wait_for_function(f"() => document.querySelector('.status').dataset.camera === '{camera}'")
     assert page.get_by_role("switch", name="Grille du ciel").is_checked()
     page.locator(".stage .tag").wait_for()
     shown = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))

@@ -318,3 +318,32 @@ def test_the_narrowest_window_scrolls_in_one_direction_only(page: Any, mock_app:
         page.goto(f"{address}#{screen}")
         page.locator("main .panel").first.wait_for()
         assert page.evaluate("document.querySelector('main').scrollWidth") <= 320
+
+
+def test_place_and_comparison_are_found_again_on_the_way_back_and_after_a_reload(
+    page: Any, mock_app: tuple[Any, str]
+) -> None:
+    _, address = mock_app
+
+    def place() -> list[float]:
+        return [float(part) for part in page.locator(".status").get_attribute("data-camera").split(",")]
+
+    show(page, address, "image")
+    wait_for_tiles(page)
+    page.get_by_role("combobox", name="Compare with").select_option("M 94/master_quick")
+    page.locator(".tag.is-right").wait_for()
+    page.locator(".stage canvas").first.focus()
+    for key in ("z", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    page.wait_for_function("() => Math.abs(document.querySelector('.status').dataset.camera.split(',')[2] - 1) < 1e-6")
+    page.wait_for_timeout(200)
+    seen = place()
+    page.keyboard.press("2")
+    page.locator(SCREENS["frames"]).first.wait_for()
+    page.keyboard.press("4")
+    wait_for_tiles(page)
+    assert place() == seen
+    page.reload()
+    page.locator(".tag.is-right").wait_for()
+    page.wait_for_function("() => Math.abs(document.querySelector('.status').dataset.camera.split(',')[2] - 1) < 1e-6")
+    assert place() == seen

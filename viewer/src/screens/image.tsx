@@ -228,7 +228,7 @@ function FactsPanel({ picture }: { picture: Picture }) {
 
 function StatusBar() {
   const value = probe.value;
-  const info = a.value?.info;
+  const info = (blinkShowsB.value && b.value ? b.value : a.value)?.info;
   const { scriptMs, draws, textureBytes, nWaiting } = figures.value;
   return (
     <div class="status" data-camera={`${camera.value.x},${camera.value.y},${camera.value.zoom}`} data-waiting={nWaiting} data-script-ms={scriptMs.toFixed(3)} data-draws={draws} data-texture-bytes={textureBytes} data-most-bytes={MOST_TEXTURE_BYTES}>

@@ -72,7 +72,7 @@ function Browser() {
       </ul>
       {list?.is_cut && <p class="muted">{t("open.isCut")}</p>}
       <footer>
-        {list?.folder && ids.length === 0 && (
+        {list?.folder && ids.length === 0 && (list.n_files ?? 0) > 0 && (
           <span class="muted">{t("open.nFiles", { n: formatNumber(list.n_files ?? 0) })}</span>
         )}
         {opening && <Bar share={opening.percent || null} label={t("task.open")} />}

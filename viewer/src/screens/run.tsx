@@ -7,10 +7,10 @@ import { Bar, Dialog, Empty, Panel } from "../parts/controls";
 import { Icon } from "../parts/icons";
 import { tellFault } from "../parts/notices";
 import { TileCanvas } from "../parts/tilecanvas";
-import { gauges, isReadOnly, isRunning, job, session, tasks } from "../state/app";
+import { gauges, isReadOnly, isRunning, job, products, session, tasks } from "../state/app";
 import { counts } from "../state/frametable";
 import { followLive, live } from "../state/live";
-import { firstStretch, showPicture } from "../state/pictures";
+import { firstStretch, pictureOfProduct, showPicture } from "../state/pictures";
 import { kind, loadRecipe, preset, values } from "../state/recipe";
 import { showScreen } from "../state/view";
 import { formatBytes, formatDuration, formatNumber, t, word } from "../words";
@@ -96,6 +96,13 @@ function Gauges() {
   );
 }
 
+function lookAtResult(now: Job): void {
+  const product = now.products.find(({ kind: what }) => what === "image");
+  const group = products.value.find((one) => one.products.some(({ id }) => id === product?.id));
+  if (!product || !group) showScreen("image");
+  else showPicture(...pictureOfProduct(group.name, product)).then(() => showScreen("image"), tellFault);
+}
+
 function Progress({ now }: { now: Job }) {
   return (
     <Panel title={t("run.progress")} class={`progress is-${now.state}`} actions={<span class={`badge is-${now.state}`} role="status">{t(`job.${now.state}`)}</span>}>
@@ -114,7 +121,7 @@ function Progress({ now }: { now: Job }) {
       <Gauges />
       {now.state === "done" && (
         <div class="buttons">
-          <a class="button primary" href="#image">{t("run.toImage")}</a>
+          <button type="button" class="primary" onClick={() => lookAtResult(now)}>{t("run.toImage")}</button>
           <a class="button" href="#report">{t("run.toReport")}</a>
         </div>
       )}

@@ -5,7 +5,7 @@ import type { Histogram, ImageInfo, Overlay, OverlayName, Product } from "../api
 import { autoStretch, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
 import { tellFault } from "../parts/notices";
 import type { Camera } from "../tiles/camera";
-import { imageChanged } from "./app";
+import { imageChanged, products } from "./app";
 import { LATER_MS, rememberedView, rememberView } from "./view";
 
 export type Source = { product: string } | { frame: string } | { live: true };
@@ -164,6 +164,26 @@ effect(() => {
         if (a.peek()?.info.handle === handle) overlays.value = new Map(overlays.peek()).set(name, overlay);
       })
       .catch(tellFault);
+  }
+});
+
+/** A product that a new run has written again is opened again; the place and the stretch stay. */
+async function openAgain(slot: typeof a): Promise<void> {
+  const now = slot.peek();
+  if (!now || !("product" in now.source)) return;
+  const info = await postJson<ImageInfo>("/api/image", now.source);
+  if (slot.peek()?.info.handle !== now.info.handle || info.handle === now.info.handle) return;
+  slot.value = { ...now, info, histogram: null };
+  withHistogram(slot, slot.peek()!);
+  if (slot === a) overlays.value = new Map();
+  if (!isOpen(now.info.handle)) postJson(`/api/image/${now.info.handle}/close`, {}).catch(() => undefined);
+}
+
+effect(() => {
+  const there = new Set(products.value.flatMap((group) => group.products.map(({ id }) => id)));
+  for (const slot of [a, b, map]) {
+    const source = slot.peek()?.source;
+    if (source && "product" in source && there.has(source.product)) openAgain(slot).catch(() => undefined);
   }
 });
 

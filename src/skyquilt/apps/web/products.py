@@ -21,6 +21,7 @@ __all__ = ["Group", "Product", "Products", "products_json"]
 
 _LARGEST_MANIFEST = 512 << 20
 _MOST_GROUPS = 500
+_MASTERS = ("master_linear", "mosaic_linear")
 _MAP_WORDS = {"coverage": "COVERAGE", "variance": "VARIANCE", "rejected_low": "REJ_LOW", "rejected_high": "REJ_HIGH"}
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".svg")
 
@@ -73,7 +74,7 @@ class Group:
     @property
     def master(self) -> Product | None:
         """The linear result."""
-        return next((one for one in self.products if one.name in ("master_linear", "mosaic_linear")), None)
+        return next((one for one in self.products if one.name in _MASTERS), None)
 
     def maps(self) -> list[dict[str, str]]:
         """Return the maps of the master, by name."""
@@ -187,6 +188,7 @@ class Products:
             file = folder / output.file
             if _is_file_below(file, self._out) and folder in file.parents:
                 products += _products_of(output.name, file, manifest.group)
+        products.sort(key=lambda one: one.name not in _MASTERS)  # what one wants to see comes first
         report = _id_of(f"{folder}|report") if (folder / "report.html").is_file() else None
         return Group(manifest.group, folder, manifest, tuple(products), report)
 

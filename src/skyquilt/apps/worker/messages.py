@@ -201,7 +201,9 @@ class Pipeline(_CamelRequest):
     cmd: Literal["pipeline"]
     image_id: str | None = Field(None, description=_IMAGE)
     steps: list[dict[str, Any]] | None = Field(
-        None, description="Operations, one after the other: the name as op, and its settings; see operations."
+        None,
+        description="Operations, one after the other: the name as op, and its settings; see operations. A step of a "
+        "finishing chain has its name as operation (finish.md).",
     )
     light_paths: list[str] | None = Field(None, description="FITS files to stack.")
     dark_paths: list[str] = Field([], description="Calibration frames; those that fit are used.")

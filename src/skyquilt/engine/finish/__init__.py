@@ -9,7 +9,14 @@ from skyquilt.engine.finish.combine import (
     subtract_continuum_masters,
 )
 from skyquilt.engine.finish.dwarf3_chains import color_chain, find_colour_master, process_chain
-from skyquilt.engine.finish.finishing import FinishResult, FinishSettings, finish_image, finish_master, record_path
+from skyquilt.engine.finish.finishing import (
+    FinishResult,
+    FinishSettings,
+    finish_image,
+    finish_master,
+    finish_pixels,
+    record_path,
+)
 from skyquilt.engine.finish.given import (
     colourmap_names,
     continuum_settings,
@@ -46,6 +53,7 @@ __all__ = [
     "find_colour_master",
     "finish_image",
     "finish_master",
+    "finish_pixels",
     "load_chain",
     "lrgb_settings",
     "mask_docs",

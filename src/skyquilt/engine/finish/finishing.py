@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from skyquilt import __version__
-from skyquilt.core import F32, Box
+from skyquilt.core import F32, Box, Wcs
 from skyquilt.core.event import Listener, silent
 from skyquilt.engine.cache import file_sha256
 from skyquilt.engine.finish.chain import Chain
-from skyquilt.engine.finish.master import Master, cards_for, open_master
+from skyquilt.engine.finish.master import Master, cards_for, master_of, open_master
 from skyquilt.engine.finish.presets import preset_chain
 from skyquilt.engine.finish.products import Product, check_name, write_product
 from skyquilt.engine.finish.record import FinishRecord, MasterRecord, OutputFile
@@ -23,7 +23,7 @@ from skyquilt.engine.products import make_folder
 from skyquilt.errors import UsageError, VerificationFailed
 from skyquilt.io.atomic import write_atomically
 
-__all__ = ["FinishResult", "FinishSettings", "finish_image", "finish_master", "record_path"]
+__all__ = ["FinishResult", "FinishSettings", "finish_image", "finish_master", "finish_pixels", "record_path"]
 
 _MODEL_BAND = 64
 
@@ -144,6 +144,26 @@ def finish_image(master: Master, settings: FinishSettings, *, listener: Listener
         outputs["record"] = record_path(settings.outputs[0])
         write_atomically(outputs["record"], (record.model_dump_json(indent=1) + "\n").encode())
     return FinishResult(record, outputs, done.image)
+
+
+def finish_pixels(
+    pixels: F32, chain: Chain, *, name: str = "the image", wcs: Wcs | None = None, is_picture: bool = False
+) -> tuple[F32, Box, bool]:
+    """
+    Return pixels after a chain, which box of the image they cover, and whether they are a picture by then.
+
+    Parameters
+    ----------
+    pixels : float32 (c, y, x)
+        NaN where nothing is known; they stay as they are.
+
+    Raises
+    ------
+    UsageError, NoUsableInput
+        As `Finisher.run`.
+    """
+    done = Finisher(master_of(pixels, name=name, wcs=wcs, is_picture=is_picture)).run(chain)
+    return done.image.read(Box.of_shape(*done.image.shape[1:])), done.box, done.is_picture
 
 
 def _all_outputs(settings: FinishSettings) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from skyquilt.errors import BadInput, NotRegistered, NoUsableInput, UnreadableFr
 from skyquilt.io.fits import Header, frame_source, open_frame, read_header, read_wcs
 from skyquilt.io.images import read_image, read_xisf
 
-__all__ = ["Master", "cards_for", "open_master"]
+__all__ = ["Master", "cards_for", "master_of", "open_master"]
 
 _BAND_ROWS = 256
 _OF_THE_FILE = re.compile(
@@ -209,6 +209,18 @@ def _picture_master(path: Path) -> Master:
     scale = np.float32(1.0 / np.iinfo(stored.dtype).max) if is_picture else np.float32(1.0)
     pixels = np.ascontiguousarray(planes, dtype=np.float32) * scale
     return _of_array(path, pixels, cards=(), wcs=None, epoch_year=None, full_scale=1.0, is_picture=is_picture)
+
+
+def master_of(pixels: F32, *, name: str, wcs: Wcs | None, is_picture: bool) -> Master:
+    """
+    Return pixels in memory as a master; there is no file behind it.
+
+    Where the sensor was full is not known of them: their highest value stands for it.
+    """
+    highest = float(np.max(pixels, initial=0.0, where=np.isfinite(pixels)))
+    return _of_array(
+        Path(name), pixels, cards=(), wcs=wcs, epoch_year=None, full_scale=highest or 1.0, is_picture=is_picture
+    )
 
 
 def _of_array(

@@ -4,7 +4,6 @@ from skyquilt.engine.images.cache import PixelCache
 from skyquilt.engine.images.image import ImageFacts, OpenImage
 from skyquilt.engine.images.live import LivePicture
 from skyquilt.engine.images.looks import (
-    TILE_PX,
     EncodedTile,
     Probe,
     auto_stretch,
@@ -23,7 +22,6 @@ __all__ = [
     "DEBAYERS",
     "FORMATS",
     "OPERATIONS",
-    "TILE_PX",
     "EncodedTile",
     "ImageFacts",
     "ImageStore",

@@ -9,13 +9,13 @@ import numpy as np
 
 from skyquilt.core import F32, I64, U8, U16, Box
 from skyquilt.engine.images.image import OpenImage
+from skyquilt.engine.viewing import half_floats, tile_box
 from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.io.tiled import reduce_to
 from skyquilt.steps import finish
 from skyquilt.steps.finish import Stretch
 
 __all__ = [
-    "TILE_PX",
     "EncodedTile",
     "Probe",
     "auto_stretch",
@@ -26,19 +26,15 @@ __all__ = [
     "probe",
 ]
 
-TILE_PX = 512
-"""Side of a tile of the viewer, without its gutter of 1 px on every side."""
-
 _SAMPLED_PIXELS = 400_000
 _MOST_BINS = 65536
 _LEAST_MIDTONES = 1e-9  # 0 and 1 themselves make a picture of one colour
-_HALF_TOP = 32768.0  # of the range of a half float (65504), so that sums of four in a filter stay within
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedTile:
     """
-    A tile for the graphics card: value = offset + scale * half, by channel.
+    A tile for the graphics card: value = offset + scale * half, by channel (`engine.viewing.half_floats`).
 
     Attributes
     ----------
@@ -248,31 +244,11 @@ def encode_tile(image: OpenImage, level: int, column: int, row: int, *, rough: b
     ------
     UsageError
         If there is no such level or tile.
-
-    Notes
-    -----
-    Definition:: offset = median of the known values; scale = max |value - offset| / 32768;
-    half = float16((value - offset) / scale)
-    The sky is near the median, where half floats are finest: a noise of 1e-6 of the range keeps 8 bits and more.
     """
     image.check_level(level)
-    height, width = image.level_shape(level)
-    if not (0 <= column < -(-width // TILE_PX) and 0 <= row < -(-height // TILE_PX)):
+    box = tile_box(image.level_shape(level), column, row)
+    if box is None:
         raise UsageError(
             f"level {level} has no tile in column {column}, row {row}", "count from the upper left, from 0"
         )
-    x0, y0 = column * TILE_PX, row * TILE_PX
-    box = Box(x0, y0, min(x0 + TILE_PX, width), min(y0 + TILE_PX, height))
-    values = (image.rough_values if rough else image.level_values)(level, box.grow(1))
-    offsets, scales = [], []
-    halves = np.empty(values.shape, dtype=np.float16)
-    for channel, plane in enumerate(values):
-        known = plane[np.isfinite(plane)]
-        offset = float(np.float32(np.median(known))) if known.size else 0.0
-        reach = float(np.abs(known.astype(np.float64) - offset).max()) if known.size else 0.0
-        scale = float(np.float32(reach / _HALF_TOP)) or 1.0
-        with np.errstate(invalid="ignore", over="ignore"):
-            halves[channel] = (plane.astype(np.float64) - offset) / scale
-        offsets.append(offset)
-        scales.append(scale)
-    return EncodedTile(halves, tuple(offsets), tuple(scales))
+    return EncodedTile(*half_floats((image.rough_values if rough else image.level_values)(level, box)))

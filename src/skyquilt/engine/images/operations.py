@@ -2,7 +2,7 @@
 The operations that may follow each other on a loaded image, by name.
 
 A new one is a settings model, a function from `Work` to `Work`, and its line in `OPERATIONS`; the protocol, its schema
-and its reference follow.
+and its reference follow. Between them stand steps of finishing chains, written as in the file of a chain.
 """
 
 from __future__ import annotations
@@ -35,10 +35,13 @@ class Work:
     values : float32 (channel, y, x)
         NaN where nothing is known.
     wcs : Wcs or None
+    is_picture : bool
+        Stretched already.
     """
 
     values: F32
     wcs: Wcs | None
+    is_picture: bool = False
 
 
 class Settings(BaseModel):
@@ -93,7 +96,7 @@ def _crop(work: Work, settings: CropSettings) -> Work:
             "give x0, y0, x1, y1 within it",
         )
     values = np.ascontiguousarray(work.values[:, y0:y1, x0:x1])
-    return Work(values, None if work.wcs is None else work.wcs.shifted(x0, y0))
+    return Work(values, None if work.wcs is None else work.wcs.shifted(x0, y0), work.is_picture)
 
 
 def _stretch(work: Work, settings: StretchSettings) -> Work:
@@ -102,13 +105,15 @@ def _stretch(work: Work, settings: StretchSettings) -> Work:
         getattr(found if getattr(settings, name) is None else settings, name)
         for name in ("shadows", "midtones", "highlights")
     ]
-    return replace(work, values=stretch_values(make_stretch(len(work.values), *parts), work.values))
+    values = stretch_values(make_stretch(len(work.values), *parts), work.values)
+    return replace(work, values=values, is_picture=True)
 
 
 def _asinh(work: Work, settings: AsinhSettings) -> Work:
     if not settings.white > settings.black:
         raise UsageError(f"asinh: black ({settings.black:g}) is not below white ({settings.white:g})")
-    return replace(work, values=finish.asinh_stretch(work.values, settings.strength, settings.black, settings.white))
+    values = finish.asinh_stretch(work.values, settings.strength, settings.black, settings.white)
+    return replace(work, values=values, is_picture=True)
 
 
 OPERATIONS: dict[str, Operation[Any]] = {
@@ -130,7 +135,7 @@ def run_operations(
     Parameters
     ----------
     steps : sequence of dict
-        Each has the name of the operation as "op", and its settings.
+        Each has the name of the operation as "op", or that of a finishing chain as "operation", and its settings.
     told : callable or None
         Is told name, number done and total before each operation.
 
@@ -138,6 +143,8 @@ def run_operations(
     ------
     UsageError
         If an operation or a setting does not exist or cannot be meant, before anything is computed as far as possible.
+    NoUsableInput
+        If the image does not show what a step of a finishing chain needs.
     NotEnoughMemory
         If the image does not fit into the memory for images.
     """
@@ -145,24 +152,26 @@ def run_operations(
     if not chain:
         raise UsageError("pipeline: there are no steps", f"operations: {', '.join(OPERATIONS)}")
     image.cache.check_room(2 * image.n_bytes)
-    work = Work(np.array(image.values(image.bounds)), image.facts.wcs)
-    for done, (name, settings) in enumerate(chain):
+    work = Work(np.array(image.values(image.bounds)), image.facts.wcs, image.facts.kind == "picture")
+    for done, (name, apply) in enumerate(chain):
         if told is not None:
             told(name, done, len(chain))
-        work = OPERATIONS[name].apply(work, settings)
+        work = apply(work)
     facts = ImageFacts(image.facts.name, None, "result", work.wcs, image.facts.row_order)
     return np.ascontiguousarray(work.values, dtype=np.float32), facts
 
 
-def _parsed(step: Mapping[str, Any], number: int) -> tuple[str, Settings]:
-    """Return name and settings of a step."""
+def _parsed(step: Mapping[str, Any], number: int) -> tuple[str, Callable[[Work], Work]]:
+    """Return the name of a step and what it does."""
+    if "operation" in step and "op" not in step:
+        return _finishing(step, number)
     name = step.get("op")
     if not isinstance(name, str) or name not in OPERATIONS:
         near = get_close_matches(str(name), list(OPERATIONS), n=1)
         asked = f"did you mean {near[0]}? " if near else ""
         raise UsageError(
             f"pipeline: step {number}: there is no operation {str(name)[:80]!r}; there are: {', '.join(OPERATIONS)}",
-            f"{asked}each step has its name as op".strip(),
+            f"{asked}each step has its name as op, one of a finishing chain (finish.md) as operation".strip(),
         )
     content = json.dumps({key: value for key, value in step.items() if key != "op"})
     try:
@@ -171,4 +180,17 @@ def _parsed(step: Mapping[str, Any], number: int) -> tuple[str, Settings]:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"pipeline: step {number}, {name}: {place}: {first['msg']}", "see the schema") from None
-    return name, settings
+    return name, lambda work: OPERATIONS[name].apply(work, settings)
+
+
+def _finishing(step: Mapping[str, Any], number: int) -> tuple[str, Callable[[Work], Work]]:
+    """Return the same of a step of a finishing chain."""
+    from skyquilt.engine.finish import Chain, Step, finish_pixels
+
+    parsed = Step.from_values(step, where=f"the pipeline, step {number},")
+
+    def apply(work: Work) -> Work:
+        values, box, is_picture = finish_pixels(work.values, Chain((parsed,)), wcs=work.wcs, is_picture=work.is_picture)
+        return Work(values, None if work.wcs is None else work.wcs.shifted(box.x0, box.y0), is_picture)
+
+    return parsed.operation, apply

@@ -14,7 +14,7 @@ from skyquilt.engine.viewing.product import (
     sky_outline,
 )
 from skyquilt.engine.viewing.pyramid import Pyramid, ViewedPixels
-from skyquilt.engine.viewing.tiles import TILE_PX, encode_halves, encode_tile, tile_box
+from skyquilt.engine.viewing.tiles import TILE_PX, encode_halves, encode_tile, half_floats, tile_box
 
 __all__ = [
     "MAPS",
@@ -34,6 +34,7 @@ __all__ = [
     "encode_halves",
     "encode_tile",
     "footprints_of",
+    "half_floats",
     "is_mirrored",
     "jpeg_of_rgba",
     "north_deg",

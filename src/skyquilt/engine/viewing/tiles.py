@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skyquilt.core import F32, F64, Box
 
-__all__ = ["TILE_PX", "encode_halves", "encode_tile", "tile_box"]
+__all__ = ["TILE_PX", "encode_halves", "encode_tile", "half_floats", "tile_box"]
 
 TILE_PX = 512
 """Side of a tile without its gutter of 1 px on every side."""
@@ -49,21 +49,35 @@ def encode_tile(values: F32, *, is_exact: bool = False, is_rough: bool = False) 
     is_rough : bool
         Say so in the flags.
 
-    Notes
-    -----
-    Half floats h tell the values as ``offset + scale h``: offset is the median of the tile, scale a power of two for
-    which no h is above 32768. |error| <= 2^-11 |v - offset| + 2^-25 scale.
     """
-    known = np.asarray(np.isfinite(values).all(axis=0))
     if is_exact:
+        known = np.asarray(np.isfinite(values).all(axis=0))
         unit = [(0.0, 1.0)] * len(values)
         return _assembled(values, known, unit, np.dtype("<f4"), is_rough=is_rough)
-    pairs = [_offset_and_scale(plane[known]) for plane in values]
-    shaped = np.empty(values.shape, dtype=np.float32)
-    for out, plane, (offset, scale) in zip(shaped, values, pairs, strict=True):
-        np.subtract(plane, np.float32(offset), out=out)
-        out *= np.float32(1.0 / scale)
-    return _assembled(shaped, known, pairs, np.dtype("<f2"), is_rough=is_rough)
+    return encode_halves(*half_floats(values), is_rough=is_rough)
+
+
+def half_floats(values: F32) -> tuple[NDArray[np.float16], tuple[float, ...], tuple[float, ...]]:
+    """
+    Return values as half floats, float16 (channel, y, x), with the offset and the scale of each channel.
+
+    Parameters
+    ----------
+    values : float32 (channel, y, x)
+        What is not finite stays so, and does not count for offset and scale.
+
+    Notes
+    -----
+    Definition:: value = offset + scale h
+    offset is the median of the channel, near which half floats are finest: the sky. scale is a power of two for which
+    no h is above 32768. |error| <= 2^-11 |v - offset| + 2^-25 scale.
+    """
+    pairs = [_offset_and_scale(plane[np.isfinite(plane)]) for plane in values]
+    halves = np.empty(values.shape, dtype=np.float16)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for out, plane, (offset, scale) in zip(halves, values, pairs, strict=True):
+            out[:] = (plane - np.float32(offset)) * np.float32(1.0 / scale)
+    return halves, tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
 def encode_halves(
