@@ -30,6 +30,8 @@ from skyquilt.steps.finish import (
 
 __all__ = ["COLOUR_OPERATIONS"]
 
+_UNCERTAIN = 0.005  # of the sky: a person should know
+
 
 def _linear(plan: LinearColour, facts: dict[str, Any]) -> Planned:
     return Planned.of_pixels(plan.apply, len(plan.offset), facts)
@@ -46,8 +48,15 @@ def _gradient(look: Look, settings: GradientSettings) -> Planned:
         "sky": facts_of(model.level),
         "range": [facts_of(float(channel.max() - channel.min())) for channel in model.nodes],
         "free": round(float(model.free.mean()), 4),
+        "swing": facts_of(round(model.swing, 5)),
     }
     notes: tuple[str, ...] = ()
+    if model.swing > _UNCERTAIN:
+        hidden, wrong = 100 * (1 - model.free.mean()), 100 * model.swing
+        notes = (
+            f"objects hide {hidden:.0f} % of the sky: the gradient is continued across them, and may be wrong by"
+            f" {wrong:.1f} % of the sky there",
+        )
     if model.source != "sky":
         notes = (f"no part of the image is free of emission: the gradient was told by {model.source}, with less truth",)
     return Planned(

@@ -45,6 +45,9 @@ class SkyModel:
         Where the surface comes from. "envelope" (and to a lesser degree "colours") say that no part of the image is
         free of emission: the level of the sky is then a guess, and the gradient one within the limits told there.
 
+    swing : float
+        What the sky under objects may be wrong by, of the sky (`search.SkyCells`); NaN where no cell is free.
+
     Notes
     -----
     Definition: the tensor product of cubic splines (not-a-knot) through the nodes, continued beyond the outermost by
@@ -65,6 +68,7 @@ class SkyModel:
     free: Mask
     loss: dict[int, float]
     source: str
+    swing: float = np.nan
 
     @cached_property
     def _splines(self) -> tuple[F64, F64, F64]:
