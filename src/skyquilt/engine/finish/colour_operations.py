@@ -133,11 +133,21 @@ def _saturation(look: Look, settings: SaturationSettings) -> Planned:
 
 
 COLOUR_OPERATIONS = (
-    Operation("gradient", "Take off the gradient of the sky.", GradientSettings, _gradient, "linear"),
-    Operation("bayer", "Even out the unequal response of the sensor's filters.", BayerSettings, _bayer, "linear", (3,)),
-    Operation("neutral", "Make the background neutral.", NeutralSettings, _neutral, "linear", (3,)),
-    Operation("balance", "Balance white.", BalanceSettings, _balance, "linear", (3,)),
+    Operation("gradient", "Take off the gradient of the sky.", GradientSettings, _gradient, "linear", keeps_noise=True),
+    Operation(
+        "bayer",
+        "Even out the unequal response of the sensor's filters.",
+        BayerSettings,
+        _bayer,
+        "linear",
+        (3,),
+        keeps_noise=True,
+    ),
+    Operation("neutral", "Make the background neutral.", NeutralSettings, _neutral, "linear", (3,), keeps_noise=True),
+    Operation("balance", "Balance white.", BalanceSettings, _balance, "linear", (3,), keeps_noise=True),
     Operation("matrix", "Draw the colours of the filters apart.", MatrixSettings, _matrix, "any", (3,)),
-    Operation("scnr", "Reduce green, or magenta, that no object has.", ScnrSettings, _scnr, "any", (3,)),
+    Operation(
+        "scnr", "Reduce green, or magenta, that no object has.", ScnrSettings, _scnr, "any", (3,), keeps_noise=True
+    ),
     Operation("saturation", "Strengthen or weaken colours.", SaturationSettings, _saturation, "any", (3,)),
 )
