@@ -30,6 +30,8 @@ from skyquilt.steps.finish import (
 
 __all__ = ["COLOUR_OPERATIONS"]
 
+_UNCERTAIN = 0.005  # of the sky: a person should know
+
 
 def _linear(plan: LinearColour, facts: dict[str, Any]) -> Planned:
     return Planned.of_pixels(plan.apply, len(plan.offset), facts)
@@ -46,8 +48,15 @@ def _gradient(look: Look, settings: GradientSettings) -> Planned:
         "sky": facts_of(model.level),
         "range": [facts_of(float(channel.max() - channel.min())) for channel in model.nodes],
         "free": round(float(model.free.mean()), 4),
+        "swing": facts_of(round(model.swing, 5)),
     }
     notes: tuple[str, ...] = ()
+    if model.swing > _UNCERTAIN:
+        hidden, wrong = 100 * (1 - model.free.mean()), 100 * model.swing
+        notes = (
+            f"objects hide {hidden:.0f} % of the sky: the gradient is continued across them, and may be wrong by"
+            f" {wrong:.1f} % of the sky there",
+        )
     if model.source != "sky":
         notes = (f"no part of the image is free of emission: the gradient was told by {model.source}, with less truth",)
     return Planned(
@@ -124,11 +133,21 @@ def _saturation(look: Look, settings: SaturationSettings) -> Planned:
 
 
 COLOUR_OPERATIONS = (
-    Operation("gradient", "Take off the gradient of the sky.", GradientSettings, _gradient, "linear"),
-    Operation("bayer", "Even out the unequal response of the sensor's filters.", BayerSettings, _bayer, "linear", (3,)),
-    Operation("neutral", "Make the background neutral.", NeutralSettings, _neutral, "linear", (3,)),
-    Operation("balance", "Balance white.", BalanceSettings, _balance, "linear", (3,)),
+    Operation("gradient", "Take off the gradient of the sky.", GradientSettings, _gradient, "linear", keeps_noise=True),
+    Operation(
+        "bayer",
+        "Even out the unequal response of the sensor's filters.",
+        BayerSettings,
+        _bayer,
+        "linear",
+        (3,),
+        keeps_noise=True,
+    ),
+    Operation("neutral", "Make the background neutral.", NeutralSettings, _neutral, "linear", (3,), keeps_noise=True),
+    Operation("balance", "Balance white.", BalanceSettings, _balance, "linear", (3,), keeps_noise=True),
     Operation("matrix", "Draw the colours of the filters apart.", MatrixSettings, _matrix, "any", (3,)),
-    Operation("scnr", "Reduce green, or magenta, that no object has.", ScnrSettings, _scnr, "any", (3,)),
+    Operation(
+        "scnr", "Reduce green, or magenta, that no object has.", ScnrSettings, _scnr, "any", (3,), keeps_noise=True
+    ),
     Operation("saturation", "Strengthen or weaken colours.", SaturationSettings, _saturation, "any", (3,)),
 )

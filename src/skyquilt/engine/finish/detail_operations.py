@@ -76,18 +76,34 @@ def _told(stars: ImageStars) -> dict[str, Any]:
 
 
 def _noise(look: Look, settings: DenoiseSettings) -> Planned:
-    plan = plan_denoise(look.part[0], settings) if look.is_whole else _plan_by_bands(look, settings)
-    facts = {"weights": facts_of(plan.weights), "noise": facts_of(plan.noise.pixel_sigma())}
-    return Planned.of_places(plan, look.shape[0], halo=plan.halo, facts=facts)
+    """Plan the noise reduction: by the master's map of the variance where there is one that still holds."""
+    variance = look.variance
+    if look.is_whole:
+        seen = None if variance is None else variance(Box.of_shape(*look.shape[1:]))
+        plan = plan_denoise(look.part[0], settings, seen)
+    else:
+        plan = _plan_by_bands(look, settings)
+    facts = {"weights": facts_of(plan.weights), "by_variance": variance is not None}
+    if variance is None:
+        facts["noise"] = facts_of(plan.noise.pixel_sigma())
+        return Planned.of_places(plan, look.shape[0], halo=plan.halo, facts=facts)
+
+    def apply(tile: F32, x0: int, y0: int) -> F32:
+        return plan.apply(tile, x0, y0, variance(Box(x0, y0, x0 + tile.shape[2], y0 + tile.shape[1])))
+
+    return Planned(apply, look.shape[0], plan.halo, facts)
 
 
 def _plan_by_bands(look: Look, settings: DenoiseSettings) -> DenoisePlan:
     """Return the plan of an image of which a band at a time is in memory: its noise follows the depth everywhere."""
     _, height, width = look.shape
     weights = luminance_weights(look.part[0])
+    bands = [Box(0, y, width, min(y + _BAND_ROWS, height)) for y in range(0, height, _BAND_ROWS)]
     cells = [
-        read_plane_noise(look.image.read(Box(0, y, width, min(y + _BAND_ROWS, height))), weights, settings)
-        for y in range(0, height, _BAND_ROWS)
+        read_plane_noise(
+            look.image.read(band), weights, settings, None if look.variance is None else look.variance(band)
+        )
+        for band in bands
     ]
     return DenoisePlan(settings, weights, measure_noise(NoiseCells.joined(cells)))
 

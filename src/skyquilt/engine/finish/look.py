@@ -35,6 +35,7 @@ _CELL_BAND_BYTES = 1 << 24
 _MOST_STARS = 1000
 _POINT_TILE = 2048
 _SATURATION_SHARE = 0.9
+_LEAST_KNOWN = 0.5  # of the pixels of the row in the middle: a map of the variance that tells less is not used
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +51,10 @@ class Surroundings:
         Julian year of the exposures.
     full_scale : float
         Level of the pixels at which the sensor was full.
-    coverage : float32 (y, x) or None
-        Exposure on each pixel, s: read when it is asked for.
+    coverage : callable
+        Returns the exposure on each pixel, float32 (y, x), s, or None.
+    variance : callable
+        Returns what reads the variance of a box of the master, float32 (c, y, x), or None.
     folder : Path
         From which relative paths in settings are meant.
     open_catalogue : callable
@@ -62,6 +65,7 @@ class Surroundings:
     epoch_year: float | None
     full_scale: float
     coverage: Callable[[], F32 | None]
+    variance: Callable[[], Callable[[Box], F32] | None]
     folder: Path
     open_catalogue: Callable[[], Catalogue]
 
@@ -79,12 +83,15 @@ class Look:
     is_picture : bool
         Whether it is stretched.
     around : Surroundings
+    has_noise_of_master : bool
+        Whether the noise of each channel is that of the master but for a factor.
     """
 
     image: WorkingImage
     box: Box
     is_picture: bool
     around: Surroundings
+    has_noise_of_master: bool = False
     _found: dict[StarSettings, ImageStars] = field(default_factory=dict)
 
     @property
@@ -168,6 +175,22 @@ class Look:
                 near = find_points(tile, found.psf, found.noise, settings, seen.x0 - left, seen.y0 - top)
                 points.append(near.within(Box(box.x0 - left, box.y0 - top, box.x1 - left, box.y1 - top)))
         return replace(found, points=Points.joined(points))
+
+    @cached_property
+    def variance(self) -> Callable[[Box], F32] | None:
+        """
+        What reads the variance of a box of the image, float32 (c, y, x), but for a factor for each channel.
+
+        None where the master has no map of it, or what was done since has changed the noise.
+        """
+        read = self.around.variance() if self.has_noise_of_master else None
+        if read is None:
+            return None
+        left, top = self.box.x0, self.box.y0
+        sample = read(Box(left, top + self.shape[1] // 2, left + self.shape[2], top + self.shape[1] // 2 + 1))
+        if len(sample) != self.shape[0] or not (np.isfinite(sample) & (sample > 0.0)).mean() > _LEAST_KNOWN:
+            return None
+        return lambda box: read(Box(box.x0 + left, box.y0 + top, box.x1 + left, box.y1 + top))
 
     @property
     def wcs(self) -> Wcs | None:

@@ -20,6 +20,7 @@ from skyquilt.io.images import read_image, read_xisf
 __all__ = ["Master", "cards_for", "master_of", "open_master"]
 
 _BAND_ROWS = 256
+_VARIANCE_HDU = 1  # of the maps that a stack or a mosaic writes
 _OF_THE_FILE = re.compile(
     r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|EXTNAME|BZERO|BSCALE|BLANK|CHECKSUM|DATASUM|DATAMIN|DATAMAX"
     r"|SCALEZER|SCALESTP|END|ZIMAGE|Z(TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|CMPTYPE|TILE\d|NAME\d|VAL\d|QUANTIZ|DITHER0"
@@ -55,6 +56,8 @@ class Master:
         Whether the first row stored is the lowest of the picture.
     coverage : callable
         Returns the exposure on each pixel, float32 (y, x), or None: from the maps beside the master.
+    variance : callable
+        Returns what reads the variance of a box, float32 (c, y, x), or None: from the same maps.
     """
 
     path: Path
@@ -67,6 +70,7 @@ class Master:
     is_picture: bool
     is_bottom_up: bool
     coverage: Callable[[], F32 | None]
+    variance: Callable[[], Callable[[Box], F32] | None]
 
     def sha256(self) -> str:
         """Return the digest of the file as it is now."""
@@ -138,6 +142,7 @@ def _fits_master(path: Path) -> Master:
         is_picture=header.text("BUNIT") == "stretched",
         is_bottom_up=meta.row_order == "BOTTOM-UP",
         coverage=lambda: _coverage(path, (meta.height, meta.width)),
+        variance=lambda: _variance(path, (meta.n_planes, meta.height, meta.width)),
     )
 
 
@@ -163,10 +168,31 @@ def _full_scale(header: Header, bits: int, saturation: float) -> float:
     return saturation if saturation > 1.0 else 65535.0 if (header.text("BUNIT") or "").lower() == "adu" else 1.0
 
 
+def _maps_of(path: Path) -> Path | None:
+    maps = path.with_name(path.name.replace("linear", "maps"))
+    return maps if maps != path and maps.is_file() else None
+
+
+def _variance(path: Path, shape: tuple[int, int, int]) -> Callable[[Box], F32] | None:
+    """Return what reads the map of the variance beside a master, or None."""
+    maps = _maps_of(path)
+    if maps is None:
+        return None
+    try:
+        frame = open_frame(maps, _VARIANCE_HDU)
+        header = read_header(maps, _VARIANCE_HDU)
+    except (UnreadableFrame, IndexError):
+        return None
+    if header.text("EXTNAME") != "VARIANCE" or (frame.meta.n_planes, frame.meta.height, frame.meta.width) != shape:
+        return None
+    source = frame_source(frame)
+    return lambda box: source.read(box).pixels
+
+
 def _coverage(path: Path, shape: tuple[int, int]) -> F32 | None:
     """Return the map of exposure of the maps beside a master, or None."""
-    maps = path.with_name(path.name.replace("linear", "maps"))
-    if maps == path or not maps.is_file():
+    maps = _maps_of(path)
+    if maps is None:
         return None
     try:
         frame = open_frame(maps)
@@ -249,6 +275,7 @@ def _of_array(
         is_picture=is_picture,
         is_bottom_up=False,
         coverage=lambda: None,
+        variance=lambda: None,
     )
 
 

@@ -87,6 +87,9 @@ class Operation:
         Numbers of channels that it takes; empty: any.
     makes_picture : bool
         Whether it is a stretch.
+    keeps_noise : bool
+        Whether the noise of each channel stays what it was but for a factor, so that the master's map of the variance
+        still tells where there is how much.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Operation:
     domain: Domain = "any"
     channels: tuple[int, ...] = ()
     makes_picture: bool = False
+    keeps_noise: bool = False
 
 
 def facts_of(value: object) -> Any:

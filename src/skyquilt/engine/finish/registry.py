@@ -15,7 +15,7 @@ from skyquilt.steps.finish import MaskSettings
 
 __all__ = ["MASK", "OPERATIONS", "rank_of"]
 
-_CROP = Operation("crop", "Crop to what is covered well, or to a box.", CropSettings, plan_crop)
+_CROP = Operation("crop", "Crop to what is covered well, or to a box.", CropSettings, plan_crop, keeps_noise=True)
 _COLOUR = {operation.name: operation for operation in COLOUR_OPERATIONS}
 _DETAIL = {operation.name: operation for operation in DETAIL_OPERATIONS}
 _BAND = {operation.name: operation for operation in BAND_OPERATIONS}

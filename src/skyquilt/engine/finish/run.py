@@ -41,6 +41,8 @@ class Finished:
     box : Box
         What of the master it covers.
     is_picture : bool
+    has_noise_of_master : bool
+        Whether nothing was done that changes the noise of a channel by more than a factor.
     steps : list of StepRecord
     linear : WorkingImage or None
         The image before the first stretch, and `linear_box` what it covers, where it was asked for.
@@ -52,6 +54,7 @@ class Finished:
     image: WorkingImage
     box: Box
     is_picture: bool
+    has_noise_of_master: bool = True
     steps: list[StepRecord] = field(default_factory=list)
     linear: WorkingImage | None = None
     linear_box: Box | None = None
@@ -120,6 +123,7 @@ class Finisher:
             epoch_year=master.epoch_year,
             full_scale=master.full_scale,
             coverage=coverage,
+            variance=master.variance,
             folder=folder or Path.cwd(),
             open_catalogue=catalogued,
         )
@@ -164,7 +168,7 @@ class Finisher:
         return image
 
     def _do(self, step: Step, operation: Operation, done: Finished) -> None:
-        look = Look(done.image, done.box, done.is_picture, self._around)
+        look = Look(done.image, done.box, done.is_picture, self._around, done.has_noise_of_master)
         skipped, planned = None, None
         try:
             _check(operation, look)
@@ -187,6 +191,7 @@ class Finisher:
             else:
                 done.image = self._applied(before, planned)
             done.is_picture = done.is_picture or operation.makes_picture
+            done.has_noise_of_master &= operation.keeps_noise and step.mask is None
         channels, height, width = done.image.shape
         done.steps.append(
             StepRecord(

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _LEAST_WEIGHT = 0.1
+_VARIANCE_SCALES = 2  # the scatter of 20 samples tells their variance to a third: that of some 30 pixels, to 6 %
 _POINT_SCALES, _DARKEST, _DARK_AROUND = (
     2,
     1.4,
@@ -103,7 +104,7 @@ class DenoisePlan:
     def halo(self) -> int:
         """How many px around a tile its result depends on."""
         n = self.settings.n_scales
-        return reach_of(n) + 2 * int(2**n)
+        return reach_of(n) + 2 * int(2**n) + (reach_of(_VARIANCE_SCALES) if self.noise.is_relative else 0)
 
     def apply(self, tile: F32, x0: int = 0, y0: int = 0, variance: F32 | None = None) -> F32:
         """
@@ -222,7 +223,7 @@ def _without_dark_dots(z: F32, step: int) -> F32:
 
 def _colour_planes(tile: F32, weights: F64, variance: F32 | None) -> tuple[list[F32], list[F32] | None]:
     """
-    Return luminance and differences of colour of a tile, and the variances of these, None where not given.
+    Return luminance and differences of colour of a tile, and the variances of these, smoothed; None where not given.
 
     Parameters
     ----------
@@ -231,6 +232,8 @@ def _colour_planes(tile: F32, weights: F64, variance: F32 | None) -> tuple[list[
         Empty: the channels themselves.
     variance : float32 (c, y, x) or None
     """
+    if variance is not None:
+        variance = np.stack([_evened(plane) for plane in variance])
     if not len(weights):
         return list(tile), None if variance is None else list(variance)
     w = weights.astype(np.float32)
@@ -238,11 +241,21 @@ def _colour_planes(tile: F32, weights: F64, variance: F32 | None) -> tuple[list[
     planes = [mean, tile[0] - mean, tile[2] - mean]
     if variance is None:
         return planes, None
-    variances = []
+    variances: list[F32] = []
     for shares in (w, np.array([1, 0, 0], np.float32) - w, np.array([0, 0, 1], np.float32) - w):
         square = shares * shares
         variances.append(variance[0] * square[0] + variance[1] * square[1] + variance[2] * square[2])
     return planes, variances
+
+
+def _evened(variance: F32) -> F32:
+    """Return a map of the variance without the scatter of its own, float32 (y, x); NaN where it tells nothing."""
+    known: Mask = np.asarray(np.isfinite(variance) & (variance > 0.0))
+    smoother = Smoother(known)
+    even = smoother.fill(variance)
+    for scale in range(_VARIANCE_SCALES):
+        even = smoother.smooth(even, 2**scale)
+    return np.where(known, even, np.float32(np.nan))
 
 
 def _channels(planes: list[F32], weights: F64) -> F32:

@@ -6,7 +6,7 @@ import numpy as np
 
 from skyquilt.core import F64, I64, Mask
 
-__all__ = ["design", "fit_lower", "fit_robust", "left_out_residuals", "n_terms", "solve_weighted"]
+__all__ = ["design", "fit_alike", "fit_lower", "fit_robust", "left_out_residuals", "n_terms", "solve_weighted"]
 
 _LOWER_SHARE = 0.15
 _LOWER_ROUNDS = 14
@@ -14,6 +14,10 @@ _MOST_FOR_LOWER = 700
 _ROBUST_ROUNDS = 4
 _CAUCHY = 2.385  # 95 % efficiency on Gaussian scatter
 _MAD_TO_SIGMA = 1.4826
+_ALIKE_ROUNDS = 6
+_UNLIKE = 0.05  # of the shared slopes and curves: what those of one channel differ by, beyond a factor
+_RATIO_SPREAD = 0.3  # of that factor about 1
+_LEAST_UNLIKE = 1e-4  # of the unit
 
 
 def n_terms(order: int) -> int:
@@ -64,6 +68,70 @@ def fit_robust(terms: F64, target: F64, start: F64 | None = None) -> F64:
             return solution
         solution = solve_weighted(terms, target, 1.0 / (1.0 + (residual / (_CAUCHY * sigma)) ** 2))
     return solution
+
+
+def fit_alike(terms: F64, level: F64, unit: F64) -> F64:
+    """
+    Return the coefficients of surfaces of several channels whose shapes are alike, float64 (c, k).
+
+    Parameters
+    ----------
+    terms : float64 (n, k)
+        The first is the constant.
+    level : float64 (c, n)
+    unit : float64 (c,)
+        The sky of each channel, about.
+
+    Notes
+    -----
+    What makes a gradient (a town, the Moon) makes it in all colours. So beyond its constant each channel is
+    unit_c (f_c b_j + d_cj), b shared, f_c = 1 +- 0.3, d = 0 +- 5 % of the rms of b: least squares with these as priors,
+    cells re-weighted by Cauchy's function of their residual in all channels, f anew after each solution. Where cells
+    tell a surface well, such as on an image without nebulae, they outweigh the priors; where it is continued across a
+    nebula, noise that no two channels share does not bend it.
+    """
+    surfaces = np.stack([fit_robust(terms, channel) for channel in level])
+    if len(level) == 1:
+        return surfaces
+    share, found, ratio = level / unit[:, None], surfaces / unit[:, None], np.ones(len(level))
+    for _ in range(_ALIKE_ROUNDS):
+        residual = share - found @ terms.T
+        sigma = _MAD_TO_SIGMA * np.median(np.abs(residual), axis=1)
+        if not (sigma > 0.0).all():
+            return surfaces
+        weight = 1.0 / (1.0 + np.mean((residual / (_CAUCHY * sigma[:, None])) ** 2, axis=0))
+        unlike = _UNLIKE * float(np.sqrt(np.mean(found[:, 1:] ** 2))) + _LEAST_UNLIKE
+        found, shape = _solve_alike(terms, share, weight, sigma, ratio, unlike)
+        ratio = _ratios(terms[:, 1:] @ shape, share, weight, sigma)
+    return found * unit[:, None]
+
+
+def _solve_alike(terms: F64, share: F64, weight: F64, sigma: F64, ratio: F64, unlike: float) -> tuple[F64, F64]:
+    """Return coefficients (c, k) and the shared ones (k - 1,): channel by channel, then the shared, one system."""
+    n_channels, k = len(share), terms.shape[1]
+    own = terms * weight[:, None]
+    gram, right = own.T @ terms, own.T @ share.T
+    stiff = np.eye(k - 1) / unlike**2
+    size = n_channels * k
+    matrix, target = np.zeros((size + k - 1, size + k - 1)), np.zeros(size + k - 1)
+    for c in range(n_channels):
+        here, slopes = slice(c * k, (c + 1) * k), slice(c * k + 1, (c + 1) * k)
+        matrix[here, here] = gram / sigma[c] ** 2
+        target[here] = right[:, c] / sigma[c] ** 2
+        matrix[slopes, slopes] += stiff
+        matrix[slopes, size:] = matrix[size:, slopes] = -ratio[c] * stiff
+        matrix[size:, size:] += ratio[c] ** 2 * stiff
+    solution = _solved(matrix, target)
+    return solution[:size].reshape(n_channels, k), solution[size:]
+
+
+def _ratios(shape: F64, share: F64, weight: F64, sigma: F64) -> F64:
+    """Return by what factor each channel shows a shape (n,), about 1 on average."""
+    shape = shape - np.average(shape, weights=weight)
+    support = float(np.sum(weight * shape**2)) / sigma**2
+    seen = (share * weight) @ shape / sigma**2
+    ratio = (seen + 1.0 / _RATIO_SPREAD**2) / (support + 1.0 / _RATIO_SPREAD**2)
+    return np.asarray(ratio / max(abs(float(ratio.mean())), 0.1))
 
 
 def left_out_residuals(terms: F64, target: F64, block: I64, used: Mask) -> tuple[F64, float]:

@@ -12,6 +12,7 @@ from skyquilt.steps.finish.gradient.emission import emission_free
 from skyquilt.steps.finish.gradient.objects import box_mean, cell_noise, find_objects, grow
 from skyquilt.steps.finish.gradient.polynomial import (
     design,
+    fit_alike,
     fit_lower,
     fit_robust,
     left_out_residuals,
@@ -59,6 +60,9 @@ class SkyCells:
     loss : dict of int to float
         By order that was tried: mean over all cells of the cost of z, the residual in units of the error, of free cells
         as the others predict them: z² up to 9; 9 for objects; up to 100 for cells below the sky.
+    swing : float
+        How far the surface moves at most where one of nine parts of the image is left out, of the sky: what its
+        continuation across objects may be wrong by. NaN where no cell is free.
     noise : float64 (c,)
         Of a cell's level.
     source : "sky", "colours" or "envelope"
@@ -70,6 +74,7 @@ class SkyCells:
     order: int
     free: Mask
     loss: dict[int, float]
+    swing: float
     noise: F64
     source: str
 
@@ -205,7 +210,7 @@ def _fit(scene: _Scene, order: int) -> tuple[SkyCells, float] | None:
             continue
         loss, swing = _loss(scene, terms, candidate)
         if (order == 1 or swing < _MOST_SWING) and (best is None or loss < best[1]):
-            best = candidate, loss
+            best = replace(candidate, swing=swing), loss
     return best
 
 
@@ -220,10 +225,10 @@ def _refine(scene: _Scene, terms: F64, order: int, surfaces: F64) -> SkyCells | 
         if np.array_equal(now, free):
             break
         free = now
-        surfaces = np.stack([fit_robust(terms[free], channel[free]) for channel in scene.level])
+        surfaces = fit_alike(terms[free], scene.level[:, free], scene.scale)
     mask = np.zeros(scene.known.shape, dtype=bool)
     mask[scene.known] = free
-    return SkyCells(surfaces, order, mask, {}, scene.noise, "sky")
+    return SkyCells(surfaces, order, mask, {}, np.nan, scene.noise, "sky")
 
 
 def _objects(scene: _Scene, residual: F64) -> Mask:
@@ -332,6 +337,6 @@ def _without_sky(scene: _Scene, order: int) -> SkyCells:
         left = _MAD_TO_SIGMA * float(np.median(np.abs(scene.sky - terms @ shape)))
         if left < _MOST_LEFT * np.hypot(scene.sky_noise, scene.tolerance):
             level = np.quantile(_smooth(scene) / (terms @ shape), _DARKEST_QUANTILE, axis=1)
-            return SkyCells(level[:, None] * shape, order, nothing, {}, scene.noise, "colours")
+            return SkyCells(level[:, None] * shape, order, nothing, {}, np.nan, scene.noise, "colours")
     surfaces = np.stack([fit_lower(terms, channel) for channel in scene.level])
-    return SkyCells(surfaces, order, nothing, {}, scene.noise, "envelope")
+    return SkyCells(surfaces, order, nothing, {}, np.nan, scene.noise, "envelope")

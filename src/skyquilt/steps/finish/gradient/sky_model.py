@@ -45,6 +45,9 @@ class SkyModel:
         Where the surface comes from. "envelope" (and to a lesser degree "colours") say that no part of the image is
         free of emission: the level of the sky is then a guess, and the gradient one within the limits told there.
 
+    swing : float
+        What the sky under objects may be wrong by, of the sky (`search.SkyCells`); NaN where no cell is free.
+
     Notes
     -----
     Definition: the tensor product of cubic splines (not-a-knot) through the nodes, continued beyond the outermost by
@@ -65,6 +68,7 @@ class SkyModel:
     free: Mask
     loss: dict[int, float]
     source: str
+    swing: float = np.nan
 
     @cached_property
     def _splines(self) -> tuple[F64, F64, F64]:
@@ -122,11 +126,13 @@ class SkyModel:
         knots_y, knots_x, coefficients = self._splines
         first_x, basis_x = _basis(knots_x, np.arange(x0, x0 + width, dtype=np.float64))
         first_y, basis_y = _basis(knots_y, np.arange(y0, y0 + height, dtype=np.float64))
-        strips = coefficients[:, :, first_x] * basis_x[:, 0]
+        top, bottom = int(first_y[0]), int(first_y[-1]) + _DEGREE + 1  # the rows of nodes that reach the box
+        near = coefficients[:, top:bottom]
+        strips = near[:, :, first_x] * basis_x[:, 0]
         for k in range(1, _DEGREE + 1):
-            strips += coefficients[:, :, first_x + k] * basis_x[:, k]
+            strips += near[:, :, first_x + k] * basis_x[:, k]
         for row in range(height):
-            first = first_y[row]
+            first = first_y[row] - top
             sky = strips[:, first] * basis_y[row, 0]
             for k in range(1, _DEGREE + 1):
                 sky += strips[:, first + k] * basis_y[row, k]
