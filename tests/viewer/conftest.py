@@ -69,6 +69,9 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     mock, address = mock_app
     mock.settings.clear()
     mock.job = None
+    mock.finished.clear()
+    mock.chains.clear()
+    mock.finish_s = 0.02
     for row in mock.table["rows"]:
         row[-1] = None
     context = browser.new_context(viewport={"width": 1180, "height": 720}, locale="en-GB")

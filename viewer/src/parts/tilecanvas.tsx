@@ -67,6 +67,8 @@ function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: O
 
 export function TileCanvas(props: {
   panes: Pane[];
+  /** With two panes: they lie above each other, the first one left of this share of the width. */
+  split?: number;
   overlays: Overlay[];
   label: string;
   onHover?: (point: [number, number] | null) => void;
@@ -101,7 +103,7 @@ export function TileCanvas(props: {
       latest.current.onFigures?.({ ...figures, scriptMs: figures.scriptMs + performance.now() - start }, made);
     };
     const silence = listenToGestures(made, (point) => latest.current.onHover?.(point));
-    made.show(latest.current.panes);
+    made.show(latest.current.panes, latest.current.split ?? null);
     made.fit();
     latest.current.onView?.(made);
     return () => {
@@ -113,7 +115,7 @@ export function TileCanvas(props: {
 
   const handle = props.panes[0]?.layers[0]?.image;
   const size = handle ? `${sizeOf(handle).width}x${sizeOf(handle).height}` : "";
-  useEffect(() => { view.current?.show(props.panes); }, [props.panes, props.overlays]);
+  useEffect(() => { view.current?.show(props.panes, props.split ?? null); }, [props.panes, props.overlays, props.split]);
   useEffect(() => { view.current?.fit(); }, [size]); // another picture of the same size keeps the place that was looked at
 
   return (

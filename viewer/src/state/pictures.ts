@@ -30,7 +30,16 @@ export const overlays = signal<ReadonlyMap<OverlayName, Overlay>>(new Map());
 /** The stretch of each picture that is open, by its key. */
 export const stretches = signal<Readonly<Record<string, Stretch>>>({});
 
+/** A finished picture is shown as it is: black at 0, white at 1. */
+const asItIs = (info: ImageInfo): ImageInfo["stretch"]["linked"] => {
+  const all = (value: number): number[] => info.channel_names.map(() => value);
+  return { shadows: all(0), midtones: all(0.5), highlights: all(1) };
+};
+
 export function firstStretch(info: ImageInfo): Stretch {
+  if (info.unit === "stretched") {
+    return { curve: "mtf", linked: true, target: TARGET_BACKGROUND, sigma: SHADOWS_SIGMA, strength: 200, saturation: 1, stf: asItIs(info) };
+  }
   const linked = info.channels === 3 && info.kind !== "frame" ? false : true;
   return {
     curve: "mtf", linked, target: TARGET_BACKGROUND, sigma: SHADOWS_SIGMA, strength: 200, saturation: 1,

@@ -2,11 +2,13 @@
  * Stretches: the same definitions as `skyquilt/steps/finish/stretch.py`, which a test holds.
  *
  * MTF(m, x) = (m - 1) x / ((2 m - 1) x - m) (PixInsight reference documentation, HistogramTransformation);
- * asinh: asinh(a t) / asinh(a) (Lupton et al. 2004, PASP 116, 133).
+ * asinh: asinh(a t) / asinh(a) (Lupton et al. 2004, PASP 116, 133); generalised hyperbolic: hyperbolic.ts.
  */
 import type { ChannelStatistics, Stf } from "../api/types";
+import { applyHyperbola, FIRST_HYPERBOLA, hyperbolicCurve, type Hyperbola } from "./hyperbolic";
 
-export type Curve = "mtf" | "asinh";
+export const CURVES = ["mtf", "asinh", "hyperbolic"] as const;
+export type Curve = (typeof CURVES)[number];
 
 /** How an image is shown. `target` and `sigma` are what the auto stretch was asked for. */
 export interface Stretch {
@@ -15,6 +17,8 @@ export interface Stretch {
   target: number;
   sigma: number;
   strength: number;
+  /** Of the generalised hyperbolic curve; those that were remembered before there was one have none. */
+  hyperbola?: Hyperbola;
   saturation: number;
   stf: Stf;
 }
@@ -31,12 +35,14 @@ export function asinhCurve(t: number, strength: number): number {
 }
 
 /** Return what the shader shows of a value: 0 black, 1 white. */
-export function applyStretch(value: number, channel: number, stretch: Pick<Stretch, "curve" | "strength" | "stf">): number {
+export function applyStretch(value: number, channel: number, stretch: Pick<Stretch, "curve" | "strength" | "hyperbola" | "stf">): number {
   const { shadows, highlights, midtones: balance } = stretch.stf;
   const low = shadows[channel] ?? 0;
   const high = highlights[channel] ?? 1;
   const t = Math.min(1, Math.max(0, (value - low) / (high - low)));
-  return stretch.curve === "mtf" ? midtones(t, balance[channel] ?? 0.5) : asinhCurve(t, stretch.strength);
+  if (stretch.curve === "mtf") return midtones(t, balance[channel] ?? 0.5);
+  if (stretch.curve === "asinh") return asinhCurve(t, stretch.strength);
+  return applyHyperbola(t, hyperbolicCurve(stretch.hyperbola ?? FIRST_HYPERBOLA));
 }
 
 const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
