@@ -5,7 +5,7 @@ import { fieldOf, parseText, textOf } from "../src/state/fields";
 import { placeOf } from "../src/state/finish";
 import { beginHistory, change, redo, undo } from "../src/state/history";
 import { applyHyperbola, autoHyperbola, hyperbolicCurve, type Hyperbola } from "../src/stretch/hyperbolic";
-import { applyStretch } from "../src/stretch/stretch";
+import { applyStretch, autoStretch, evenEnds } from "../src/stretch/stretch";
 import { toImage } from "../src/tiles/camera";
 import { cameraAt } from "../src/tiles/view";
 
@@ -159,6 +159,17 @@ describe("the generalised hyperbolic stretch equals the Python definition", () =
     expect(found.factor).toBeCloseTo(factor, 4);
     const { median } = statistics[0]!;
     expect(applyStretch(median, 0, { curve: "hyperbolic", strength: 1, hyperbola: found, stf })).toBeCloseTo(target, 6);
+  });
+  it("shows the sky alike in channels of different noise and light", () => {
+    const statistics = [{ median: 0.01, madn: 2e-4, maximum: 0.9 }, { median: 0.02, madn: 1e-4, maximum: 1 }, { median: 0.015, madn: 3e-4, maximum: 0.4 }];
+    const plain = autoStretch(statistics, false);
+    const stf = evenEnds(statistics, plain, 0.25);
+    const hyperbola = autoHyperbola(statistics, stf, 0.25);
+    statistics.forEach(({ median, maximum }, c) => {
+      expect(stf.highlights[c]!).toBeGreaterThanOrEqual(maximum - 1e-12); // nothing is clipped that was not
+      expect(applyStretch(median, c, { curve: "hyperbolic", strength: 1, hyperbola, stf })).toBeCloseTo(0.25, 6);
+      expect(applyStretch(median, c, { curve: "mtf", strength: 1, stf })).toBeCloseTo(0.25, 9);
+    });
   });
   it("leaves everything as it is at a factor of 0", () => {
     const curve = hyperbolicCurve({ factor: 0, shape: 2, symmetry: 0.1, low: 0, high: 1 });

@@ -8,7 +8,7 @@ import { tellFault } from "../parts/notices";
 import { TileCanvas } from "../parts/tilecanvas";
 import { isReadOnly, loadProducts, products, state } from "../state/app";
 import {
-  before, cancelWork, canRedo, canUndo, chain, comparing, fault, faults, isAuto, isHeld, loadOffer, master, masterKey, masters, offer, preset, redoChain,
+  before, cancelWork, canRedo, canUndo, chain, comparing, fault, faults, isAuto, isHeld, isOwn, loadOffer, master, masterKey, masters, offer, preset, redoChain,
   result, runPreview, setPreset, share, split, splitAt, undoChain, work, type Comparing,
 } from "../state/finish";
 import { firstStretch, showPicture, stretches } from "../state/pictures";
@@ -120,7 +120,7 @@ function ChainPanel() {
   const presets = offer.value?.presets ?? [];
   const help = presets.find(({ name }) => name === preset.value)?.title ?? "";
   return (
-    <aside class="side chain" tabIndex={0} role="region" aria-label={t("finish.steps")}>
+    <aside class="side chain" tabIndex={0} role="region" aria-label={t("finish.chain")}>
       <Panel
         title={t("finish.steps")}
         actions={(
@@ -134,11 +134,12 @@ function ChainPanel() {
       >
         <label class="row">
           <span>{t("run.preset")}</span>
-          <select aria-label={t("run.preset")} value={preset.value} onChange={(event) => setPreset(event.currentTarget.value)}>
+          <select aria-label={t("run.preset")} value={isOwn.value ? "" : preset.value} onChange={(event) => setPreset(event.currentTarget.value)}>
+            {isOwn.value && <option value="">{t("finish.own", { name: presetName(preset.value) })}</option>}
             {presets.map(({ name }) => <option key={name} value={name}>{presetName(name)}</option>)}
           </select>
         </label>
-        <p class="muted small-text">{presetHelp(preset.value, help)}</p>
+        {!isOwn.value && <p class="muted small-text">{presetHelp(preset.value, help)}</p>}
         <Fault />
         <StepList />
         <Toggle label={t("finish.auto")} isOn={isAuto.value} onChange={(isOn) => { isAuto.value = isOn; }} />

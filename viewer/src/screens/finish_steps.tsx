@@ -159,11 +159,10 @@ function StepRow({ step, place, done, list }: { step: Step; place: number; done:
           <input type="checkbox" role="switch" checked={step.isOn} aria-label={t("finish.stepOn", { name })} onChange={(event) => setOn(step, event.currentTarget.checked)} />
           <span class="track" aria-hidden="true" />
         </span>
-        <button type="button" class="plain name" aria-expanded={isOpen} aria-controls={form} onClick={() => { openStep.value = isOpen ? null : step.id; }}>
+        <button type="button" class="plain name" title={operationTitle(step.operation, operation.title)} aria-expanded={isOpen} aria-controls={form} onClick={() => { openStep.value = isOpen ? null : step.id; }}>
           <span>{name}</span>
-          {nChanged > 0 && <span class="badge">{t("run.changed", { n: nChanged })}</span>}
+          {nChanged > 0 && <i class="is-set" title={t("run.changed", { n: nChanged })} />}
           {step.mask && <Icon name="mask" size={15} />}
-          {step.isOn && done?.skipped && <span class="badge">{t("finish.passedOver")}</span>}
           {step.isOn && (faults.value.has(step.id) || (done?.notes.length ?? 0) > 0) && <Icon name="warning" size={15} />}
         </button>
         <IconButton icon="raise" label={t("finish.up", { name })} disabled={place === 0} onClick={() => move(place - 1)} />
@@ -179,7 +178,7 @@ function StepRow({ step, place, done, list }: { step: Step; place: number; done:
           {step.isOn && done && !done.skipped && <Found done={done} />}
         </div>
       )}
-      {!isOpen && faults.value.has(step.id) && <Remarks step={step} done={null} />}
+      {!isOpen && <Remarks step={step} done={done && { ...done, notes: [] }} />}
     </li>
   );
 }

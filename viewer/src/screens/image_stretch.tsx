@@ -2,8 +2,8 @@
 import { signal } from "@preact/signals";
 import { Choice, Panel, Slider, Toggle } from "../parts/controls";
 import { HistogramPlot } from "../parts/histogram";
-import { a, b, comparison, firstStretch, setAutoStretch, setStretch, stretchOf, type Picture } from "../state/pictures";
-import { autoHyperbola, FIRST_HYPERBOLA, MOST_FACTOR, type Hyperbola } from "../stretch/hyperbolic";
+import { a, b, comparison, firstStretch, setAutoHyperbola, setAutoStretch, setStretch, stretchOf, type Picture } from "../state/pictures";
+import { FIRST_HYPERBOLA, MOST_FACTOR, type Hyperbola } from "../stretch/hyperbolic";
 import type { Curve, Stretch } from "../stretch/stretch";
 import { t, type Key } from "../words";
 
@@ -11,11 +11,10 @@ const channelShown = signal("all");
 const isLog = signal(true);
 const edits = signal<"a" | "b">("a");
 
-/** A curve begins with the sky as bright as it is asked to be; the hyperbolic one has no balance of its own to do it with. */
+/** A hyperbolic curve begins with the sky as bright as it is asked to be. */
 function chooseCurve(picture: Picture, curve: Curve): void {
-  const stretch = stretchOf(picture);
-  const hyperbola = stretch.hyperbola ?? autoHyperbola(picture.info.statistics, stretch.stf, stretch.target);
-  setStretch(picture, curve === "hyperbolic" ? { curve, hyperbola } : { curve });
+  if (curve === "hyperbolic" && !stretchOf(picture).hyperbola) setAutoHyperbola(picture);
+  else setStretch(picture, { curve });
 }
 
 function HyperbolaSliders({ picture }: { picture: Picture }) {
@@ -30,7 +29,7 @@ function HyperbolaSliders({ picture }: { picture: Picture }) {
     <>
       <Slider
         label={t("image.target")} value={stretch.target} min={0.02} max={0.6} step={0.01} shown={`${Math.round(stretch.target * 100)} %`}
-        onInput={(target) => setStretch(picture, { target, hyperbola: { ...hyperbola, ...factorFor(picture, target, hyperbola) } })}
+        onInput={(target) => setAutoHyperbola(picture, { target })}
       />
       {sliders.map(([name, key, min, max, step, digits]) => (
         <Slider key={name} label={t(key)} value={hyperbola[name]} min={min} max={max} step={step} shown={hyperbola[name].toFixed(digits)} onInput={(value) => change({ [name]: value })} />
@@ -38,11 +37,6 @@ function HyperbolaSliders({ picture }: { picture: Picture }) {
     </>
   );
 }
-
-const factorFor = (picture: Picture, target: number, { shape }: Hyperbola): Pick<Hyperbola, "factor" | "symmetry"> => {
-  const { factor, symmetry } = autoHyperbola(picture.info.statistics, stretchOf(picture).stf, target, shape);
-  return { factor, symmetry };
-};
 
 export function StretchPanel() {
   const second = b.value && comparison.value !== "single" ? b.value : null;
@@ -98,8 +92,9 @@ export function StretchPanel() {
         label={t("image.sigma")} value={stretch.sigma} min={-8} max={2} step={0.1} shown={`${stretch.sigma.toFixed(1)} σ`}
         onInput={(sigma) => {
           const { curve } = stretch;
-          setAutoStretch(picture, { sigma });
-          if (curve !== "mtf") setStretch(picture, { curve });
+          if (curve === "hyperbolic") setAutoHyperbola(picture, { sigma });
+          else setAutoStretch(picture, { sigma });
+          if (curve === "asinh") setStretch(picture, { curve });
         }}
       />
       {channels === 3 && (
@@ -108,7 +103,7 @@ export function StretchPanel() {
             label={t("image.saturation")} value={stretch.saturation} min={0} max={3} step={0.05} shown={`${Math.round(stretch.saturation * 100)} %`}
             onInput={(saturation) => change({ saturation })}
           />
-          <Toggle label={t("image.linked")} isOn={stretch.linked} onChange={(linked) => { if (linked) channelShown.value = "all"; setAutoStretch(picture, { linked }); }} />
+          <Toggle label={t("image.linked")} isOn={stretch.linked} onChange={(linked) => { if (linked) channelShown.value = "all"; (stretch.curve === "hyperbolic" ? setAutoHyperbola : setAutoStretch)(picture, { linked }); }} />
         </>
       )}
       <button type="button" class="plain small" onClick={() => change(firstStretch(picture.info))}>{t("image.reset")}</button>

@@ -52,6 +52,12 @@ export const masters = computed<Master[]>(() => {
 });
 export const master = computed<Master | null>(() => masters.value.find(({ key }) => key === masterKey.value) ?? masters.value[0] ?? null);
 
+/** Whether the chain is another one than its preset by now. */
+export const isOwn = computed(() => {
+  const found = offer.value?.presets.find(({ name }) => name === preset.value);
+  return found !== undefined && JSON.stringify(stepsKept(chainOf(found.steps, operations.value))) !== JSON.stringify(stepsKept(chain.value));
+});
+
 /** Where the picture is cut: the whole is one of its two sides while the key is held or one side alone is asked for. */
 export const split = computed(() => {
   if (!result.value || isHeld.value || comparing.value === "before") return 1;

@@ -2,7 +2,8 @@
 import { computed, effect, signal } from "@preact/signals";
 import { fetchJson, postJson } from "../api/client";
 import type { Histogram, ImageInfo, Overlay, OverlayName, Product } from "../api/types";
-import { autoStretch, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
+import { autoHyperbola, FIRST_HYPERBOLA } from "../stretch/hyperbolic";
+import { autoStretch, evenEnds, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
 import { tellFault } from "../parts/notices";
 import { imageChanged } from "./app";
 import { LATER_MS, rememberedView, rememberView } from "./view";
@@ -71,6 +72,17 @@ export function setAutoStretch(picture: Picture, change: Partial<Pick<Stretch, "
   const next = { ...stretchOf(picture), ...change };
   const stf = autoStretch(picture.info.statistics, next.linked, next.target, next.sigma);
   setStretch(picture, { ...next, curve: "mtf", stf });
+}
+
+/** The same by the generalised hyperbolic curve, whose shape and protected ends stay as they were chosen. */
+export function setAutoHyperbola(picture: Picture, change: Partial<Pick<Stretch, "linked" | "target" | "sigma">> = {}): void {
+  const next = { ...stretchOf(picture), ...change };
+  const { statistics } = picture.info;
+  const stf = autoStretch(statistics, next.linked, next.target, next.sigma);
+  const even = next.linked ? stf : evenEnds(statistics, stf, next.target);
+  const chosen = next.hyperbola ?? FIRST_HYPERBOLA;
+  const { factor, symmetry } = autoHyperbola(statistics, even, next.target, chosen.shape);
+  setStretch(picture, { ...next, curve: "hyperbolic", stf: even, hyperbola: { ...chosen, factor, symmetry } });
 }
 
 async function openPicture(source: Source, key: string): Promise<Picture> {

@@ -79,3 +79,15 @@ export function autoStretch(
     highlights: limits.map(([, high]) => high),
   };
 }
+
+/**
+ * Return the ends of a stretch with white moved out until the sky lies at the same share of the range in every channel, and midtones
+ * to match: curves of one shape for all channels then keep the sky neutral.
+ */
+export function evenEnds(statistics: Pick<ChannelStatistics, "median">[], { shadows, highlights }: Stf, target: number): Stf {
+  const shares = statistics.map(({ median }, c) => (median - shadows[c]!) / (highlights[c]! - shadows[c]!));
+  const least = Math.min(...shares);
+  if (!(least > 0)) return { shadows, highlights, midtones: statistics.map(({ median }, c) => balanceOf(median, shadows[c]!, highlights[c]!, target)) };
+  const ends = statistics.map(({ median }, c) => shadows[c]! + (median - shadows[c]!) / least);
+  return { shadows, highlights: ends, midtones: statistics.map(({ median }, c) => balanceOf(median, shadows[c]!, ends[c]!, target)) };
+}
