@@ -72,6 +72,7 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     mock.finished.clear()
     mock.chains.clear()
     mock.finish_s = 0.02
+    mock.holds_at = None
     for row in mock.table["rows"]:
         row[-1] = None
     context = browser.new_context(viewport={"width": 1180, "height": 720}, locale="en-GB")

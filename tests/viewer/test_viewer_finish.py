@@ -13,6 +13,8 @@ from PIL import Image
 from skyquilt.engine.finish import Chain
 from skyquilt.steps.finish.tone import HyperbolicCurve
 
+pytestmark = pytest.mark.browser
+
 
 def show(page: Any, address: str) -> None:
     page.goto(f"{address}#finish")
