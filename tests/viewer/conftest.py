@@ -49,6 +49,9 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     with new_page(browser, address) as (made, watch):
         mock.settings.clear()  # what the page before remembered at its end has arrived by now
         mock.job = None
+        mock.finished.clear()
+        mock.chains.clear()
+        mock.finish_s = 0.02
         mock.holds_at = None
         for row in mock.table["rows"]:
             row[-1] = None

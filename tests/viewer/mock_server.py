@@ -12,6 +12,7 @@ import io
 import json
 import sys
 import time
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from skyquilt.apps.web.bodies import FinishRun
+from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, Chain, mask_form, operation_form, preset_chain
 from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.engine.recipe import PRESETS, Recipe
+from skyquilt.errors import UsageError
 from skyquilt.steps.finish import auto_stretch
 
 STATIC = Path(__file__).resolve().parents[2] / "src" / "skyquilt" / "apps" / "web" / "static"
@@ -68,6 +72,10 @@ class Mock:
         self.live: pictures.Picture = pictures.Held(self.add_noise(self.small, self.live_noise))
         self.live_revision = 1
         self.tasks: set[asyncio.Task[None]] = set()
+        self.finished: list[dict[str, Any]] = []
+        self.chains: dict[str, list[dict[str, Any]]] = {}
+        self.cancelled: list[str] = []
+        self.finish_s = 0.1
 
     @staticmethod
     def add_noise(pixels: pictures.F32, noise: float) -> pictures.F32:
@@ -124,7 +132,7 @@ class Mock:
             "handle": handle,
             "name": name,
             "kind": kind,
-            "unit": "s" if kind == "map" else "",
+            "unit": "s" if kind == "map" else "stretched" if handle.startswith("finish") else "",
             "width": picture.width,
             "height": picture.height,
             "channels": picture.channels,
@@ -187,6 +195,7 @@ class Mock:
                 "mtime": 1764484800.0,
             }
             for key, (name, kind, _) in self.sources.items()
+            if not key.startswith("finish")
         ]
 
     def start(self, coroutine: Any) -> None:
@@ -199,6 +208,50 @@ class Mock:
         for i in range(stages):
             self.tell({"type": "task", "task": {**task, "state": "running", "percent": i / stages, "result": None}})
             await asyncio.sleep(0.1)
+        self.tell({"type": "task", "task": {**task, "state": "done", "percent": 1.0, "result": result}})
+
+    async def finish(self, body: FinishRun, task_id: str) -> None:
+        """Make a picture of the master that tells its chain: brighter by the target, on cells of 3 px for a preview."""
+        task = {"id": task_id, "kind": "preview" if body.preview else "finish", "stage": "finish", "error": None}
+        try:
+            steps = [step.operation for step in Chain.from_values({"steps": body.steps}).steps]
+        except UsageError as refusal:
+            await asyncio.sleep(self.finish_s)
+            error = {"message": refusal.message, "hint": refusal.hint}
+            failed = {**task, "state": "failed", "percent": 0, "result": None, "error": error}
+            self.tell({"type": "task", "task": failed})
+            return
+        for i in range(len(steps)):
+            if task_id in self.cancelled:
+                self.tell({"type": "task", "task": {**task, "state": "stopped", "percent": 0.5, "result": None}})
+                return
+            share = i / max(1, len(steps))
+            self.tell({"type": "task", "task": {**task, "state": "running", "percent": share, "result": None}})
+            await asyncio.sleep(self.finish_s)
+        factor = 3 if body.preview else 1
+        box = [60, 30, 1740, 1170] if "crop" in steps else [0, 0, 1800, 1200]
+        linear = np.moveaxis(self.sources["master"][2].box(0, *box), -1, 0)[:, 1::factor, 1::factor]
+        target = next((float(str(one["target"])) for one in body.steps if "target" in one), 0.25)
+        shown = auto_stretch(linear, linked=False, target=target).apply(linear, np.uint16)
+        self.finished.append(body.model_dump())
+        handle = f"finish{len(self.finished)}"
+        self.sources[handle] = (handle, "image", pictures.Held((shown / 65535.0).astype(np.float32)))
+        result = {
+            "image": handle,
+            "steps": [
+                {
+                    "operation": name,
+                    "facts": {"order": 2, "gains": [1.21, 1.0, 1.43]} if name in ("gradient", "balance") else {},
+                    "notes": ["few catalogue stars: the usual star is white"] if name == "balance" else [],
+                    "skipped": "the image has one channel" if name == "scnr" and "balance" not in steps else None,
+                }
+                for name in steps
+            ],
+            "is_picture": True,
+            "factor": factor,
+            "box": box,
+            "files": [] if body.preview else [f"{body.name}.fits", *(f"{body.name}.{one}" for one in body.formats)],
+        }
         self.tell({"type": "task", "task": {**task, "state": "done", "percent": 1.0, "result": result}})
 
     async def work(self, first: float = 0.0) -> None:
@@ -348,6 +401,54 @@ def build(mock: Mock) -> Starlette:
             }
 
         return JSONResponse({"stack": kind(Recipe), "mosaic": kind(MosaicRecipe)})
+
+    async def finish_offer(request: Request) -> Response:
+        operations = [
+            {
+                "name": one.name,
+                "title": one.title,
+                "domain": one.domain,
+                "channels": list(one.channels),
+                "makes_picture": one.makes_picture,
+                "schema": {"properties": operation_form(one.name)},
+            }
+            for one in OPERATIONS.values()
+        ]
+        presets = [
+            {"name": name, "title": title, "steps": preset_chain(name).to_values()["steps"]}
+            for name, title in PRESET_TITLES.items()
+        ]
+        return JSONResponse(
+            {
+                "operations": operations,
+                "mask": {"schema": {"properties": mask_form()}},
+                "presets": presets,
+                "chains": [{"id": name, "name": f"{name}.toml"} for name in mock.chains],
+            }
+        )
+
+    async def finish_run(request: Request) -> Response:
+        body = FinishRun.model_validate(await request.json())
+        task_id = f"t-finish-{time.monotonic_ns()}"
+        mock.start(mock.finish(body, task_id))
+        task = {"id": task_id, "kind": "preview", "state": "running", "stage": "", "percent": 0}
+        return JSONResponse({"task": {**task, "result": None, "error": None}}, 202)
+
+    async def cancel(request: Request) -> Response:
+        mock.cancelled.append(request.path_params["task"])
+        return JSONResponse({})
+
+    async def chain(request: Request) -> Response:
+        body = await request.json()
+        steps = mock.chains[body["kept"]] if "kept" in body else None
+        if steps is None:
+            steps = Chain.from_values(tomllib.loads(body["text"])).to_values()["steps"]
+        return JSONResponse({"steps": steps})
+
+    async def save_chain(request: Request) -> Response:
+        body = await request.json()
+        mock.chains[body["name"]] = body["steps"]
+        return JSONResponse({"file": f"{body['name']}.toml", "saved": "s2", "size_bytes": 512})
 
     async def plan(request: Request) -> Response:
         result = {
@@ -565,6 +666,11 @@ def build(mock: Mock) -> Starlette:
             Route("/api/frames/choice", choice, methods=["POST"]),
             Route("/api/frame/{frame}/preview", preview),
             Route("/api/recipe", recipe),
+            Route("/api/finish", finish_offer),
+            Route("/api/finish/run", finish_run, methods=["POST"]),
+            Route("/api/finish/chain", chain, methods=["POST"]),
+            Route("/api/finish/chain/save", save_chain, methods=["POST"]),
+            Route("/api/task/{task}/cancel", cancel, methods=["POST"]),
             Route("/api/plan", plan, methods=["POST"]),
             Route("/api/run", run, methods=["POST"]),
             Route("/api/job/stop", stop, methods=["POST"]),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 AXE = Path(__file__).resolve().parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENS = {
     "open": "text=Preflight", "frames": ".frame-grid .body [role=row]", "run": "text=Selection of frames",
-    "image": ".stage canvas", "sky": ".sky-map canvas", "report": "iframe",
+    "image": ".stage canvas", "finish": ".steps .step", "sky": ".sky-map canvas", "report": "iframe",
 }  # fmt: skip
 
 
@@ -299,7 +299,7 @@ def test_language_theme_and_stretch_are_found_again_and_night_is_only_red(page: 
 def test_keys_lead_everywhere(page: Any, mock_app: tuple[Any, str]) -> None:
     _, address = mock_app
     show(page, address, "open")
-    for key, screen in zip("23456", ["frames", "run", "image", "sky", "report"], strict=True):
+    for key, screen in zip("234567", ["frames", "run", "image", "finish", "sky", "report"], strict=True):
         page.keyboard.press(key)
         page.locator(SCREENS[screen]).first.wait_for()
     page.keyboard.press("?")
@@ -314,7 +314,7 @@ def test_keys_lead_everywhere(page: Any, mock_app: tuple[Any, str]) -> None:
 def test_the_narrowest_window_scrolls_in_one_direction_only(page: Any, mock_app: tuple[Any, str]) -> None:
     _, address = mock_app
     page.set_viewport_size({"width": 320, "height": 640})
-    for screen in ("open", "run", "image"):
+    for screen in ("open", "run", "image", "finish"):
         page.goto(f"{address}#{screen}")
         page.locator("main .panel").first.wait_for()
         assert page.evaluate("document.querySelector('main').scrollWidth") <= 320

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import re
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, mask_form, operation_form
 from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.engine.recipe import PRESETS, Recipe
-from skyquilt.steps.finish import asinh_stretch, auto_stretch
+from skyquilt.steps.finish import HyperbolicSettings, asinh_stretch, auto_stretch, measure_background, plan_stretch
+from skyquilt.steps.finish.tone import HyperbolicCurve
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWER = ROOT / "viewer"
@@ -65,6 +68,37 @@ def stretch_cases() -> list[dict[str, object]]:
     return cases
 
 
+def hyperbolic_cases() -> list[dict[str, object]]:
+    """Curves of every kind of shape with and without straight parts, and what they make of a ramp, by Python."""
+    cases = []
+    ramp = np.linspace(0.0, 1.0, 41)
+    for factor in (0.5, 4.0, 9.0):
+        for shape in (-4.0, -1.0, -0.4, 0.0, 0.6, 1.0, 4.0, 12.0):
+            for symmetry, low, high in ((0.0, 0.0, 1.0), (0.02, 0.01, 0.7), (0.3, 0.3, 0.3)):
+                curve = HyperbolicCurve(0.0, 1.0, math.expm1(factor), shape, symmetry, low, high)
+                hyperbola = {"factor": factor, "shape": shape, "symmetry": symmetry, "low": low, "high": high}
+                cases.append({"hyperbola": hyperbola, "t": ramp.tolist(), "shown": curve.forward(ramp).tolist()})
+    return cases
+
+
+def automatic_hyperbola() -> dict[str, object]:
+    """What the step of a chain chooses by itself for a channel, and the figures from which a page chooses the same."""
+    pixels = np.random.default_rng(3).normal(0.02, 2e-4, (1, 200, 200)).astype(np.float32)
+    pixels[:, 40:60, 40:60] += np.float32(0.2)
+    settings = HyperbolicSettings(target=0.15, black_sigma=-2.8, white_quantile=1.0)
+    curve = plan_stretch(pixels, settings).curves[0]
+    assert isinstance(curve, HyperbolicCurve)
+    background = measure_background(pixels)
+    level, sigma = float(background.level[0]), float(background.sigma[0])
+    return {
+        "statistics": [{"median": level, "madn": sigma}],
+        "stf": {"shadows": [curve.black], "midtones": [0.5], "highlights": [curve.white]},
+        "target": 0.15,
+        "factor": math.log1p(curve.amount),
+        "symmetry": curve.symmetry,
+    }
+
+
 @needs_node
 def test_the_viewers_own_tests_pass_and_its_stretch_is_that_of_python(tmp_path: Path) -> None:
     node, _ = build_viewer.find_node()
@@ -77,7 +111,11 @@ def test_the_viewers_own_tests_pass_and_its_stretch_is_that_of_python(tmp_path: 
             f"--outputFile={tmp_path / 'out.json'}",
         ],
         cwd=VIEWER,
-        env={**os.environ, "VITE_STRETCH_CASES": json.dumps(stretch_cases())},
+        env={
+            **os.environ,
+            "VITE_STRETCH_CASES": json.dumps(stretch_cases()),
+            "VITE_HYPERBOLIC_CASES": json.dumps({"curves": hyperbolic_cases(), "automatic": automatic_hyperbola()}),
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -90,7 +128,7 @@ def test_the_viewers_own_tests_pass_and_its_stretch_is_that_of_python(tmp_path: 
         if case["failureMessages"]
     ]
     assert done.returncode == 0, faults
-    assert result["numPassedTests"] >= 25
+    assert result["numPassedTests"] >= 40
     assert result["numPendingTests"] == 0, "the comparison with Python was skipped"
 
 
@@ -125,6 +163,22 @@ def test_every_setting_of_the_recipe_has_words_in_both_languages() -> None:
     named = set(re.findall(r'^  (\w+): \["[^"]+", "[^"]+", "[^"]+"\],$', text, flags=re.M))
     settings = set(Recipe.model_fields) | set(MosaicRecipe.model_fields)
     assert named == settings
+
+
+def test_every_operation_setting_and_word_of_finishing_has_words_in_both_languages() -> None:
+    text = (VIEWER / "src" / "words" / "finish.ts").read_text()
+    lists = dict(re.findall(r"export const ([A-Z]+): .*?= \{\n(.*?)\n\};", text, flags=re.S))
+    keys = {name: set(re.findall(r'(?:^  |, )"?([\w.]+)"?: \["', body, flags=re.M)) for name, body in lists.items()}
+    assert keys["OPERATIONS"] == set(OPERATIONS)
+    assert keys["PRESETS"] == set(PRESET_TITLES)
+    forms = {name: operation_form(name) for name in OPERATIONS} | {"mask": mask_form()}
+    for operation, form in forms.items():
+        for name, field in form.items():
+            assert {f"{operation}.{name}", name} & keys["SETTINGS"], (operation, name)
+            unknown = [word for word in field.get("enum", ()) if word not in keys["OPTIONS"] and not word.isupper()]
+            assert unknown == [], (operation, name)
+    used = {f"{operation}.{name}" for operation, form in forms.items() for name in form}
+    assert {key for key in keys["SETTINGS"] if "." in key} <= used
 
 
 def test_every_group_and_preset_has_a_name() -> None:

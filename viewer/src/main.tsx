@@ -4,6 +4,7 @@ import { exchangeToken, fetchJson, RequestRefused } from "./api/client";
 import type { State } from "./api/types";
 import { tellFault } from "./parts/notices";
 import { Shell } from "./parts/shell";
+import { FinishScreen } from "./screens/finish";
 import { FramesScreen } from "./screens/frames";
 import { ImageScreen } from "./screens/image";
 import { OpenScreen } from "./screens/open";
@@ -16,7 +17,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style/main.css";
 
 const SCREENS = {
-  open: OpenScreen, frames: FramesScreen, run: RunScreen, image: ImageScreen, sky: SkyScreen, report: ReportScreen,
+  open: OpenScreen, frames: FramesScreen, run: RunScreen, image: ImageScreen, finish: FinishScreen, sky: SkyScreen, report: ReportScreen,
 };
 
 async function start(): Promise<void> {

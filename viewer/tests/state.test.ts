@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { SchemaField } from "../src/api/types";
 import { sharedLength } from "../src/screens/frames_table";
 import { isIn, rowsOf, sortRows } from "../src/state/frametable";
-import { fieldOf, parseText } from "../src/state/recipe";
+import { fieldOf, parseText } from "../src/state/fields";
 import { formatDirection } from "../src/words";
 import { en } from "../src/words/en";
 import { fr } from "../src/words/fr";

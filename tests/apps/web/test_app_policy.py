@@ -133,7 +133,7 @@ FOREIGN_ORIGINS = [
     "http://127.0.0.1:8765/",
     "http://127.0.0.1:8765, http://evil.example",
 ]
-CHANGING = ["/api/session", "/api/run", "/api/settings", "/api/job/stop"]
+CHANGING = ["/api/session", "/api/run", "/api/settings", "/api/job/stop", "/api/finish/run", "/api/finish/chain/save"]
 
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
@@ -196,7 +196,15 @@ WRONG_COOKIES = [
     f"a=b; {COOKIE}=wrong",
     "=;=;==",
 ]
-GUARDED = ["/api/state", "/api/folders", "/api/image/h1/tile/0/0/0", "/report/p1", "/api/saved/h1", "/api/no/such"]
+GUARDED = [
+    "/api/finish",
+    "/api/state",
+    "/api/folders",
+    "/api/image/h1/tile/0/0/0",
+    "/report/p1",
+    "/api/saved/h1",
+    "/api/no/such",
+]
 
 
 @pytest.mark.parametrize("cookie", WRONG_COOKIES)
@@ -227,13 +235,25 @@ def test_other_methods_are_not_known(app: Any, method: str) -> None:
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
-@pytest.mark.parametrize("path", ["/api/run", "/api/job/stop", "/api/settings", "/api/open", "/api/image/h1/close"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/run",
+        "/api/job/stop",
+        "/api/settings",
+        "/api/open",
+        "/api/image/h1/close",
+        "/api/finish/run",
+        "/api/finish/chain",
+        "/api/finish/chain/save",
+    ],
+)
 def test_reading_changes_nothing(app: Any, path: str) -> None:
     assert send(app, "GET", path, headers({})).status in (404, 405)
     assert send(app, "HEAD", path, headers({})).status in (404, 405)
 
 
-@pytest.mark.parametrize("path", ["/api/state", "/api/folders", "/", "/api/job", "/report/p1"])
+@pytest.mark.parametrize("path", ["/api/state", "/api/folders", "/", "/api/job", "/report/p1", "/api/finish"])
 def test_what_is_read_cannot_be_posted_to(app: Any, path: str) -> None:
     assert send(app, "POST", path, headers({}, JSON), b"{}").status == 405
 
@@ -415,6 +435,28 @@ WRONG_REQUESTS = [
     ("/api/job/stop", {}),
     ("/api/job/stop", {"now": True}),
     ("/api/task/t99/cancel", {}),
+    ("/api/finish/run", {}),
+    ("/api/finish/run", {"product": "unknown", "steps": []}),
+    ("/api/finish/run", {"product": "../x", "steps": []}),
+    ("/api/finish/run", {"path": "/etc/passwd", "steps": []}),
+    ("/api/finish/run", {"product": "p", "steps": [{}]}),
+    ("/api/finish/run", {"product": "p", "steps": [{"operation": "delete"}]}),
+    ("/api/finish/run", {"product": "p", "steps": [{"operation": "gradient", "order": 9}]}),
+    ("/api/finish/run", {"product": "p", "steps": [{"operation": "gradient", "unknown": 1}]}),
+    ("/api/finish/run", {"product": "p", "steps": [{"operation": "scnr"}] * 101}),
+    ("/api/finish/run", {"product": "p", "steps": [{"operation": "lrgb", "luminance": "/etc/passwd"}]}),
+    ("/api/finish/run", {"product": "p", "steps": [], "name": "../x"}),
+    ("/api/finish/run", {"product": "p", "steps": [], "formats": ["exe"]}),
+    ("/api/finish/chain", {"kept": "unknown"}),
+    ("/api/finish/chain", {"kept": "../../x"}),
+    ("/api/finish/chain", {"text": "steps = 1"}),
+    ("/api/finish/chain", {"text": "[[steps"}),
+    ("/api/finish/chain", {"text": "[]", "format": "json"}),
+    ("/api/finish/chain", {"text": '[[steps]]\noperation = "delete"'}),
+    ("/api/finish/chain", {"text": '[[steps]]\noperation = "lrgb"\nluminance = "/etc/passwd"'}),
+    ("/api/finish/chain/save", {"name": "x"}),
+    ("/api/finish/chain/save", {"name": "../x", "steps": []}),
+    ("/api/finish/chain/save", {"name": "x", "steps": [{"operation": "delete"}]}),
 ]
 
 

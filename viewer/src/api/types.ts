@@ -6,7 +6,7 @@ export interface FolderList { folder: Folder | null; parents: Folder[]; folders:
 export interface Product {
   id: string; name: string; file: string; kind: "image" | "map" | "picture" | "other"; size_bytes: number; mtime: number;
 }
-export interface ProductGroup { name: string; kind: "stack" | "mosaic"; products: Product[]; report: string | null }
+export interface ProductGroup { name: string; kind: "stack" | "mosaic" | "finish"; products: Product[]; report: string | null }
 
 export interface SessionGroup {
   name: string; target: string | null; filter: string | null; n_frames: number; exposure_s: number | null;
@@ -51,7 +51,7 @@ export interface FrameTable { revision: number; is_scored: boolean; columns: str
 
 export interface SchemaField {
   description?: string; default?: unknown; group?: string; type?: string; enum?: string[]; const?: unknown;
-  anyOf?: SchemaField[]; items?: SchemaField;
+  anyOf?: SchemaField[]; items?: SchemaField; prefixItems?: SchemaField[];
   minimum?: number; maximum?: number; exclusiveMinimum?: number; exclusiveMaximum?: number;
 }
 export interface RecipeKind {
@@ -59,6 +59,24 @@ export interface RecipeKind {
   defaults: Record<string, unknown>;
 }
 export type RecipeKinds = Record<Kind, RecipeKind>;
+export interface FinishOperation {
+  name: string; title: string; domain: "linear" | "picture" | "any"; channels: number[]; makes_picture: boolean;
+  schema: { properties: Record<string, SchemaField> };
+}
+/** A step as a chain's file has it: its operation, any of its settings; `is_on` is the app's own. */
+export interface FinishStep {
+  operation: string; optional?: boolean; mask?: Record<string, unknown>; mask_inverted?: boolean; is_on?: boolean; [setting: string]: unknown;
+}
+export interface FinishPreset { name: string; title: string; steps: FinishStep[] }
+export interface FinishOffer {
+  operations: FinishOperation[]; mask: { schema: { properties: Record<string, SchemaField> } }; presets: FinishPreset[];
+  chains: { id: string; name: string }[];
+}
+export interface FinishedStep { operation: string; facts: Record<string, unknown>; notes: string[]; skipped: string | null }
+/** What a chain made: its image, and which part of the master it shows on how much coarser pixels. */
+export interface FinishResult {
+  image: string; steps: FinishedStep[]; is_picture: boolean; factor: number; box: [number, number, number, number]; files: string[];
+}
 export interface Plan {
   name: string; n_frames: number; width: number; height: number; peak_memory_bytes: number; scratch_bytes: number;
   output_bytes: number; seconds: number; schedule: string; lines: string[];

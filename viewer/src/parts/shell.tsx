@@ -105,12 +105,16 @@ function TopBar() {
 }
 
 const KEYS = {
-  "help.anywhere": [["1 – 6", "help.screens"], ["?", "help.this"], ["t", "help.theme"]],
+  "help.anywhere": [[`1 – ${SCREENS.length}`, "help.screens"], ["?", "help.this"], ["t", "help.theme"]],
   "help.picture": [
     ["← ↑ → ↓", "help.pan"], ["+ −", "help.zoom"], ["f / 0", "help.fit"], ["z", "help.one"], ["a", "help.auto"], ["b", "help.blink"], ["g", "help.grid"],
   ],
   "help.frames": [
     ["↑ ↓ PgUp PgDn", "help.rows"], ["x / i", "help.choose"], ["Space", "help.select"], ["p", "help.play"],
+  ],
+  "screen.finish": [
+    ["Ctrl Z", "finish.undo"], ["Ctrl Shift Z", "finish.redo"], ["b", "help.before"], ["p", "finish.preview"], ["Alt ↑ ↓", "help.moveStep"],
+    ["Delete", "help.removeStep"],
   ],
 } as const;
 

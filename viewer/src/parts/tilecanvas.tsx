@@ -68,6 +68,8 @@ function drawOverlay(view: TileView, paper: CanvasRenderingContext2D, overlay: O
 
 export function TileCanvas(props: {
   panes: Pane[];
+  /** With two panes: they lie above each other, the first one left of this share of the width. */
+  split?: number;
   overlays: Overlay[];
   label: string;
   /** Where to look first; null or left out: at the whole picture. */
@@ -105,7 +107,7 @@ export function TileCanvas(props: {
       latest.current.onFigures?.({ ...figures, scriptMs: figures.scriptMs + performance.now() - start }, made);
     };
     const silence = listenToGestures(made, (point) => latest.current.onHover?.(point));
-    made.show(latest.current.panes);
+    made.show(latest.current.panes, latest.current.split ?? null);
     if (latest.current.place) made.look(latest.current.place);
     else made.fit();
     made.onCamera = () => latest.current.onPlace?.(made.place);
@@ -119,7 +121,7 @@ export function TileCanvas(props: {
 
   const handle = props.panes[0]?.layers[0]?.image;
   const size = handle ? `${sizeOf(handle).width}x${sizeOf(handle).height}` : "";
-  useEffect(() => { view.current?.show(props.panes); }, [props.panes, props.overlays]);
+  useEffect(() => { view.current?.show(props.panes, props.split ?? null); }, [props.panes, props.overlays, props.split]);
   const fitted = useRef(size);
   useEffect(() => {
     if (fitted.current === size) return; // another picture of the same size keeps the place that was looked at

@@ -40,7 +40,7 @@ export function SaveDialog({ picture, onClose }: { picture: Picture; onClose: ()
         />
         <p class="muted">{t(`save.${format}`)}</p>
         {format === "tiff" && <Toggle label={t("save.stretched")} isOn={isStretched} onChange={setStretched} />}
-        {carries && (stretch.curve === "asinh" || stretch.saturation !== 1) && <p class="warning">{t("save.onlyMtf")}</p>}
+        {carries && (stretch.curve !== "mtf" || stretch.saturation !== 1) && <p class="warning">{t("save.onlyMtf")}</p>}
         <label class="row">
           <span>{t("save.name")}</span>
           <input type="text" value={name} maxLength={100} required pattern="[^\/\\]+" onInput={(event) => setName(event.currentTarget.value)} />

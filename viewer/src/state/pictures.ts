@@ -2,7 +2,8 @@
 import { computed, effect, signal } from "@preact/signals";
 import { fetchJson, postJson } from "../api/client";
 import type { Histogram, ImageInfo, Overlay, OverlayName, Product } from "../api/types";
-import { autoStretch, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
+import { autoHyperbola, FIRST_HYPERBOLA } from "../stretch/hyperbolic";
+import { autoStretch, evenEnds, SHADOWS_SIGMA, TARGET_BACKGROUND, type Stretch } from "../stretch/stretch";
 import { tellFault } from "../parts/notices";
 import type { Camera } from "../tiles/camera";
 import { imageChanged, products } from "./app";
@@ -31,7 +32,16 @@ export const overlays = signal<ReadonlyMap<OverlayName, Overlay>>(new Map());
 /** The stretch of each picture that is open, by its key. */
 export const stretches = signal<Readonly<Record<string, Stretch>>>({});
 
+/** A finished picture is shown as it is: black at 0, white at 1. */
+const asItIs = (info: ImageInfo): ImageInfo["stretch"]["linked"] => {
+  const all = (value: number): number[] => info.channel_names.map(() => value);
+  return { shadows: all(0), midtones: all(0.5), highlights: all(1) };
+};
+
 export function firstStretch(info: ImageInfo): Stretch {
+  if (info.unit === "stretched") {
+    return { curve: "mtf", linked: true, target: TARGET_BACKGROUND, sigma: SHADOWS_SIGMA, strength: 200, saturation: 1, stf: asItIs(info) };
+  }
   const linked = info.channels === 3 && info.kind !== "frame" ? false : true;
   return {
     curve: "mtf", linked, target: TARGET_BACKGROUND, sigma: SHADOWS_SIGMA, strength: 200, saturation: 1,
@@ -63,6 +73,17 @@ export function setAutoStretch(picture: Picture, change: Partial<Pick<Stretch, "
   const next = { ...stretchOf(picture), ...change };
   const stf = autoStretch(picture.info.statistics, next.linked, next.target, next.sigma);
   setStretch(picture, { ...next, curve: "mtf", stf });
+}
+
+/** The same by the generalised hyperbolic curve, whose shape and protected ends stay as they were chosen. */
+export function setAutoHyperbola(picture: Picture, change: Partial<Pick<Stretch, "linked" | "target" | "sigma">> = {}): void {
+  const next = { ...stretchOf(picture), ...change };
+  const { statistics } = picture.info;
+  const stf = autoStretch(statistics, next.linked, next.target, next.sigma);
+  const even = next.linked ? stf : evenEnds(statistics, stf, next.target);
+  const chosen = next.hyperbola ?? FIRST_HYPERBOLA;
+  const { factor, symmetry } = autoHyperbola(statistics, even, next.target, chosen.shape);
+  setStretch(picture, { ...next, curve: "hyperbolic", stf: even, hyperbola: { ...chosen, factor, symmetry } });
 }
 
 async function openPicture(source: Source, key: string): Promise<Picture> {

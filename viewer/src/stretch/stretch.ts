@@ -2,11 +2,13 @@
  * Stretches: the same definitions as `skyquilt/steps/finish/stretch.py`, which a test holds.
  *
  * MTF(m, x) = (m - 1) x / ((2 m - 1) x - m) (PixInsight reference documentation, HistogramTransformation);
- * asinh: asinh(a t) / asinh(a) (Lupton et al. 2004, PASP 116, 133).
+ * asinh: asinh(a t) / asinh(a) (Lupton et al. 2004, PASP 116, 133); generalised hyperbolic: hyperbolic.ts.
  */
 import type { ChannelStatistics, Stf } from "../api/types";
+import { applyHyperbola, FIRST_HYPERBOLA, hyperbolicCurve, type Hyperbola } from "./hyperbolic";
 
-export type Curve = "mtf" | "asinh";
+export const CURVES = ["mtf", "asinh", "hyperbolic"] as const;
+export type Curve = (typeof CURVES)[number];
 
 /** How an image is shown. `target` and `sigma` are what the auto stretch was asked for. */
 export interface Stretch {
@@ -15,6 +17,8 @@ export interface Stretch {
   target: number;
   sigma: number;
   strength: number;
+  /** Of the generalised hyperbolic curve; those that were remembered before there was one have none. */
+  hyperbola?: Hyperbola;
   saturation: number;
   stf: Stf;
 }
@@ -31,12 +35,14 @@ export function asinhCurve(t: number, strength: number): number {
 }
 
 /** Return what the shader shows of a value: 0 black, 1 white. */
-export function applyStretch(value: number, channel: number, stretch: Pick<Stretch, "curve" | "strength" | "stf">): number {
+export function applyStretch(value: number, channel: number, stretch: Pick<Stretch, "curve" | "strength" | "hyperbola" | "stf">): number {
   const { shadows, highlights, midtones: balance } = stretch.stf;
   const low = shadows[channel] ?? 0;
   const high = highlights[channel] ?? 1;
   const t = Math.min(1, Math.max(0, (value - low) / (high - low)));
-  return stretch.curve === "mtf" ? midtones(t, balance[channel] ?? 0.5) : asinhCurve(t, stretch.strength);
+  if (stretch.curve === "mtf") return midtones(t, balance[channel] ?? 0.5);
+  if (stretch.curve === "asinh") return asinhCurve(t, stretch.strength);
+  return applyHyperbola(t, hyperbolicCurve(stretch.hyperbola ?? FIRST_HYPERBOLA));
 }
 
 const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -72,4 +78,16 @@ export function autoStretch(
     midtones: statistics.map(({ median }, c) => balanceOf(median, limits[c]![0], limits[c]![1], target)),
     highlights: limits.map(([, high]) => high),
   };
+}
+
+/**
+ * Return the ends of a stretch with white moved out until the sky lies at the same share of the range in every channel, and midtones
+ * to match: curves of one shape for all channels then keep the sky neutral.
+ */
+export function evenEnds(statistics: Pick<ChannelStatistics, "median">[], { shadows, highlights }: Stf, target: number): Stf {
+  const shares = statistics.map(({ median }, c) => (median - shadows[c]!) / (highlights[c]! - shadows[c]!));
+  const least = Math.min(...shares);
+  if (!(least > 0)) return { shadows, highlights, midtones: statistics.map(({ median }, c) => balanceOf(median, shadows[c]!, highlights[c]!, target)) };
+  const ends = statistics.map(({ median }, c) => shadows[c]! + (median - shadows[c]!) / least);
+  return { shadows, highlights: ends, midtones: statistics.map(({ median }, c) => balanceOf(median, shadows[c]!, ends[c]!, target)) };
 }

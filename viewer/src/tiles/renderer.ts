@@ -1,5 +1,6 @@
 /** Draws tiles with WebGL2: one textured rectangle a tile, decoded and stretched on the graphics card. */
-import type { Stretch } from "../stretch/stretch";
+import { FIRST_HYPERBOLA, hyperbolicCurve, type Hyperbola } from "../stretch/hyperbolic";
+import { CURVES, type Stretch } from "../stretch/stretch";
 import type { Camera, ImageSize, ViewSize } from "./camera";
 import type { DecodedTile } from "./format";
 import type { Bounds } from "./pyramid";
@@ -20,14 +21,14 @@ export interface Texture {
 }
 
 /** How one picture is drawn: through its stretch, as colours of a map or as itself, and how opaque. */
-export interface Look { stretch: Pick<Stretch, "curve" | "strength" | "saturation" | "stf">; isColoured: boolean; opacity: number }
+export interface Look { stretch: Pick<Stretch, "curve" | "strength" | "hyperbola" | "saturation" | "stf">; isColoured: boolean; opacity: number }
 
 /** A part of the canvas, device px from its upper left corner. */
 export interface Port extends ViewSize { left: number; top: number }
 
 const UNIFORMS = [
   "u_rectangle", "u_texels", "u_camera", "u_tile", "u_colours", "u_offset", "u_scale", "u_shadows", "u_range", "u_midtones",
-  "u_strength", "u_saturation", "u_opacity", "u_channels", "u_curve", "u_is_coloured",
+  "u_strength", "u_saturation", "u_opacity", "u_channels", "u_curve", "u_is_coloured", "u_hyperbola", "u_straight", "u_ends",
 ] as const;
 type Uniform = (typeof UNIFORMS)[number];
 
@@ -118,13 +119,13 @@ export class Renderer {
     gl.clear(gl.COLOR_BUFFER_BIT);
   }
 
-  /** Choose the part of the canvas, the camera and the look for the draws that follow. */
-  begin(port: Port, camera: Camera, image: ImageSize, look: Look): void {
+  /** Choose the part of the canvas, the camera and the look for the draws that follow; nothing is drawn outside of `clip`. */
+  begin(port: Port, clip: Port, camera: Camera, image: ImageSize, look: Look): void {
     const { gl, at } = this;
     const bottom = this.canvas.height - port.top - port.height;
     gl.viewport(port.left, bottom, port.width, port.height);
     gl.enable(gl.SCISSOR_TEST);
-    gl.scissor(port.left, bottom, port.width, port.height);
+    gl.scissor(clip.left, this.canvas.height - clip.top - clip.height, clip.width, clip.height);
     const vertical = ((image.isBottomUp ? 2 : -2) * camera.zoom) / port.height;
     gl.uniform4f(at.u_camera, camera.x, camera.y, (2 * camera.zoom) / port.width, vertical);
     const { shadows, midtones, highlights } = look.stretch.stf;
@@ -136,9 +137,18 @@ export class Renderer {
     gl.uniform3f(at.u_midtones, ...three(midtones));
     gl.uniform1f(at.u_strength, look.stretch.strength);
     gl.uniform1f(at.u_saturation, look.stretch.saturation);
-    gl.uniform1i(at.u_curve, look.stretch.curve === "mtf" ? 0 : 1);
+    gl.uniform1i(at.u_curve, CURVES.indexOf(look.stretch.curve));
+    if (look.stretch.curve === "hyperbolic") this.chooseHyperbola(look.stretch.hyperbola ?? FIRST_HYPERBOLA);
     gl.uniform1i(at.u_is_coloured, look.isColoured ? 1 : 0);
     gl.uniform1f(at.u_opacity, look.opacity);
+  }
+
+  private chooseHyperbola(hyperbola: Hyperbola): void {
+    const { gl, at } = this;
+    const curve = hyperbolicCurve(hyperbola);
+    gl.uniform3f(at.u_hyperbola, curve.amount, curve.shape, curve.symmetry);
+    gl.uniform4f(at.u_straight, curve.low, curve.high, curve.slopeLow, curve.slopeHigh);
+    gl.uniform2f(at.u_ends, curve.start, 1 / (curve.end - curve.start));
   }
 
   /** Draw `part` (image px) of the image out of the texture of a tile that covers `whole` (image px). */

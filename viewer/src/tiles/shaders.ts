@@ -29,12 +29,31 @@ uniform float u_strength;   // of asinh
 uniform float u_saturation;
 uniform float u_opacity;
 uniform int u_channels;
-uniform int u_curve;        // 0 midtones, 1 asinh
+uniform int u_curve;        // 0 midtones, 1 asinh, 2 generalised hyperbolic
+uniform vec3 u_hyperbola;   // amount D, shape b, symmetry SP
+uniform vec4 u_straight;    // below LP, above HP, and the slopes there
+uniform vec2 u_ends;        // the raw curve at 0; 1 / (at 1 - at 0)
 uniform int u_is_coloured;  // 1: one channel through the table of colours
 in vec2 v_texel;
 out vec4 o_colour;
 
 vec3 asinh_of(vec3 x) { return log(x + sqrt(x * x + 1.0)); }
+
+// The base of the generalised hyperbolic stretch for x >= 0 (steps/finish/tone/curves.py).
+vec3 base_of(vec3 x) {
+  float d = u_hyperbola.x, b = u_hyperbola.y;
+  if (b == -1.0) return log(1.0 + d * x);
+  if (b < 0.0) return (1.0 - pow(1.0 - b * d * x, vec3((b + 1.0) / b))) / (d * (b + 1.0));
+  if (b == 0.0) return 1.0 - exp(-d * x);
+  return 1.0 - pow(1.0 + b * d * x, vec3(-1.0 / b));
+}
+
+vec3 hyperbolic_of(vec3 t) {
+  vec3 inside = clamp(t, u_straight.x, u_straight.y) - u_hyperbola.z;
+  vec3 raw = sign(inside) * base_of(abs(inside));
+  raw += min(t - u_straight.x, 0.0) * u_straight.z + max(t - u_straight.y, 0.0) * u_straight.w;
+  return clamp((raw - u_ends.x) * u_ends.y, 0.0, 1.0);
+}
 
 void main() {
   vec4 texel = texture(u_tile, v_texel);
@@ -43,9 +62,10 @@ void main() {
   vec3 h = (u_channels == 1 ? texel.rrr : texel.rgb) / known;
   // The offset is taken from the shadows first: two near numbers of single precision, whose difference is exact.
   vec3 t = clamp(((u_offset - u_shadows) + u_scale * h) / u_range, 0.0, 1.0);
-  vec3 shown = u_curve == 0
-    ? (u_midtones - 1.0) * t / ((2.0 * u_midtones - 1.0) * t - u_midtones)
-    : asinh_of(u_strength * t) / asinh_of(vec3(u_strength));
+  vec3 shown;
+  if (u_curve == 0) shown = (u_midtones - 1.0) * t / ((2.0 * u_midtones - 1.0) * t - u_midtones);
+  else if (u_curve == 1) shown = asinh_of(u_strength * t) / asinh_of(vec3(u_strength));
+  else shown = hyperbolic_of(t);
   if (u_is_coloured == 1) shown = texture(u_colours, vec2(shown.r, 0.5)).rgb;
   else if (u_saturation != 1.0) {
     float luminance = dot(shown, vec3(0.2126, 0.7152, 0.0722));

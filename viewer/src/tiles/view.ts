@@ -11,7 +11,10 @@ export const MOST_TEXTURE_BYTES = 256 * 2 ** 20;
 const MOST_UPLOADS_A_FRAME = 2;
 const SHARP_FROM_ZOOM = 2.5;
 
-export interface Layer { image: ImageInfo; look: Look }
+/** Where another image lies on the leading one: the place of its pixel (0, 0), and how many px of that one each of its takes. */
+export interface Place { x: number; y: number; scale: number }
+
+export interface Layer { image: ImageInfo; look: Look; place?: Place }
 
 /** What lies above each other in one part of the canvas; `ahead` is fetched but not shown (the other picture of a blink). */
 export interface Pane { layers: Layer[]; ahead: Layer[] }
@@ -26,6 +29,12 @@ export const sizeOf = (image: ImageInfo): ImageSize => ({
   width: image.width, height: image.height, isBottomUp: image.row_order === "BOTTOM-UP",
 });
 const pyramidOf = (image: ImageInfo): Pyramid => ({ levels: image.levels, levelSizes: image.level_sizes, tile: image.tile });
+
+/** Return the camera in the px of an image that lies at a place of the leading one. */
+export function cameraAt(camera: Camera, place: Place | undefined): Camera {
+  if (!place) return camera;
+  return { x: (camera.x - place.x) / place.scale, y: (camera.y - place.y) / place.scale, zoom: camera.zoom * place.scale };
+}
 
 function clip(bounds: Bounds, image: ImageInfo): Bounds {
   return {
@@ -43,6 +52,8 @@ export class TileView {
   private readonly loader: TileLoader;
   private readonly arrived: { key: string; tile: DecodedTile; revision: number }[] = [];
   private panes: Pane[] = [];
+  /** null: panes stand side by side. 0 to 1: two lie above each other, the first left of that share of the width. */
+  private split: number | null = null;
   private revisions = new Map<string, number>();
   private isScheduled = false;
   private frameNumber = 0;
@@ -81,9 +92,10 @@ export class TileView {
     return this.panes[0]?.layers[0]?.image ?? null;
   }
 
-  /** Parts of the canvas, one a pane, from left to right. */
+  /** Parts of the canvas, one a pane, from left to right; with a split line, all of it for each. */
   get ports(): Port[] {
     const { width, height } = this.canvas;
+    if (this.split !== null) return this.panes.map(() => ({ left: 0, top: 0, width, height }));
     const n = Math.max(1, this.panes.length);
     return Array.from({ length: n }, (_, i) => {
       const left = Math.round((i * width) / n);
@@ -91,10 +103,19 @@ export class TileView {
     });
   }
 
-  show(panes: Pane[]): void {
-    const before = this.panes.length;
+  /** What of the canvas each pane may draw on. */
+  private get clips(): Port[] {
+    if (this.split === null || this.panes.length < 2) return this.ports;
+    const { width, height } = this.canvas;
+    const at = Math.round(this.split * width);
+    return [{ left: 0, top: 0, width: at, height }, { left: at, top: 0, width: width - at, height }];
+  }
+
+  show(panes: Pane[], split: number | null = null): void {
+    const before = this.ports[0]!.width;
     this.panes = panes;
-    if (before !== panes.length && this.isFitted) this.fit();
+    this.split = split;
+    if (before !== this.ports[0]?.width && this.isFitted) this.fit();
     this.draw();
   }
 
@@ -182,12 +203,12 @@ export class TileView {
     const start = performance.now();
     const wanted: Wanted[] = [];
     this.renderer.clear();
-    const { ports } = this;
+    const { ports, clips } = this;
     this.panes.forEach((pane, i) => {
-      for (const layer of pane.layers) this.paintLayer(layer, ports[i]!, wanted);
+      for (const layer of pane.layers) this.paintLayer(layer, ports[i]!, clips[i]!, wanted);
     });
     this.panes.forEach((pane, i) => {
-      for (const layer of pane.ahead) this.visit(layer.image, ports[i]!, wanted, null);
+      for (const layer of pane.ahead) this.visit(layer, ports[i]!, wanted, null);
     });
     this.revisions = new Map(wanted.map(({ key, revision }) => [key, revision]));
     const known = new Set(this.arrived.map(({ key }) => key));
@@ -215,20 +236,22 @@ export class TileView {
     this.draw();
   }
 
-  private paintLayer(layer: Layer, port: Port, wanted: Wanted[]): void {
-    this.renderer.begin(port, this.camera, sizeOf(layer.image), layer.look);
-    const isSharp = this.camera.zoom >= SHARP_FROM_ZOOM;
-    this.visit(layer.image, port, wanted, (held, whole, part) => this.renderer.draw(held.texture, whole, part, isSharp));
+  private paintLayer(layer: Layer, port: Port, clip: Port, wanted: Wanted[]): void {
+    const camera = cameraAt(this.camera, layer.place);
+    this.renderer.begin(port, clip, camera, sizeOf(layer.image), layer.look);
+    const isSharp = camera.zoom >= SHARP_FROM_ZOOM;
+    this.visit(layer, port, wanted, (held, whole, part) => this.renderer.draw(held.texture, whole, part, isSharp));
   }
 
   /** Go over the visible tiles, the best held texture of each, and note what is lacking: the top of the pyramid first. */
   private visit(
-    image: ImageInfo, port: Port, wanted: Wanted[], draw: ((held: Held, whole: Bounds, part: Bounds) => void) | null,
+    { image, place }: Layer, port: Port, wanted: Wanted[], draw: ((held: Held, whole: Bounds, part: Bounds) => void) | null,
   ): void {
     const pyramid = pyramidOf(image);
-    const level = levelOf(this.camera.zoom, image.levels);
+    const camera = cameraAt(this.camera, place);
+    const level = levelOf(camera.zoom, image.levels);
     this.need(image, { level: image.levels - 1, x: 0, y: 0 }, wanted);
-    for (const tile of visibleTiles(pyramid, level, this.camera, port, sizeOf(image))) {
+    for (const tile of visibleTiles(pyramid, level, camera, port, sizeOf(image))) {
       this.need(image, tile, wanted);
       if (!draw) continue;
       const part = clip(boundsOf(pyramid, tile), image);

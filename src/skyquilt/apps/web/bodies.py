@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from skyquilt.errors import UsageError
 
-__all__ = ["Choice", "Nothing", "Open", "OpenImage", "Run", "Save", "Scored", "SettingsPart", "Token", "read_body"]
+__all__ = [
+    "ChainSave",
+    "ChainText",
+    "Choice",
+    "FinishRun",
+    "Nothing",
+    "Open",
+    "OpenImage",
+    "Run",
+    "Save",
+    "Scored",
+    "SettingsPart",
+    "Token",
+    "read_body",
+]
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Ids = Annotated[list[Id], Field(max_length=50_000)]
@@ -86,24 +100,57 @@ class Stf(_Body):
     highlights: Annotated[list[float], Field(min_length=1, max_length=3)]
 
 
+def _plain_name(name: str) -> str:
+    if any(ord(letter) < 32 or ord(letter) == 127 or letter in '/\\:*?"<>|' for letter in name):
+        raise ValueError("the name holds a letter that file names may not have")
+    if name.strip(". ") != name or not name.isprintable():
+        raise ValueError("the name may not begin or end with a dot or a blank")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the name is no text") from None
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain_name)]
+"""What a file can be called."""
+
+
 class Save(_Body):
     """How an image is saved."""
 
     format: Literal["fits", "tiff", "png", "jpeg"]
     stretch: Stf | None = None
-    name: str = Field(min_length=1, max_length=100)
+    name: Name
 
-    @model_validator(mode="after")
-    def _plain_name(self) -> Save:
-        if any(ord(letter) < 32 or ord(letter) == 127 or letter in '/\\:*?"<>|' for letter in self.name):
-            raise ValueError("the name holds a letter that file names may not have")
-        if self.name.strip(". ") != self.name or not self.name.isprintable():
-            raise ValueError("the name may not begin or end with a dot or a blank")
-        try:
-            self.name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ValueError("the name is no text") from None
-        return self
+
+Steps = Annotated[list[dict[str, JsonValue]], Field(max_length=100)]
+
+
+class FinishRun(_Body):
+    """A chain to be done on a product: a preview of it, or the whole into files."""
+
+    product: Id
+    steps: Steps
+    preview: bool = True
+    name: Name = "finished"
+    formats: Annotated[list[Literal["png", "jpeg", "tiff", "xisf"]], Field(max_length=4)] = []
+    quality: int = Field(92, ge=1, le=100)
+
+
+class ChainSave(_Body):
+    """A chain to be kept."""
+
+    name: Name
+    steps: Steps
+
+
+class ChainText(_Body):
+    """A kept chain, or the text of a file."""
+
+    kept: Id | None = None
+    text: str = Field("", max_length=200_000)
+    format: Literal["toml", "json"] = "toml"
 
 
 class SettingsPart(_Body):

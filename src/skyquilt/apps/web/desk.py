@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import skyquilt
-from skyquilt.apps.web.bodies import OpenImage, Run, Save, SettingsPart
+from skyquilt.apps.web.bodies import ChainSave, OpenImage, Run, Save, SettingsPart
 from skyquilt.apps.web.child import EngineChild
+from skyquilt.apps.web.finishing import Finishing, free_stem, make_kept_folder
 from skyquilt.apps.web.frames import FrameTable
 from skyquilt.apps.web.hub import Hub
 from skyquilt.apps.web.images import Images, OpenedImage, handle_of
@@ -25,7 +26,7 @@ from skyquilt.apps.web.project import Project, Settings
 from skyquilt.apps.web.roots import Roots, shown_name
 from skyquilt.apps.web.tasks import Task, Tasks
 from skyquilt.engine.budget import available_memory
-from skyquilt.errors import NoUsableInput, SkyquiltError, UsageError
+from skyquilt.errors import SkyquiltError, UsageError
 
 if TYPE_CHECKING:
     from skyquilt.apps.web.opened import ChildImage
@@ -73,6 +74,9 @@ class Desk:
         self.jobs = JobKeeper(self.child, project, self.hub, self.log, self._products_of)
         self.jobs.on_tiles, self.jobs.on_end = self._tiles_landed, self._job_ended
         self.jobs.on_event = self._heard
+        self.finishing = Finishing(
+            project, self.tasks, self.images, lambda: self.products, self._asked, self._tell_products
+        )
         self._saved: dict[str, Path] = {}
         self._overlays: dict[tuple[str, int, str], Overlay] = {}
 
@@ -304,6 +308,9 @@ class Desk:
         return self._child_image(handle, "live", "live", None, image=f"job:{job.number}")
 
     def _job_ended(self, job: Job) -> None:
+        self._tell_products()
+
+    def _tell_products(self) -> None:
         self.hub.publish("products")
 
     # Image
@@ -342,9 +349,10 @@ class Desk:
             return known
         async with self.images.decodes:
             viewed = await asyncio.to_thread(open_product, product.path, self.project.levels(), product.hdu)
-        maps = group.maps() if group.master is not None and product.id == group.master.id else []
+        is_master = group is not None and group.master is not None and product.id == group.master.id
+        maps = group.maps() if group is not None and is_master else []
         saved_from = product.path if product.hdu == 0 else None
-        image = ProductImage(handle, product.name, product.kind, viewed, group.name, maps, saved_from)
+        image = ProductImage(handle, product.name, product.kind, viewed, product.group, maps, saved_from)
         self.images.hold(image)
         return image
 
@@ -411,11 +419,18 @@ class Desk:
                 if not isinstance(source, str):
                     with contextlib.suppress(SkyquiltError):
                         await self.child.request("release", imageId=handle)
-            saved = handle_of("saved", path)
-            self._saved[saved] = path
-            return {"file": path.name, "saved": saved, "size_bytes": path.stat().st_size}
+            return self._keep_saved(path)
 
         return self.tasks.start("save", work)
+
+    def save_chain(self, asked: ChainSave) -> dict[str, Any]:
+        """Keep a chain of the Finish screen as a file, which can be fetched as one that was saved."""
+        return self._keep_saved(self.finishing.save_chain(asked))
+
+    def _keep_saved(self, path: Path) -> dict[str, Any]:
+        saved = handle_of("saved", path)
+        self._saved[saved] = path
+        return {"file": path.name, "saved": saved, "size_bytes": path.stat().st_size}
 
     def saved(self, saved_id: str) -> Path:
         """Return a file that was saved, or raise `UsageError`."""
@@ -425,21 +440,9 @@ class Desk:
         return path
 
     def _free_name(self, name: str, ending: str) -> Path:
-        self.project.must_write()
-        folder = self.project.out / _SAVED
-        if folder.is_symlink():
-            raise UsageError("the folder for saved images is a link", f"make {_SAVED} a folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise NoUsableInput(f"the folder for saved images cannot be made: {error.strerror}", "") from error
-        stem = name[: -len(ending)] if name.lower().endswith(ending) and len(name) > len(ending) else name
-        taken = set(self._saved.values())
-        for number in range(1, _MOST_NAMES):
-            path = folder / (f"{stem}{ending}" if number == 1 else f"{stem} {number}{ending}")
-            if not os.path.lexists(path) and path not in taken:
-                return path
-        raise UsageError(f"there are too many files named {stem}", "choose another name")
+        folder = make_kept_folder(self.project, _SAVED)
+        taken = frozenset(self._saved.values())
+        return folder / f"{free_stem(folder, name, (ending,), taken)}{ending}"
 
     # settings
 

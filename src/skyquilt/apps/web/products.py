@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from skyquilt.apps.web.finishing import FINISHED
 from skyquilt.engine import Manifest
 from skyquilt.engine.viewing import MAPS, Footprint, footprints_of, sky_outline
 from skyquilt.errors import SkyquiltError, UsageError
@@ -24,6 +25,8 @@ _MOST_GROUPS = 500
 _MASTERS = ("master_linear", "mosaic_linear")
 _MAP_WORDS = {"coverage": "COVERAGE", "variance": "VARIANCE", "rejected_low": "REJ_LOW", "rejected_high": "REJ_HIGH"}
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".svg")
+_IMAGES = (".fits", ".fit", ".xisf", *_PICTURES)
+_MOST_FINISHED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,34 @@ class Products:
         self._groups = found
         return sorted((group for _, group in found.values()), key=lambda group: group.name)
 
-    def get(self, product_id: str) -> tuple[Group, Product]:
-        """Return a product and its group, or raise `UsageError`."""
+    def finished(self) -> tuple[Product, ...]:
+        """Return the finished images, by name."""
+        folder = self._out / FINISHED
+        with contextlib.suppress(OSError):
+            paths = sorted(folder.iterdir())[:_MOST_FINISHED]
+            return tuple(
+                one
+                for path in paths
+                if _is_file_below(path, self._out) and path.suffix.lower() in _IMAGES
+                for one in _products_of(path.stem, path, FINISHED)
+            )
+        return ()
+
+    def get(self, product_id: str) -> tuple[Group | None, Product]:
+        """Return a product and its group (None: a finished image), or raise `UsageError`."""
         for group in self.groups():
             for product in group.products:
                 if product.id == product_id and _is_file_below(product.path, self._out):
                     return group, product
+        for product in self.finished():
+            if product.id == product_id:
+                return None, product
         raise UsageError("there is no such product", "look at the list of products again")
+
+    def find(self, path: Path) -> Product | None:
+        """Return the image that a file is, or None."""
+        everything = [one for group in self.groups() for one in group.products] + list(self.finished())
+        return next((one for one in everything if one.kind == "image" and one.path == path), None)
 
     def report(self, report_id: str, ending: str) -> Path:
         """Return the report of a group as ".html" or ".json", or raise `UsageError`."""
@@ -132,17 +156,18 @@ class Products:
 
     def as_json(self) -> dict[str, Any]:
         """Return all groups as the page gets them."""
-        return {
-            "groups": [
-                {
-                    "name": group.name,
-                    "kind": "mosaic" if group.manifest.mosaic else "stack",
-                    "products": products_json(group.products),
-                    "report": group.report,
-                }
-                for group in self.groups()
-            ]
-        }
+        groups: list[dict[str, Any]] = [
+            {
+                "name": group.name,
+                "kind": "mosaic" if group.manifest.mosaic else "stack",
+                "products": products_json(group.products),
+                "report": group.report,
+            }
+            for group in self.groups()
+        ]
+        if finished := products_json(self.finished()):
+            groups.append({"name": FINISHED, "kind": "finish", "products": finished, "report": None})
+        return {"groups": groups}
 
     def of_groups(self, names: set[str]) -> list[dict[str, Any]]:
         """Return the products of some groups as the page gets them."""

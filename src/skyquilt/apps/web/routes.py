@@ -36,7 +36,13 @@ _CHUNK = 1 << 18
 _IMMUTABLE = "private, max-age=31536000, immutable"
 _MOST_SIZE = 1280
 _LEAST_SIZE = 64
-_TYPES = {".fits": "application/fits", ".tif": "image/tiff", ".png": "image/png", ".jpg": "image/jpeg"}
+_TYPES = {
+    ".toml": "application/toml",
+    ".fits": "application/fits",
+    ".tif": "image/tiff",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+}
 _LARGEST_LEVEL = 40
 _LARGEST_PLACE = 1e9
 
@@ -107,6 +113,10 @@ class _Routes:
             get("/api/image/{id}/overlay/{kind}", self._overlay),
             post("/api/image/{id}/save", self._save),
             get("/api/saved/{id}", self._saved),
+            get("/api/finish", self._finish),
+            post("/api/finish/run", self._finish_run),
+            post("/api/finish/chain", self._chain),
+            post("/api/finish/chain/save", self._save_chain),
             get("/api/sky", self._sky),
             get("/api/report/{id}", self._report_facts),
             get("/report/{id}", self._report),
@@ -278,6 +288,20 @@ class _Routes:
     async def _saved(self, request: Request) -> Response:
         path = self._desk.saved(_id(request))
         return _Download(path)
+
+    # finish
+
+    async def _finish(self, request: Request) -> Response:
+        return _json(await asyncio.to_thread(self._desk.finishing.as_json))
+
+    async def _finish_run(self, request: Request) -> Response:
+        return _started(self._desk.finishing.begin(await _body(request, bodies.FinishRun)))
+
+    async def _chain(self, request: Request) -> Response:
+        return _json(self._desk.finishing.read_chain(await _body(request, bodies.ChainText)))
+
+    async def _save_chain(self, request: Request) -> Response:
+        return _json(self._desk.save_chain(await _body(request, bodies.ChainSave)))
 
     # sky and report
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import skyquilt
 from skyquilt.apps.worker import messages
+from skyquilt.apps.worker.finish_commands import FINISH_COMMANDS
 from skyquilt.apps.worker.image_commands import IMAGE_COMMANDS
 from skyquilt.apps.worker.lines import MAX_LINE_BYTES
 from skyquilt.apps.worker.run_commands import RUN_COMMANDS
@@ -53,4 +54,6 @@ _OWN_COMMANDS = (
     Command("subscribe", messages.Subscribe, "kinds, phases", _subscribe, "now"),
 )
 
-COMMANDS: dict[str, Command] = {command.name: command for command in (*IMAGE_COMMANDS, *RUN_COMMANDS, *_OWN_COMMANDS)}
+COMMANDS: dict[str, Command] = {
+    command.name: command for command in (*IMAGE_COMMANDS, *RUN_COMMANDS, *FINISH_COMMANDS, *_OWN_COMMANDS)
+}

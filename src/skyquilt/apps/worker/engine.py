@@ -43,8 +43,9 @@ class Engine:
 
     - Commands about the engine itself are answered at once, those about images one after the other in the order of
       their lines, whatever jobs are at work.
-    - Jobs: those that only look (sessions, frames, solve) and those that run (frames scored, plan, stack, mosaic, a
-      pipeline of files) each stand in a line of their own: one of each kind works at a time, up to 100 wait.
+    - Jobs: those that only look (sessions, frames, solve, finish as a preview) and those that run (frames scored, plan,
+      stack, mosaic, finish, a pipeline of files) each stand in a line of their own: one of each kind works at a time,
+      up to 100 wait.
     - The folder of a run is locked against other processes.
 
     Parameters

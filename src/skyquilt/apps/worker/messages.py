@@ -19,6 +19,7 @@ __all__ = [
     "AutoStretch",
     "Cancel",
     "Failure",
+    "Finish",
     "Frames",
     "HistogramOf",
     "ImageInfo",
@@ -277,6 +278,27 @@ class Mosaic(Request):
     refresh_cache: bool = Field(False, description="Throw kept measurements away first.")
     dry_run: bool = Field(False, description="Plan, predict and stop.")
     recipe: MosaicRecipe = Field(MosaicRecipe(), description=_SETTINGS)
+
+
+class Finish(Request):
+    """
+    Make a picture, or cleaner linear data, of a master, which is only read.
+
+    A preview works on coarser pixels (about 700,000) and stands in the line of those that only look; `factor` of the
+    answer says how many pixels of the master make one of its.
+    """
+
+    cmd: Literal["finish"]
+    path: str = Field(description="FITS, XISF, TIFF or PNG.")
+    steps: list[dict[str, Any]] = Field(
+        description='In order: {"operation": name, setting: value, ...}, as in the file of a chain (finish.md).'
+    )
+    outputs: list[str] = Field(
+        description="Files to write; their endings are the formats. Beside the first of a whole run lies its record."
+    )
+    preview: bool = Field(False, description="On coarser pixels, into one FITS file that is not there yet.")
+    bits: Literal[8, 16, 32] | None = Field(None, description="Bits a channel; null: as is usual for the format.")
+    quality: int = Field(92, ge=1, le=100, description="Of a JPEG.")
 
 
 class Solve(Request):

@@ -36,7 +36,7 @@ _MOSAIC = {
 }
 _PLAN = {"discover": 5, "compile": 0, "calibrate": 20, "measure": 60, "select": 0, "register": 15, "plan": 0}
 _OTHER = {"discover": 10, "compile": 0, "calibrate": 20, "measure": 70, "select": 0}
-PHASES = {"stack": _STACK, "pipeline": _STACK, "mosaic": _MOSAIC, "plan": _PLAN}
+PHASES = {"stack": _STACK, "pipeline": _STACK, "mosaic": _MOSAIC, "plan": _PLAN, "finish": {"finish": 1}}
 
 
 class JobProgress:
@@ -59,7 +59,7 @@ class JobProgress:
         self._has_groups = command != "mosaic"  # whose groups are sewn together
         self._n_groups = 1
         self._n_begun = 0
-        self.stage = "discover"
+        self.stage = next(iter(weights))
         self.percent = 0.0
 
     def take(self, event: Event) -> None:

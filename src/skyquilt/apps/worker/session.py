@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from pathlib import Path
 
+from skyquilt.apps.worker.reduced import ReducedOnes
 from skyquilt.engine.images import ImageStore, LivePicture, OpenImage
 from skyquilt.errors import NoUsableInput, UsageError
 
@@ -28,6 +29,7 @@ class Session:
 
     def __init__(self, store: ImageStore) -> None:
         self.store = store
+        self.reduced = ReducedOnes()
         self._pictures: OrderedDict[str, LivePicture | Path] = OrderedDict()
         self._opened: dict[str, str] = {}
         self._folder: Path | None = None

@@ -17,6 +17,7 @@ from skyquilt.engine.finish.finishing import (
     finish_pixels,
     record_path,
 )
+from skyquilt.engine.finish.form import mask_form, operation_form
 from skyquilt.engine.finish.given import (
     colourmap_names,
     continuum_settings,
@@ -28,6 +29,7 @@ from skyquilt.engine.finish.master import Master, open_master
 from skyquilt.engine.finish.presets import PRESET_TITLES, preset_chain, preset_names
 from skyquilt.engine.finish.products import FORMATS
 from skyquilt.engine.finish.record import FinishRecord, StepRecord
+from skyquilt.engine.finish.reduced import FinishPreview, ReducedMaster, preview_chain, reduce_master
 from skyquilt.engine.finish.registry import OPERATIONS
 from skyquilt.engine.finish.schema import SettingDoc, mask_docs, operation_schema, parse_value, setting_docs
 
@@ -37,10 +39,12 @@ __all__ = [
     "PRESET_TITLES",
     "Chain",
     "Combined",
+    "FinishPreview",
     "FinishRecord",
     "FinishResult",
     "FinishSettings",
     "Master",
+    "ReducedMaster",
     "SettingDoc",
     "Step",
     "StepRecord",
@@ -57,15 +61,19 @@ __all__ = [
     "load_chain",
     "lrgb_settings",
     "mask_docs",
+    "mask_form",
     "open_master",
+    "operation_form",
     "operation_schema",
     "palette_settings",
     "parse_value",
     "preset_chain",
     "preset_names",
+    "preview_chain",
     "process_chain",
     "read_step",
     "record_path",
+    "reduce_master",
     "separate_bands",
     "setting_docs",
     "subtract_continuum_masters",
