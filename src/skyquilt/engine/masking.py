@@ -11,7 +11,7 @@ from skyquilt.engine.light import Light
 from skyquilt.errors import UnreadableFrame
 from skyquilt.steps import trails
 
-__all__ = ["mask_trails"]
+__all__ = ["mask_trails", "mask_trails_against", "rough_result"]
 
 _FIRST_RESULT_OF = 15
 
@@ -29,20 +29,49 @@ def mask_trails(
     if len(lights) < 2 or reference.measurement is None:
         return
     listener(Event("phase", "trails", total=len(lights)))
+    first = rough_result(lights, reference, cfa, n_threads=n_threads, should_stop=should_stop)
+    mask_trails_against(first, lights, cfa, listener, n_threads=n_threads, should_stop=should_stop)
+
+
+def rough_result(
+    lights: Sequence[Light],
+    reference: Light,
+    cfa: Cfa | None,
+    *,
+    n_threads: int,
+    should_stop: Callable[[], bool],
+) -> F32 | None:
+    """Return the rough picture of some of the lights, binned, in which no trail is left; None of fewer than two."""
+    if len(lights) < 2 or reference.measurement is None:
+        return None
     step = max(1, len(lights) // _FIRST_RESULT_OF)
     chosen = [light for light in lights[::step][:_FIRST_RESULT_OF] if light.file.meta.n_planes == 1]
     if len(chosen) < 2:
-        return
+        return None
     planes = list(run_in_order(lambda light: _binned(light, cfa), chosen, n_threads=n_threads, should_stop=should_stop))
     usable = [(light, plane) for light, plane in zip(chosen, planes, strict=True) if plane is not None]
     shape = (reference.measurement.height, reference.measurement.width)
-    first = trails.first_result(
+    return trails.first_result(
         [plane for _, plane in usable],
         [light.registration.transform for light, _ in usable if light.registration],
         [light.normalisation for light, _ in usable if light.normalisation],
         shape,
         BINNING,
     )
+
+
+def mask_trails_against(
+    rough: F32 | None,
+    lights: Sequence[Light],
+    cfa: Cfa | None,
+    listener: Listener,
+    *,
+    n_threads: int,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Fill in the trails of lights that differ from a `rough_result`."""
+    if rough is None:
+        return
 
     def work(light: Light) -> None:
         plane = _binned(light, cfa)
@@ -51,7 +80,7 @@ def mask_trails(
             return
         light.trails = trails.find_trails(
             plane,
-            first,
+            rough,
             light.registration.transform,
             light.normalisation,
             factor=BINNING,

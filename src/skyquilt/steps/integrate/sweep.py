@@ -132,13 +132,23 @@ class SweepState:
             cube.shape[2],
         )
 
-    def add(self, source: SampleSource, terms: FrameTerms) -> None:
-        """Judge and add one frame; `terms` holds that frame alone (``all_terms.take([k])``)."""
+    def add(self, source: SampleSource, terms: FrameTerms, scratch: CubeScratch | None = None) -> None:
+        """
+        Judge and add one frame.
+
+        Parameters
+        ----------
+        source : SampleSource
+        terms : FrameTerms
+            That frame alone (``all_terms.take([k])``).
+        scratch : CubeScratch or None
+            Memory of the calling thread, which many states can share; None: that of the state.
+        """
         if not terms.weight[0] > 0:
             self.frame_counts.append(np.zeros(3, dtype=np.int64))
             return
         n_channels = len(self.intervals.centre)
-        frame = Cube.empty(self.box, 1, n_channels, self.weight_channels, self._scratch)
+        frame = Cube.empty(self.box, 1, n_channels, self.weight_channels, scratch or self._scratch)
         source.sample(self.box, *frame.frame(0))
         frame.weights[-WIDTH:] = 0
         n_pixels = self.box.n_pixels
@@ -243,12 +253,18 @@ def _crop(outer: Intervals, sums: F64, within: Box, box: Box) -> tuple[Intervals
 
 
 def integrate_sweep(
-    sources: Sequence[SampleSource], box: Box, terms: FrameTerms, settings: IntegrateSettings
+    sources: Sequence[SampleSource],
+    box: Box,
+    terms: FrameTerms,
+    settings: IntegrateSettings,
+    n_first: int | None = None,
 ) -> IntegratedTile:
     """
     Return one tile of the result in memory that does not grow with the number of frames.
 
-    Parameters as in `integrate_cube`; each frame is asked for once, the seeds twice.
+    Parameters as in `integrate_cube`; each frame is asked for once, the seeds twice. With `n_first` the seeds are the
+    first so many frames, no others fill them up, and their mean sky noise is the one that counts: then no frame has a
+    say in what is made of those before it, and the result of n frames is a moment on the way to that of more.
 
     Notes
     -----
@@ -263,10 +279,14 @@ def integrate_sweep(
     active = [int(frame) for frame in np.flatnonzero(terms.weight > 0)]
     if not active or box.is_empty:
         return empty_tile(box, sources[0].n_channels if sources else 1, len(terms.weight))
-    seeds, others = seed_order(len(active))
-    state = SweepState.start(
-        [sources[active[k]] for k in seeds], box, terms.take(active), settings, [sources[active[k]] for k in others]
-    )
+    if n_first is None:
+        seeds, others = seed_order(len(active))
+        state = SweepState.start(
+            [sources[active[k]] for k in seeds], box, terms.take(active), settings, [sources[active[k]] for k in others]
+        )
+    else:
+        first = [frame for frame in active if frame < n_first] or active[:1]
+        state = SweepState.start([sources[frame] for frame in first], box, terms.take(first), settings)
     for frame in range(len(terms.weight)):
         state.add(sources[frame], terms.take([frame]))
     tile = state.result()
