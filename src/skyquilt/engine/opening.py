@@ -32,7 +32,7 @@ __all__ = [
     "opening_size",
 ]
 
-_SIZES = (2, 3, 4, 6, 8, 12, 16)
+_SIZES = (2, 3, 4, 6, 8, 12)
 LARGEST_OPENING = _SIZES[-1]
 LOOKED_AT = 5
 """Frames, the first ones, that are looked at before any is measured."""
@@ -63,7 +63,7 @@ class Opening:
 
 
 def opening_size(n_frames: int) -> int:
-    """Return how many of the first frames decide when there are `n_frames`: 2, 3, 4, 6, 8, 12, 16."""
+    """Return how many of the first frames decide when there are `n_frames`: 2, 3, 4, 6, 8, 12."""
     return max((size for size in _SIZES if size <= n_frames), default=n_frames)
 
 
@@ -75,6 +75,8 @@ def check_live_recipe(recipe: Recipe) -> None:
     ------
     UsageError
     """
+    if recipe.schedule not in ("auto", "live"):
+        raise UsageError(f"--schedule {recipe.schedule}: a live stack has the schedule live", "leave it out")
     needs_all = (
         (recipe.keep < 1, f"--keep {recipe.keep:g}", "leave it out, or set limits such as --max-fwhm-px"),
         (recipe.framing.strip().lower() != "reference", f"--framing {recipe.framing}", "use --framing reference"),
@@ -96,7 +98,7 @@ def align_in_order(
     Raises
     ------
     NoUsableInput, NotRegistered
-        If no two frames of the opening match. Sixteen such frames are left out and the next ones are the opening.
+        If no two frames of the opening match. Twelve such frames are left out and the next ones are the opening.
     UsageError
         If the named reference is not in the opening.
     """

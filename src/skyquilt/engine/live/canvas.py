@@ -24,7 +24,7 @@ from skyquilt.steps import integrate
 
 __all__ = ["LiveCanvas", "canvas_bytes"]
 
-_TILE = (256, 64)
+_TILE = (256, 32)  # small, so that a plan for little memory can take them over
 _BYTES_PER_VALUE = 132  # sums in float64, counts and limits in float32, of one channel of a pixel
 _BYTES_PER_PIXEL = 8  # coverage
 _BYTES_PER_RESULT = 8  # of one channel: the picture, and what it is measured with
@@ -67,13 +67,15 @@ class LiveCanvas:
         self.tile = without_slivers(_TILE, *job.canvas.shape)
         self._boxes = list(job.canvas.tiles(*self.tile))
         self._states: dict[Box, integrate.SweepState] = {}
-        samplers = [sampler_of(light, job.sampling, job.recipe) for light in job.lights[: job.n_first]]
-        terms = self._terms(job, 0, job.n_first)
+        first = job.lights[: job.n_first]
+        samplers = [sampler_of(light, job.sampling, job.recipe) for light in first]
+        terms = self._terms(job, 0, len(first))
 
-        def start(box: Box) -> tuple[Box, integrate.SweepState]:
-            return box, integrate.SweepState.start(samplers, box, terms, self._settings)
+        def begin(box: Box) -> tuple[Box, integrate.SweepState]:
+            return box, integrate.SweepState.begin(samplers, box, terms, self._settings)
 
-        self._states.update(self._each(start))
+        self._states.update(self._each(begin))
+        self._n_added = len(first)
         self.add(job)
 
     def _each(self, work: Callable[[Box], Result]) -> Iterator[Result]:

@@ -37,7 +37,7 @@ from skyquilt.io.discover import discover
 __all__ = ["WatchOptions", "watch_folder"]
 
 _MEMORY_SHARE = 0.7  # of what is free: the canvas stays in memory for hours
-_MOST_AT_ONCE = 16  # of many frames that wait: the picture is shown in between
+_MOST_AT_ONCE = 12  # of many frames that wait: the picture is shown in between
 _SLEEP_SHARE = 4.0  # a look at a large folder takes at most a fifth of the time
 _TOLD = {
     "file",
@@ -110,7 +110,7 @@ def watch_folder(
     out : Path
         Products go to ``out / <group name>``, the picture so far to `live.png` there.
     recipe : Recipe or None
-        Its schedule is "live" in any case. None: the defaults.
+        Its schedule is "auto" or "live". None: the defaults.
     listener : callable
         Is told every `Event`; those of the phase "live" carry the figures of the picture.
     options : WatchOptions or None
@@ -129,8 +129,9 @@ def watch_folder(
     Interrupted
         On request; the same call goes on where this one stopped.
     """
-    recipe = (recipe or Recipe()).model_copy(update={"schedule": "live"})
+    recipe = recipe or Recipe()
     check_live_recipe(recipe)
+    recipe = recipe.model_copy(update={"schedule": "live"})
     options = options or WatchOptions()
     if not root.is_dir():
         raise NoUsableInput(f"there is no folder {root}", "give the folder into which the frames come")
