@@ -327,7 +327,7 @@ class _LiveSession:
             "history": shown.record.curve() if is_anew else [],
         }
         text = f"{line['n_in']} frames in the picture" if kept else f"no picture yet: {live.problem}"
-        self._listener(Event("progress", "live", text, line["n_in"], len(run.lights), data))
+        self._listener(Event("progress", "live", text, line["n_in"], self._options.until or 0, data))
 
     def finish(self) -> Path:
         """Leave the picture to the run over the finished folder; return the list of the frames that it takes."""
