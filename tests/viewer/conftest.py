@@ -66,10 +66,13 @@ def browser(mock_app: tuple[Any, str]) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     """Return a page of its own on a mock without memories; what goes wrong in the page fails the test."""
+    from mock_server import live_board
+
     mock, address = mock_app
     mock.settings.clear()
     mock.job = None
     mock.holds_at = None
+    mock.board = live_board(40)
     for row in mock.table["rows"]:
         row[-1] = None
     context = browser.new_context(viewport={"width": 1180, "height": 720}, locale="en-GB")

@@ -6,6 +6,7 @@ import { tellFault } from "./parts/notices";
 import { Shell } from "./parts/shell";
 import { FramesScreen } from "./screens/frames";
 import { ImageScreen } from "./screens/image";
+import { LiveScreen } from "./screens/live";
 import { OpenScreen } from "./screens/open";
 import { ReportScreen } from "./screens/report";
 import { RunScreen } from "./screens/run";
@@ -16,7 +17,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style/main.css";
 
 const SCREENS = {
-  open: OpenScreen, frames: FramesScreen, run: RunScreen, image: ImageScreen, sky: SkyScreen, report: ReportScreen,
+  open: OpenScreen, frames: FramesScreen, run: RunScreen, live: LiveScreen, image: ImageScreen, sky: SkyScreen, report: ReportScreen,
 };
 
 async function start(): Promise<void> {
