@@ -203,12 +203,14 @@ class Mock:
         self.tell({"type": "task", "task": {**task, "state": "done", "percent": 1.0, "result": result}})
 
     async def watch(self) -> None:
-        """Let a frame come every quarter of a second until the live stack is told to end."""
+        """Let eight frames come, one every quarter of a second; then wait until the live stack is told to end."""
         assert self.job is not None
         self.job.update(live="live", phase="live")
         while self.job["state"] == "running":
             await asyncio.sleep(0.25)
             n = len(self.board["frames"]) + 1
+            if n > 8:
+                continue
             figures, point, frame = live_frame(n, len(self.board["excluded"]))
             self.board["figures"] = figures
             self.board["frames"].append(frame)
