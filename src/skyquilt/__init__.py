@@ -13,9 +13,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from skyquilt.apps.api import finish, mosaic, solve, stack
+    from skyquilt.apps.api import finish, mosaic, solve, stack, watch
     from skyquilt.engine import Manifest, Recipe, RunOptions, RunResult, Solved, SolveRequest, StackResult
     from skyquilt.engine.finish import Chain, FinishResult
+    from skyquilt.engine.live import WatchOptions
     from skyquilt.engine.mosaic import MosaicRecipe, MosaicResult, MosaicRunResult
 
 __version__ = "0.1.0"
@@ -33,11 +34,13 @@ __all__ = [
     "SolveRequest",
     "Solved",
     "StackResult",
+    "WatchOptions",
     "__version__",
     "finish",
     "mosaic",
     "solve",
     "stack",
+    "watch",
 ]
 
 _HOME = {
@@ -47,6 +50,8 @@ _HOME = {
     "mosaic": "skyquilt.apps.api",
     "solve": "skyquilt.apps.api",
     "stack": "skyquilt.apps.api",
+    "watch": "skyquilt.apps.api",
+    "WatchOptions": "skyquilt.engine.live",
     "Manifest": "skyquilt.engine",
     "MosaicRecipe": "skyquilt.engine.mosaic",
     "MosaicResult": "skyquilt.engine.mosaic",

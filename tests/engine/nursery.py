@@ -32,7 +32,7 @@ class Nursery:
 
     Parameters
     ----------
-    kind : "stack" or "mosaic"
+    kind : "stack", "mosaic" or "live"
         What the children make; a mosaic's `tile` is the size of its pieces.
 
     Attributes
@@ -158,6 +158,9 @@ def _make(job: dict[str, Any], listener: Callable[[Any], None]) -> None:
     """Stack or sew what a job asks for."""
     from skyquilt import mosaic, stack
 
+    if job["kind"] == "live":
+        _watch(job, listener)
+        return
     if job["kind"] == "mosaic":
         from small_mosaic import small_chunks
 
@@ -166,6 +169,16 @@ def _make(job: dict[str, Any], listener: Callable[[Any], None]) -> None:
         return
     with steady(tuple(job["tile"])):
         stack(job["folder"], job["out"], listener=listener, **job["settings"])
+
+
+def _watch(job: dict[str, Any], listener: Callable[[Any], None]) -> None:
+    """Stack a folder live, two frames at a time."""
+    from skyquilt.engine import Recipe
+    from skyquilt.engine.live import WatchOptions, session, watch_folder
+
+    session._MOST_AT_ONCE = 2
+    options = WatchOptions(idle_s=0.0, poll_s=0.01, settle_s=0.01)
+    watch_folder(Path(job["folder"]), Path(job["out"]), Recipe(**job["settings"]), listener=listener, options=options)
 
 
 def _answer(word: str) -> None:

@@ -183,3 +183,41 @@ def test_a_sweep_refuses_the_median() -> None:
     frames, terms = session(4)
     with pytest.raises(UsageError, match="cube"):
         integrate_sweep(frames, BOX, terms, IntegrateSettings(combine="median"))
+
+
+@pytest.mark.parametrize("outliers", [0.0, 0.05])
+@pytest.mark.parametrize("n_frames", [40, 200])
+def test_the_noise_of_a_sweep_from_the_first_twelve_is_within_two_percent_of_the_cube(
+    n_frames: int, outliers: float
+) -> None:
+    frames, terms = session(n_frames, outliers=outliers)
+    good = np.ones((24, 50), dtype=bool)
+    good[5, 5] = good[6, 6] = False
+    cube = integrate_cube(frames, BOX, terms, IntegrateSettings()).value[:, good]
+    sweep = integrate_sweep(frames, BOX, terms, IntegrateSettings(), 12).value[:, good]
+    assert float(sweep.std()) < 1.02 * float(cube.std())
+    assert abs(float(sweep.mean() - cube.mean())) < 0.1
+
+
+def test_a_sweep_from_the_first_frames_comes_by_the_result_of_fewer_frames() -> None:
+    frames, terms = session(30, missing=0.2, outliers=0.05)
+    settings = IntegrateSettings()
+    state = SweepState.begin(frames[:12], BOX, terms.take(list(range(12))), settings)
+    for n in range(12, 31):
+        if n > 12:
+            state.add(frames[n - 1], terms.take([n - 1]))
+        if n in (12, 13, 30):
+            alone = integrate_sweep(frames[:n], BOX, terms.take(list(range(n))), settings, 12)
+            for name in ("value", "variance", "coverage", "n_used", "rejected_low", "rejected_high", "frame_samples"):
+                assert np.array_equal(getattr(state.result(), name), getattr(alone, name), equal_nan=True), (n, name)
+
+
+def test_beginning_with_the_seeds_is_starting_from_them_and_adding_them() -> None:
+    frames, terms = session(20, missing=0.2)
+    first, settings = terms.take(list(range(12))), IntegrateSettings()
+    begun = SweepState.begin(frames[:12], BOX, first, settings).result()
+    state = SweepState.start(frames[:12], BOX, first, settings)
+    for k in range(12):
+        state.add(frames[k], terms.take([k]))
+    assert np.array_equal(begun.value, state.result().value, equal_nan=True)
+    assert np.array_equal(begun.variance, state.result().variance, equal_nan=True)

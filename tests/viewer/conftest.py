@@ -45,6 +45,8 @@ def browser(mock_app: tuple[Any, str]) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     """Return a page of its own on a mock without memories; what goes wrong in the page fails the test."""
+    from mock_server import live_board
+
     mock, address = mock_app
     with new_page(browser, address) as (made, watch):
         mock.settings.clear()  # what the page before remembered at its end has arrived by now
@@ -53,6 +55,7 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
         mock.chains.clear()
         mock.finish_s = 0.02
         mock.holds_at = None
+        mock.board = live_board(40)
         for row in mock.table["rows"]:
             row[-1] = None
         yield made

@@ -76,6 +76,7 @@ class Mock:
         self.chains: dict[str, list[dict[str, Any]]] = {}
         self.cancelled: list[str] = []
         self.finish_s = 0.1
+        self.board = live_board(40)
 
     @staticmethod
     def add_noise(pixels: pictures.F32, noise: float) -> pictures.F32:
@@ -254,6 +255,28 @@ class Mock:
         }
         self.tell({"type": "task", "task": {**task, "state": "done", "percent": 1.0, "result": result}})
 
+    async def watch(self) -> None:
+        """Let eight frames come, one every quarter of a second; then wait until the live stack is told to end."""
+        assert self.job is not None
+        self.job.update(live="live", phase="live")
+        while self.job["state"] == "running":
+            await asyncio.sleep(0.25)
+            n = len(self.board["frames"]) + 1
+            if n > 8:
+                continue
+            figures, point, frame = live_frame(n, len(self.board["excluded"]))
+            self.board["figures"] = figures
+            self.board["frames"].append(frame)
+            self.board["curve"].append(point)
+            self.tell_live([frame], [point])
+            self.tell({"type": "job", "job": self.job})
+        self.job.update(state="done" if self.job["state"] == "finishing" else "stopped", live=None, percent=1.0)
+        self.tell({"type": "job", "job": self.job})
+
+    def tell_live(self, frames: list[dict[str, Any]], curve: list[dict[str, Any]]) -> None:
+        board = {**self.board, "frames": frames, "curve": curve, "is_anew": False}
+        self.tell({"type": "live", **board})
+
     async def work(self, first: float = 0.0) -> None:
         """Go through a run of about four seconds."""
         assert self.job is not None
@@ -317,6 +340,52 @@ class Mock:
         self.job.update(state="done", eta_s=None, live=None, products=self.products())
         self.tell({"type": "job", "job": self.job})
         self.tell({"type": "products"})
+
+
+def new_job(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "j1",
+        "kind": kind,
+        "state": "running",
+        "settings": settings,
+        "phase": "discover",
+        "phases": [],
+        "percent": 0.0,
+        "eta_s": None,
+        "elapsed_s": 0.0,
+        "n_left_out": 3,
+        "restarts": 0,
+        "error": None,
+        "products": [],
+        "live": None,
+    }
+
+
+def live_frame(n: int, n_excluded: int = 0) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return figures, point of the curve and record of the n-th frame of a live stack."""
+    point = {"n_in": n - n_excluded, "exposure_s": 10.0 * n, "noise_adu": 60 / n**0.5, "expected_adu": 59 / n**0.5}
+    figures = {**point, "group": "M 94", "n_left_out": n // 9, "level_adu": 1100.0, "delay_s": 0.8, "problem": ""}
+    is_out = n % 9 == 0
+    frame = {
+        "file": f"Light_M 94_10.0s_IRCUT_20250326-2120{n:02d}.fit",
+        "status": "left_out" if is_out else "stacked",
+        "reason": "trailed: eccentricity 0.72 > 0.60" if is_out else None,
+        "date_obs": f"2025-03-26T21:20:{n:02d}",
+        "fwhm_px": 2.5 + 0.01 * n,
+        "n_stars": 400 - n,
+        "background_adu": 1100.0,
+    }
+    return figures, point, frame
+
+
+def live_board(n_frames: int) -> dict[str, Any]:
+    told = [live_frame(n) for n in range(1, n_frames + 1)]
+    return {
+        "figures": told[-1][0],
+        "frames": [frame for _, _, frame in told],
+        "curve": [point for _, point, _ in told],
+        "excluded": [],
+    }
 
 
 def build(mock: Mock) -> Starlette:
@@ -485,23 +554,29 @@ def build(mock: Mock) -> Starlette:
 
     async def run(request: Request) -> Response:
         body = await request.json()
-        mock.job = {
-            "id": "j1",
-            "kind": body["kind"],
-            "state": "running",
-            "settings": body["settings"],
-            "phase": "discover",
-            "phases": [],
-            "percent": 0.0,
-            "eta_s": None,
-            "elapsed_s": 0.0,
-            "n_left_out": 3,
-            "restarts": 0,
-            "error": None,
-            "products": [],
-            "live": None,
-        }
+        mock.job = new_job(body["kind"], body["settings"])
         mock.start(mock.work())
+        return JSONResponse({"job": mock.job}, 202)
+
+    async def watch(request: Request) -> Response:
+        body = await request.json()
+        assert body["folder"] in ("m94", "root")
+        mock.board = live_board(1)
+        mock.tell({"type": "live", **mock.board, "is_anew": True})
+        mock.job = {**new_job("watch", body["settings"]), "n_left_out": 0}
+        mock.start(mock.watch())
+        return JSONResponse({"job": mock.job}, 202)
+
+    async def choose_live(request: Request) -> Response:
+        body = await request.json()
+        names = (set(mock.board["excluded"]) | set(body.get("exclude", []))) - set(body.get("include", []))
+        mock.board["excluded"] = sorted(names)
+        mock.tell_live([], [])
+        return JSONResponse({"excluded": mock.board["excluded"]})
+
+    async def finish_live(request: Request) -> Response:
+        assert mock.job is not None
+        mock.job["state"] = "finishing"
         return JSONResponse({"job": mock.job}, 202)
 
     async def stop(request: Request) -> Response:
@@ -673,6 +748,10 @@ def build(mock: Mock) -> Starlette:
             Route("/api/task/{task}/cancel", cancel, methods=["POST"]),
             Route("/api/plan", plan, methods=["POST"]),
             Route("/api/run", run, methods=["POST"]),
+            Route("/api/watch", watch, methods=["POST"]),
+            Route("/api/live", answer(lambda request: mock.board)),
+            Route("/api/live/choice", choose_live, methods=["POST"]),
+            Route("/api/live/finish", finish_live, methods=["POST"]),
             Route("/api/job/stop", stop, methods=["POST"]),
             Route("/api/job/continue", go_on, methods=["POST"]),
             Route(

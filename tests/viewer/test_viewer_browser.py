@@ -18,7 +18,8 @@ pytestmark = pytest.mark.browser
 AXE = Path(__file__).resolve().parents[2] / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENS = {
     "open": "text=Preflight", "frames": ".frame-grid .body [role=row]", "run": "text=Selection of frames",
-    "image": ".stage canvas", "finish": ".steps .step", "sky": ".sky-map canvas", "report": "iframe",
+    "live": ".live-frames li", "image": ".stage canvas", "finish": ".steps .step",
+    "sky": ".sky-map canvas", "report": "iframe",
 }  # fmt: skip
 
 
@@ -264,6 +265,25 @@ def test_a_run_goes_stops_goes_on_and_shows_its_picture(page: Any, mock_app: tup
     assert page.locator(".log p").count() == page.locator(".log p.is-warning").count() > 0
 
 
+def test_a_live_stack_grows_frames_are_taken_out_and_it_ends(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    show(page, address, "live")
+    page.get_by_role("button", name="Watch").click()
+    page.locator(".figures dd", has_text="3").first.wait_for()
+    page.locator(".curve canvas").first.wait_for()
+    page.locator(".live canvas").first.wait_for()
+    name = mock.board["frames"][1]["file"]
+    page.get_by_role("button", name=f"Exclude {name}").click()
+    page.get_by_role("button", name=f"Include {name}").wait_for()
+    assert mock.board["excluded"] == [name]
+    assert page.locator(".live-frames li.is-excluded .file").inner_text() == name
+    page.get_by_role("button", name=f"Include {name}").click()
+    page.get_by_role("button", name=f"Exclude {name}").wait_for()
+    page.get_by_role("button", name="End and write products").click()
+    page.get_by_role("button", name="Watch").wait_for()
+    assert mock.job["state"] == "done"
+
+
 def test_what_a_run_would_cost_is_told(page: Any, mock_app: tuple[Any, str]) -> None:
     _, address = mock_app
     show(page, address, "run")
@@ -299,7 +319,7 @@ def test_language_theme_and_stretch_are_found_again_and_night_is_only_red(page: 
 def test_keys_lead_everywhere(page: Any, mock_app: tuple[Any, str]) -> None:
     _, address = mock_app
     show(page, address, "open")
-    for key, screen in zip("234567", ["frames", "run", "image", "finish", "sky", "report"], strict=True):
+    for key, screen in zip("2345678", ["frames", "run", "live", "image", "finish", "sky", "report"], strict=True):
         page.keyboard.press(key)
         page.locator(SCREENS[screen]).first.wait_for()
     page.keyboard.press("?")

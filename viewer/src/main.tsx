@@ -7,6 +7,7 @@ import { Shell } from "./parts/shell";
 import { FinishScreen } from "./screens/finish";
 import { FramesScreen } from "./screens/frames";
 import { ImageScreen } from "./screens/image";
+import { LiveScreen } from "./screens/live";
 import { OpenScreen } from "./screens/open";
 import { ReportScreen } from "./screens/report";
 import { RunScreen } from "./screens/run";
@@ -17,7 +18,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style/main.css";
 
 const SCREENS = {
-  open: OpenScreen, frames: FramesScreen, run: RunScreen, image: ImageScreen, finish: FinishScreen, sky: SkyScreen, report: ReportScreen,
+  open: OpenScreen, frames: FramesScreen, run: RunScreen, live: LiveScreen, image: ImageScreen, finish: FinishScreen, sky: SkyScreen, report: ReportScreen,
 };
 
 async function start(): Promise<void> {

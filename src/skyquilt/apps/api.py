@@ -16,9 +16,10 @@ from skyquilt.errors import UsageError
 if TYPE_CHECKING:
     from skyquilt.engine import Solved
     from skyquilt.engine.finish import Chain, FinishResult
+    from skyquilt.engine.live import WatchOptions
     from skyquilt.engine.mosaic import MosaicRecipe, MosaicRunResult
 
-__all__ = ["finish", "make_recipe", "mosaic", "solve", "stack"]
+__all__ = ["finish", "make_recipe", "mosaic", "solve", "stack", "watch"]
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
@@ -92,6 +93,70 @@ def stack(
         options = replace(options, sky_cache=_user_cache())
     result = stack_session(Path(folder), Path(out), recipe, listener=listener, options=options)
     if result.failures and not result.stacks and not options.dry_run:
+        raise result.failures[0].error
+    return result
+
+
+def watch(
+    folder: str | Path,
+    out: str | Path = "processedData",
+    *,
+    recipe: Recipe | None = None,
+    listener: Listener = silent,
+    options: WatchOptions | None = None,
+    until: int | None = None,
+    idle_s: float | None = None,
+    **settings: Any,
+) -> RunResult:
+    """
+    Stack a folder while it grows, and write the products of `stack` at the end.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Into which the frames come; it may be empty as yet.
+    out : str or Path
+        Products go to ``out / <group name>``; the picture so far is `live.png` there. Frames whose names stand in
+        ``out / "live_excluded.txt"`` are left out, from the moment when they do.
+    recipe : Recipe or None
+        All settings at once; or give some of them by name.
+    listener : callable
+        Is told every `skyquilt.core.Event`: those of kind "progress" and phase "live" carry the figures in `data`.
+    options : WatchOptions or None
+    until : int or None
+        End when so many frames are in the picture. It takes the place of that of the options.
+    idle_s : float or None
+        End when nothing has come for so many seconds; likewise.
+    **settings
+        Fields of `Recipe` but for those that need all frames at once: `keep` below 1, a `framing` other than
+        "reference", a `combine` other than "mean" and "sum".
+
+    Returns
+    -------
+    RunResult
+        The same bits as ``stack(folder, schedule="live")`` over the same frames.
+
+    Raises
+    ------
+    UsageError, NoUsableInput, NotRegistered, ...
+        As `stack`.
+    Interrupted
+        When ``options.run.should_stop`` says so; the same call goes on.
+    """
+    from skyquilt.engine.live import WatchOptions, watch_folder
+
+    if recipe is not None and settings:
+        raise UsageError("give either a recipe or single settings, not both", "use recipe.model_copy(update=...)")
+    options = options or WatchOptions()
+    options = replace(
+        options,
+        until=options.until if until is None else until,
+        idle_s=options.idle_s if idle_s is None else idle_s,
+    )
+    result = watch_folder(
+        Path(folder), Path(out), recipe or make_recipe(**settings), listener=listener, options=options
+    )
+    if result.failures and not result.stacks:
         raise result.failures[0].error
     return result
 

@@ -19,7 +19,10 @@ from skyquilt.engine.recipe import Recipe
 from skyquilt.errors import NotRegistered, NoUsableInput, UsageError
 from skyquilt.steps import normalise, quality, register
 
-__all__ = ["align_lights", "load_transforms", "select_lights"]
+__all__ = ["PLACED", "align_lights", "glitch_of", "load_transforms", "select_lights", "select_settings"]
+
+PLACED = "placed by its coordinates on the sky: by its stars alone it could not be matched to the reference"
+"""Note of a frame."""
 
 _OTHER_REFERENCES = 3
 
@@ -94,7 +97,8 @@ def _register(kept: list[Light], best: _Candidate, recipe: Recipe, known: dict[s
         match = best.matches[id(light)]
         assert isinstance(match, Registration), "what could not be registered has been left out"
         registrations.append(match)
-    if recipe.model == "auto" and not known and best.light in kept:  # transforms that were loaded stand as they are
+    # transforms that were loaded stand as they are, those of a live stack must not depend on what follows
+    if recipe.model == "auto" and recipe.schedule != "live" and not known and best.light in kept:
         stars = [_measured(light).stars for light in kept]
         registrations = register.refine_jointly(stars, registrations, kept.index(best.light))
     for light, registration in zip(kept, registrations, strict=True):
@@ -120,17 +124,21 @@ def select_lights(lights: Sequence[Light], recipe: Recipe, listener: Listener) -
     if not candidates:
         return
     scores = _score(candidates)
-    settings = quality.SelectSettings(
+    for light, verdict in zip(candidates, quality.select(scores, select_settings(recipe)), strict=True):
+        if not verdict.kept:
+            light.leave_out("select", verdict.code, verdict.reason)
+            listener(Event("left_out", "select", f"{light.file.name}: {verdict.reason}"))
+
+
+def select_settings(recipe: Recipe) -> quality.SelectSettings:
+    """Return the part of the recipe that the selection takes."""
+    return quality.SelectSettings(
         keep=recipe.keep,
         max_fwhm_px=recipe.max_fwhm_px,
         max_eccentricity=recipe.max_eccentricity,
         min_stars=recipe.min_stars,
         max_background_adu=recipe.max_background_adu,
     )
-    for light, verdict in zip(candidates, quality.select(scores, settings), strict=True):
-        if not verdict.kept:
-            light.leave_out("select", verdict.code, verdict.reason)
-            listener(Event("left_out", "select", f"{light.file.name}: {verdict.reason}"))
 
 
 def _score(lights: Sequence[Light]) -> list[quality.Quality]:
@@ -180,9 +188,8 @@ def _place_by_sky(kept: list[Light], best: _Candidate, recipe: Recipe, placer: S
             hint = placed.transform
             near = register.match(_measured(light).stars, target, model=recipe.model, hint=hint)
             best.matches[id(light)] = near if isinstance(near, Registration) else placed
-            note = "placed by its coordinates on the sky: by its stars alone it could not be matched to the reference"
-            if note not in light.notes:
-                light.notes.append(note)
+            if PLACED not in light.notes:
+                light.notes.append(PLACED)
         elif placed.figures.get("apart_deg") is not None:
             best.matches[id(light)] = replace(match, reason=placed.reason)
 
@@ -205,14 +212,15 @@ def _leave_out_strangers(kept: list[Light], best: _Candidate, listener: Listener
                 steps.append((light, step))
     if len(steps) > 1 and 2 * len(steps) > best.n_registered - 1:
         strangers, steps = [], [(best.light, steps[0][1])]
-    strangers += [(light, "select", "glitch_rows", _glitch(step)) for light, step in steps]
+    strangers += [(light, "select", "glitch_rows", glitch_of(step)) for light, step in steps]
     for light, stage, code, reason in strangers:
         light.leave_out(stage, code, reason)
         listener(Event("left_out", stage, f"{light.file.name}: {reason}"))
     return bool(strangers)
 
 
-def _glitch(step: normalise.RowStep) -> str:
+def glitch_of(step: normalise.RowStep) -> str:
+    """Return why a frame with such a step between its rows is left out."""
     return (
         f"its rows from about {step.y} on are {abs(step.height_adu):.0f} ADU off those before, "
         "with a sharp edge that the other frames do not have: a readout glitch"

@@ -42,7 +42,10 @@ class Calibrator:
     warnings: list[str] = field(default_factory=list)
     n_defects: int = 0
     _made: dict[tuple[object, ...], Master | None] = field(default_factory=dict)
+    _known: dict[FrameMeta, tuple[Calibration, bool]] = field(default_factory=dict)
     _without_map: set[Path] = field(default_factory=set)
+    _found: dict[tuple[Path, ...], Mask | None] = field(default_factory=dict)
+    _full: dict[tuple[int, int], tuple[Calibration, Mask, Calibration]] = field(default_factory=dict)
     _digests: dict[int, tuple[Calibration, str]] = field(default_factory=dict)
 
     def match(self, meta: FrameMeta) -> calibrate.CalibrationMatch:
@@ -84,36 +87,49 @@ class Calibrator:
             frames.append(replace(frame, meta=replace(frame.meta, kind=KINDS[kind])))
         return ((), frames) if path.is_file() else (frames, ())
 
-    def calibrate_group(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> list[tuple[Calibration, str]]:
-        """Return the calibration of every light and a digest of it; lights of one gain and exposure share one."""
+    def calibrate_group(
+        self, lights: Sequence[FrameFile], cfa: Cfa | None, first: int | None = None
+    ) -> list[tuple[Calibration, str]]:
+        """
+        Return the calibration of every light and a digest of it; lights of one gain and exposure share one.
+
+        Their temperature is that of the `first` of these (None: of all), in the middle.
+        """
         shared: dict[tuple[float | None, float | None], tuple[Calibration, str]] = {}
         kinds = sorted({_setting(light) for light in lights}, key=str)
         for setting in kinds:
             alike = [light for light in lights if _setting(light) == setting]
-            calibration = self._calibrate(alike, cfa)
+            calibration = self._calibrate(alike, cfa, alike[:first])
             shared[setting] = (calibration, self._digest(calibration))
         return [shared[_setting(light)] for light in lights]
 
-    def _calibrate(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Calibration:
-        temperatures = [light.meta.temperature_c for light in lights if light.meta.temperature_c is not None]
+    def _calibrate(self, lights: Sequence[FrameFile], cfa: Cfa | None, looked_at: Sequence[FrameFile]) -> Calibration:
+        temperatures = [light.meta.temperature_c for light in looked_at if light.meta.temperature_c is not None]
         meta = replace(lights[0].meta, cfa=cfa, temperature_c=median(temperatures) if temperatures else None)
+        if meta not in self._known:
+            self._known[meta] = self._calibration_for(meta, cfa)
+        calibration, is_without_map = self._known[meta]
+        if is_without_map:
+            self._without_map |= {light.path for light in lights}
+        return calibration
+
+    def _calibration_for(self, meta: FrameMeta, cfa: Cfa | None) -> tuple[Calibration, bool]:
+        """Return the calibration of such lights, and whether their hot pixels are still to be found in themselves."""
         if meta.n_planes != 1:
-            return Calibration()
+            return Calibration(), False
         match = self.match(meta)
         self._tell(match)
         bias = self._master("bias", match.bias, match.bias_is_master)
         dark = self._master("dark", match.dark, match.dark_is_master, bias=bias)
         subtract = _to_subtract(dark, bias, match.dark_scale)
         inverse_flat, bad_flat = self._flat(match, bias, cfa)
-        if dark is None or self.recipe.cosmetic == "lights":
-            self._without_map |= {light.path for light in lights}
         defects = self._defects_of_dark(dark, cfa)
         if bad_flat is not None and bad_flat.any():
             defects = bad_flat if defects is None else defects | bad_flat
         if defects is not None:
             self.n_defects = max(self.n_defects, int(defects.sum()))
             defects = defects if defects.any() else None
-        return Calibration(subtract, inverse_flat, defects)
+        return Calibration(subtract, inverse_flat, defects), dark is None or self.recipe.cosmetic == "lights"
 
     def _tell(self, match: calibrate.CalibrationMatch) -> None:
         rows = [asdict(row) for row in match.table]
@@ -154,27 +170,38 @@ class Calibrator:
         return calibrate.find_defects(dark.pixels, cfa)
 
     def complete(
-        self, lights: Sequence[FrameFile], calibrations: Sequence[Calibration], cfa: Cfa | None
+        self,
+        lights: Sequence[FrameFile],
+        calibrations: Sequence[Calibration],
+        cfa: Cfa | None,
+        looked_at: Sequence[FrameFile] | None = None,
     ) -> list[tuple[Calibration, str]]:
         """
         Return the calibrations with the hot and cold pixels found in the lights themselves, where no dark tells them.
 
         This is the last step before the integration, over the frames that take part: so a frame that is left out
-        changes nothing, and measurements stay valid when frames are added.
+        changes nothing, and measurements stay valid when frames are added. With `looked_at` they are found in those
+        frames alone.
         """
-        needy = [light for light in lights if light.path in self._without_map]
+        asked = lights if looked_at is None else looked_at
+        needy = [light for light in asked if light.path in self._without_map]
         found = self._defects_of_lights(needy, cfa) if self.recipe.cosmetic in ("auto", "lights") else None
-        shared: dict[int, tuple[Calibration, str]] = {}
+        completed = []
         for light, calibration in zip(lights, calibrations, strict=True):
-            if id(calibration) in shared:
-                continue
             full = calibration
             if found is not None and light.path in self._without_map:
-                defects = found if calibration.defects is None else calibration.defects | found
-                full = replace(calibration, defects=defects)
-                self.n_defects = max(self.n_defects, int(defects.sum()))
-            shared[id(calibration)] = (full, self._digest(full))
-        return [shared[id(calibration)] for calibration in calibrations]
+                full = self._with_defects(calibration, found)
+            completed.append((full, self._digest(full)))
+        return completed
+
+    def _with_defects(self, calibration: Calibration, found: Mask) -> Calibration:
+        """Return a calibration with further defects; the same ones give the same object."""
+        key = id(calibration), id(found)
+        if key not in self._full:
+            defects = found if calibration.defects is None else calibration.defects | found
+            self.n_defects = max(self.n_defects, int(defects.sum()))
+            self._full[key] = calibration, found, replace(calibration, defects=defects)
+        return self._full[key][2]
 
     def _digest(self, calibration: Calibration) -> str:
         """Return the digest of a calibration, taken at most once."""
@@ -183,9 +210,15 @@ class Calibrator:
         return self._digests[id(calibration)][1]
 
     def _defects_of_lights(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Mask | None:
-        """Return the persistent hot and cold pixels of the lights, None where there are none."""
+        """Return the persistent hot and cold pixels of the lights, None where there are none; looked for once."""
         if len(lights) < 2:
             return None
+        paths = tuple(light.path for light in lights)
+        if paths not in self._found:
+            self._found[paths] = self._look_for_defects(lights, cfa)
+        return self._found[paths]
+
+    def _look_for_defects(self, lights: Sequence[FrameFile], cfa: Cfa | None) -> Mask | None:
         places = np.linspace(0, len(lights) - 1, min(len(lights), _SPREAD_LIGHTS)).round().astype(int)
         pixels = self._pixels_of([lights[k] for k in places])
         first = next(pixels, None)

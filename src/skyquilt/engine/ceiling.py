@@ -15,22 +15,24 @@ __all__ = ["lower_saturation"]
 _MOST_FRAMES = 5
 
 
-def lower_saturation(lights: Sequence[Light], listener: Listener) -> None:
+def lower_saturation(lights: Sequence[Light], listener: Listener, looked_at: Sequence[Light] | None = None) -> None:
     """
     Give the lights the level at which their pixels pile up, if that lies well below what the files could hold.
 
-    At most five frames are read for it, spread over the group; those that cannot be read have no say.
+    At most five of the frames `looked_at` (None: of all) are read for it, spread over them; those that cannot be read
+    have no say.
     """
-    n = min(len(lights), _MOST_FRAMES)
+    asked = lights if looked_at is None else looked_at
+    n = min(len(asked), _MOST_FRAMES)
     tops = []
     for k in range(n):
-        file = lights[k * (len(lights) - 1) // max(1, n - 1)].file
+        file = asked[k * (len(asked) - 1) // max(1, n - 1)].file
         try:
             source = frame_source(file)
             tops.append(calibrate.frame_top(source.read(source.bounds).pixels))
         except (UnreadableFrame, OSError):
             continue  # the measuring leaves it out, with the reason
-    could_hold = max((light.file.meta.saturation_adu for light in lights), default=0.0)
+    could_hold = max((light.file.meta.saturation_adu for light in asked), default=0.0)
     ceiling = calibrate.find_ceiling(tops, could_hold)
     if ceiling < could_hold:
         for light in lights:

@@ -22,7 +22,16 @@ from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.sampling import Sampling, sample_variances, sampler_of
 from skyquilt.steps import integrate
 
-__all__ = ["IntegrationJob", "cube_scratch", "frame_terms", "integrate_lights", "integrate_settings", "resumed_job"]
+__all__ = [
+    "IntegrationJob",
+    "cube_scratch",
+    "finished_tile",
+    "frame_terms",
+    "integrate_lights",
+    "integrate_settings",
+    "resumed_job",
+    "smoothing_of",
+]
 
 _REPORTS = 200
 _memory = threading.local()
@@ -41,7 +50,9 @@ class IntegrationJob:
         In canvas pixels.
     tile : (int, int)
         Width and height of a tile, px.
-    schedule : "cube" or "sweep"
+    schedule : "cube", "sweep" or "live"
+    n_first : int or None
+        Of "live": the frames of the opening, from which the rejection starts.
     reference_sky_adu : float64 (n_channels,)
         Sky level of the reference, to which the frames are normalised.
     """
@@ -54,6 +65,7 @@ class IntegrationJob:
     schedule: str
     n_threads: int
     reference_sky_adu: F64
+    n_first: int | None = None
 
     def tiles(self) -> list[Box]:
         """Return the tiles; their edges lie at multiples of the tile size in absolute coordinates."""
@@ -64,7 +76,7 @@ class IntegrationJob:
         facts = [
             __version__,
             self.recipe.digest(),
-            self.schedule,
+            [self.schedule, self.n_first],
             [self.canvas.x0, self.canvas.y0, self.canvas.x1, self.canvas.y1],
             repr(self.sampling),
             self.reference_sky_adu.tolist(),
@@ -154,7 +166,21 @@ def _per_channel(values: F64, n_channels: int) -> F64:
     return np.full(n_channels, array[1] if len(array) == 3 else array[0])
 
 
-def _smoothing(job: IntegrationJob) -> F32:
+def finished_tile(tile: integrate.IntegratedTile, smoothing: F32) -> tuple[CanvasTile, I64]:
+    """Return a tile as the journal keeps it, and its frame counts, int64 (n_frames, 3): landed, rejected low, high."""
+    canvas_tile = CanvasTile(
+        tile.box,
+        tile.value,
+        # the noise model speaks of raw pixels, the scatter of many samples of the samples themselves
+        np.where(tile.n_used < integrate.FEW_SAMPLES, tile.variance * smoothing, tile.variance),
+        tile.coverage,
+        tile.rejected_low,
+        tile.rejected_high,
+    )
+    return canvas_tile, np.stack([tile.frame_samples, tile.frame_rejected[:, 0], tile.frame_rejected[:, 1]], axis=1)
+
+
+def smoothing_of(job: IntegrationJob) -> F32:
     """Return the variance of a sample over that of a raw pixel, float32 (n_channels, 1, 1)."""
     meta = job.lights[0].file.meta
     shares = sample_variances(job.sampling, meta.n_planes)
@@ -187,24 +213,14 @@ def integrate_lights(job: IntegrationJob, folder: Path, listener: Listener, shou
     terms = frame_terms(job.lights, n_channels, job.reference_sky_adu)
     settings = integrate_settings(job.recipe)
     journal = Journal(folder, job.key(), job.tile, n_channels, len(samplers))
-    smoothing = _smoothing(job)
+    smoothing = smoothing_of(job)
 
     def work(box: Box) -> tuple[CanvasTile, I64]:
         if job.schedule == "cube":
             tile = integrate.integrate_cube(samplers, box, terms, settings, cube_scratch())
         else:
-            tile = integrate.integrate_sweep(samplers, box, terms, settings)
-        canvas_tile = CanvasTile(
-            box,
-            tile.value,
-            # the noise model speaks of raw pixels, the scatter of many samples of the samples themselves
-            np.where(tile.n_used < integrate.FEW_SAMPLES, tile.variance * smoothing, tile.variance),
-            tile.coverage,
-            tile.rejected_low,
-            tile.rejected_high,
-        )
-        counts = np.stack([tile.frame_samples, tile.frame_rejected[:, 0], tile.frame_rejected[:, 1]], axis=1)
-        return canvas_tile, counts
+            tile = integrate.integrate_sweep(samplers, box, terms, settings, job.n_first)
+        return finished_tile(tile, smoothing)
 
     tiles = job.tiles()
     missing = [box for box in tiles if box not in journal.done]

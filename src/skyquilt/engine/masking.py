@@ -21,7 +21,8 @@ __all__ = [
     "TrailRunner",
     "first_result_of",
     "mask_trails",
-    "searches_of",
+    "mask_trails_against",
+    "rough_result",
     "trails_in",
     "trails_on_threads",
 ]
@@ -93,13 +94,17 @@ def _searched(
     search: Search, n_threads: int, should_stop: Callable[[], bool]
 ) -> Iterator[tuple[Light, tuple[Trail, ...]]]:
     first = first_result_of(search, n_threads=n_threads, should_stop=should_stop)
-    if first is None:
-        return
+    if first is not None:
+        yield from _trails_of(search.lights, first, search.cfa, n_threads, should_stop)
 
+
+def _trails_of(
+    lights: Sequence[Masked], first: F32, cfa: Cfa | None, n_threads: int, should_stop: Callable[[], bool]
+) -> Iterator[tuple[Light, tuple[Trail, ...]]]:
     def work(one: Masked) -> tuple[Light, tuple[Trail, ...]]:
-        return one.light, trails_in(one, first, search.cfa)
+        return one.light, trails_in(one, first, cfa)
 
-    with closing(run_in_order(work, search.lights, n_threads=n_threads, should_stop=should_stop)) as found:
+    with closing(run_in_order(work, lights, n_threads=n_threads, should_stop=should_stop)) as found:
         yield from found
 
 
@@ -123,10 +128,37 @@ def mask_trails(
         listener(Event("progress", "trails", done=done, total=total))
 
 
-def searches_of(lights: Sequence[Light], reference: Light, cfa: Cfa | None) -> list[Search]:
-    """Return the one search among lights that are registered and normalised; none where they are fewer than two."""
-    measured = reference.measurement
-    asked = [
+def rough_result(
+    lights: Sequence[Light], reference: Light, cfa: Cfa | None, *, n_threads: int, should_stop: Callable[[], bool]
+) -> F32 | None:
+    """Return the first rough result of lights that are registered and normalised; None of fewer than two."""
+    measured, asked = reference.measurement, _masked(lights)
+    if measured is None or len(asked) < 2:
+        return None
+    search = Search(asked, (measured.height, measured.width), cfa)
+    return first_result_of(search, n_threads=n_threads, should_stop=should_stop)
+
+
+def mask_trails_against(
+    rough: F32 | None,
+    lights: Sequence[Light],
+    cfa: Cfa | None,
+    listener: Listener,
+    *,
+    n_threads: int,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Fill in the trails of lights that differ from a `rough_result`."""
+    if rough is None:
+        return
+    found = _trails_of(_masked(lights), rough, cfa, n_threads, should_stop)
+    for done, (light, trails_found) in enumerate(found, start=1):
+        light.trails = trails_found
+        listener(Event("progress", "trails", done=done, total=len(lights)))
+
+
+def _masked(lights: Sequence[Light]) -> list[Masked]:
+    return [
         Masked(
             light,
             light.registration.transform,
@@ -137,9 +169,6 @@ def searches_of(lights: Sequence[Light], reference: Light, cfa: Cfa | None) -> l
         for light in lights
         if light.registration is not None and light.normalisation is not None and light.measurement is not None
     ]
-    if measured is None or len(asked) < 2:
-        return []
-    return [Search(asked, (measured.height, measured.width), cfa)]
 
 
 def first_result_of(search: Search, *, n_threads: int, should_stop: Callable[[], bool]) -> F32 | None:

@@ -15,7 +15,7 @@ from skyquilt.engine.sampling import Sampling
 from skyquilt.errors import NotEnoughMemory
 from skyquilt.steps import integrate
 
-__all__ = ["frame_threads", "make_plan"]
+__all__ = ["frame_threads", "make_plan", "without_slivers"]
 
 # (width, height) from large to small; wide enough for whole cache lines, high enough for small halos
 _TILES = ((256, 256), (256, 128), (256, 64), (128, 64), (128, 32), (64, 32), (64, 16))
@@ -92,7 +92,7 @@ def make_plan(
     held = resident_memory() + _RESERVE
     choice = _choose_tile(n_frames, sampling, recipe, canvas, budget - held, n_threads)
     if choice is None:
-        least = "cube" if recipe.schedule == "cube" else "sweep"
+        least = "sweep" if recipe.schedule == "auto" else recipe.schedule
         needed = held + _tile_memory(least, n_frames, sampling, recipe, _TILES[-1])
         raise _too_little(name, budget, "the smallest tile needs", needed)
     schedule, tile, n_at_work = choice
@@ -160,7 +160,7 @@ def _choose_tile(
     schedules = ("cube", "sweep") if recipe.schedule == "auto" else (recipe.schedule,)
     for schedule in schedules:
         least = _LEAST_CUBE_PIXELS if schedule == "cube" and recipe.schedule == "auto" else 0
-        tiles = [_without_slivers(tile, *canvas.shape) for tile in _TILES]
+        tiles = [without_slivers(tile, *canvas.shape) for tile in _TILES]
         sizes = [(tile, _tile_memory(schedule, n_frames, sampling, recipe, tile)) for tile in tiles]
         for n in range(n_threads, 0, -1):
             fitting = [tile for tile, size in sizes if n * size <= room and tile[0] * tile[1] >= least]
@@ -175,7 +175,7 @@ def _n_tiles(canvas: Box, tile: tuple[int, int]) -> int:
     return -(-canvas.width // tile[0]) * -(-canvas.height // tile[1])
 
 
-def _without_slivers(tile: tuple[int, int], height: int, width: int) -> tuple[int, int]:
+def without_slivers(tile: tuple[int, int], height: int, width: int) -> tuple[int, int]:
     """
     Return a tile about as wide, in steps of 16 px, of which a whole number fills the width as well as it can.
 
@@ -192,7 +192,7 @@ def _tile_memory(schedule: str, n_frames: int, sampling: Sampling, recipe: Recip
     settings = integrate_settings(recipe)
     n_held = n_frames if schedule == "cube" else min(n_frames, _SWEEP_FRAMES)
     work = integrate.tile_bytes(n_held, sampling.n_channels, weight_channels, pixels, settings)
-    if schedule == "sweep":
+    if schedule != "cube":
         work += _SWEEP_BYTES_PER_VALUE * pixels * sampling.n_channels
     waiting = 2 * tile_bytes_on_disk(pixels, sampling.n_channels)
     return work + _SCRATCH_PER_PIXEL * 2 * pixels + waiting

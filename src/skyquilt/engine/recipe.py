@@ -198,8 +198,11 @@ class Recipe(BaseModel):
     threads: int | None = recipe_field(
         None, "resources", "Threads; default: the processors of the machine.", ge=1, le=1024
     )
-    schedule: Literal["auto", "cube", "sweep"] = recipe_field(
-        "auto", "resources", "cube: all samples of a tile at once; sweep: frame after frame; auto decides by size."
+    schedule: Literal["auto", "cube", "sweep", "live"] = recipe_field(
+        "auto",
+        "resources",
+        "cube: all samples of a tile at once; sweep: frame after frame; auto decides by size; live: frame after frame "
+        "as they were taken, the first ones decide for all, as skyquilt watch does.",
     )
 
     def digest(self, also_neutral: Set[str] = frozenset()) -> str:

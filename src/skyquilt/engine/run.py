@@ -11,6 +11,7 @@ from skyquilt.core import F64, Box, LeftOut, LightGroup, Listener, Session
 from skyquilt.engine.calibration import Calibrator
 from skyquilt.engine.integration import IntegrationJob
 from skyquilt.engine.light import Light
+from skyquilt.engine.opening import Opening
 from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.recipe import Recipe
 from skyquilt.engine.result import Plan, RunOptions
@@ -28,12 +29,20 @@ def scratch_of(folder: Path, options: RunOptions) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """How the frames of a group lie on their canvas: decided after the registration."""
+    """
+    How the frames of a group lie on their canvas: decided after the registration.
+
+    Attributes
+    ----------
+    opening : Opening or None
+        Of a live stack: the frames that decided for all.
+    """
 
     reference: Light
     sampling: Sampling
     canvas: Box
     plan: Plan
+    opening: Opening | None = None
 
     @property
     def reference_sky_adu(self) -> F64:
@@ -104,4 +113,5 @@ class GroupRun:
             schedule=arrangement.plan.schedule,
             n_threads=arrangement.plan.n_threads,
             reference_sky_adu=arrangement.reference_sky_adu,
+            n_first=None if arrangement.opening is None else len(arrangement.opening.kept),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from skyquilt.core import Box, Event, FrameFile, LeftOut, LightGroup, Listener, Session, Transform, silent
+from skyquilt.core import F32, Box, Event, FrameFile, LeftOut, LightGroup, Listener, Session, Transform, silent
 from skyquilt.engine.align import align_lights, load_transforms
 from skyquilt.engine.arrange import arrange_groups
 from skyquilt.engine.budget import check_disk, memory_budget, n_processors, release_memory
@@ -23,8 +23,9 @@ from skyquilt.engine.integration import IntegrationJob, integrate_lights, resume
 from skyquilt.engine.journal import Journal
 from skyquilt.engine.light import Light
 from skyquilt.engine.lock import locked
-from skyquilt.engine.masking import mask_trails, searches_of, trails_on_threads
+from skyquilt.engine.masking import mask_trails_against, rough_result
 from skyquilt.engine.measuring import looks_on_threads, measure_lights
+from skyquilt.engine.opening import LARGEST_OPENING, LOOKED_AT, align_in_order, check_live_recipe
 from skyquilt.engine.placing import SkyPlacer
 from skyquilt.engine.planning import frame_threads, make_plan
 from skyquilt.engine.publish import publish
@@ -42,7 +43,7 @@ from skyquilt.steps.debayer import contradiction
 
 _PLANES_SHARE = 0.1
 
-__all__ = ["find_groups", "prepare_group", "stack_session"]
+__all__ = ["arrange", "find_groups", "find_spots", "prepare_group", "stack_session"]
 
 
 def stack_session(
@@ -83,6 +84,10 @@ def stack_session(
     recipe = recipe or Recipe()
     options = options or RunOptions()
     parse_framing(recipe.framing)
+    if recipe.schedule == "live":
+        check_live_recipe(recipe)
+        if options.load_transforms:
+            raise UsageError("a live stack registers its frames itself", "leave --load-transforms out")
     if recipe.catalogue is not None and not Path(recipe.catalogue).is_file():  # told now, not after the integration
         raise UsageError(f"the catalogue {recipe.catalogue} does not exist", "give --catalogue a CSV or FITS table")
     known = load_transforms(options.load_transforms) if options.load_transforms else {}
@@ -98,7 +103,7 @@ def stack_session(
                 # held from the start: a second run is told at once, not after it has measured everything
                 with nullcontext() if options.dry_run else locked(folder / SCRATCH):
                     run = prepare_group(session, group, folder, recipe, options, listener, strays)
-                    arrangement = _arrange(run, known)
+                    arrangement = arrange(run, known)
                     plans.append(arrangement.plan)
                     if not options.dry_run:
                         stacks.append(_stack_group(run, arrangement, known))
@@ -155,7 +160,8 @@ def prepare_group(
     cfa = meta.cfa
     n_at_frames = frame_threads(budget, meta.width * meta.height, n_threads)
     calibrator = Calibrator(session, recipe, listener, n_at_frames, options.should_stop)
-    calibrations = calibrator.calibrate_group(group.lights, cfa)
+    is_live = recipe.schedule == "live"
+    calibrations = calibrator.calibrate_group(group.lights, cfa, LARGEST_OPENING if is_live else None)
     lights = [
         Light(file, calibration, digest) for file, (calibration, digest) in zip(group.lights, calibrations, strict=True)
     ]
@@ -165,7 +171,7 @@ def prepare_group(
         clear_cache(scratch, "measurements")
     cache = MeasurementCache(scratch if options.use_cache and not options.dry_run else None)
     planes_bytes = 4 * sum(light.meta.width * light.meta.height for light in group.lights) // BINNING**2
-    lower_saturation(lights, listener)
+    lower_saturation(lights, listener, lights[:LOOKED_AT] if is_live else None)
     measure_lights(
         lights,
         cfa,
@@ -194,14 +200,19 @@ def prepare_group(
     )
 
 
-def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
+def arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     """Select, register, normalise and weigh; then choose sampling, canvas and plan."""
     if len(run.lights) < 2:
         raise NoUsableInput(
             f"{run.group.name}: a stack needs two frames at least, there is one",
             "add frames, or use the single frame as it is",
         )
-    reference = align_lights(run.lights, run.recipe, run.listener, known, run.placer)
+    opening = None
+    if run.recipe.schedule == "live":
+        opening = align_in_order(run.lights, run.recipe, run.listener, run.placer)
+        reference = opening.reference
+    else:
+        reference = align_lights(run.lights, run.recipe, run.listener, known, run.placer)
     if len(run.kept) < 2:
         raise NotRegistered(f"{run.group.name}: fewer than two frames can be stacked", "see the reasons above")
     colour = _look_at_reference(run, reference)
@@ -235,7 +246,7 @@ def _arrange(run: GroupRun, known: dict[str, Transform]) -> Arrangement:
     )
     for line in plan.lines:
         run.listener(Event("notice", "plan", line))
-    return Arrangement(reference, sampling, plan.canvas, plan)
+    return Arrangement(reference, sampling, plan.canvas, plan, opening)
 
 
 def _look_at_reference(run: GroupRun, reference: Light) -> tuple[float, float]:
@@ -279,7 +290,7 @@ def _stack_group(run: GroupRun, arrangement: Arrangement, known: dict[str, Trans
             run.listener(Event("left_out", "integrate", f"{lost.light.file.name}: {lost.error.message}"))
             for light in run.lights:
                 light.begin_anew()
-        arrangement = _arrange(run, known)
+        arrangement = arrange(run, known)
     try:
         scale = 1.0 if run.recipe.unit == "adu" else 1.0 / run.full_scale_adu
         canvas = Canvas(job, journal, scale)
@@ -296,14 +307,26 @@ def _stack_group(run: GroupRun, arrangement: Arrangement, known: dict[str, Trans
 
 
 def _integrate(run: GroupRun, arrangement: Arrangement) -> tuple[IntegrationJob, Journal]:
-    """Find trails and hot pixels, then integrate the frames that are in."""
-    kept, cfa = run.kept, arrangement.sampling.cfa
-    if run.recipe.trails and run.recipe.rejection != "none":
-        searches = searches_of(kept, arrangement.reference, cfa)
-        mask_trails(searches, trails_on_threads(run.calibrator.n_threads), run.listener, run.options.should_stop)
-    completed = run.calibrator.complete([light.file for light in kept], [light.calibration for light in kept], cfa)
-    for light, (calibration, key) in zip(kept, completed, strict=True):
-        light.complete_calibration(calibration, key)
+    """Integrate the frames that are in, but for their trails and hot pixels."""
+    find_spots(run, arrangement)
     release_memory()
     job = resumed_job(run.job(arrangement), run.scratch / "journal")
     return job, integrate_lights(job, run.scratch / "journal", run.listener, run.options.should_stop)
+
+
+def find_spots(run: GroupRun, arrangement: Arrangement) -> F32 | None:
+    """Find trails and hot pixels of the frames that are in; return the rough picture that tells the trails."""
+    kept, cfa = run.kept, arrangement.sampling.cfa
+    deciding = kept if arrangement.opening is None else arrangement.opening.kept
+    n_threads, should_stop = run.calibrator.n_threads, run.options.should_stop
+    rough = None
+    if run.recipe.trails and run.recipe.rejection != "none" and len(kept) >= 2:
+        run.listener(Event("phase", "trails", total=len(kept)))
+        rough = rough_result(deciding, arrangement.reference, cfa, n_threads=n_threads, should_stop=should_stop)
+        mask_trails_against(rough, kept, cfa, run.listener, n_threads=n_threads, should_stop=should_stop)
+    calibrations = [light.calibration for light in kept]
+    files = [light.file for light in deciding]
+    completed = run.calibrator.complete([light.file for light in kept], calibrations, cfa, files)
+    for light, (calibration, key) in zip(kept, completed, strict=True):
+        light.complete_calibration(calibration, key)
+    return rough

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 import skyquilt.kernels
 from skyquilt.core import (
     F32,
+    U8,
     Box,
     Calibration,
     Cfa,
@@ -43,35 +44,51 @@ _SIDE = 128
 _PATTERN = "RGGB"
 
 
-def _marker() -> Path:
-    """Return the file whose presence says that the kernels of these sources are compiled for this processor."""
+def _marker(parts: Sequence[str]) -> Path:
+    """Return the file whose presence says that these kernels are compiled for this processor and their sources."""
     digest = hashlib.sha256(compiler_version().encode())
     for source in sorted(Path(skyquilt.kernels.__path__[0]).glob("*.py")):
         facts = source.stat()
         digest.update(f"{source.name} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return cache_folder_of(calibrate_box) / f"skyquilt-{digest.hexdigest()[:16]}.compiled"
+    return (
+        cache_folder_of(calibrate_box)
+        / f"skyquilt-{digest.hexdigest()[:16]}{_SWEEP if _SWEEP in parts else ''}.compiled"
+    )
 
 
 def is_compiled() -> bool:
-    """Return whether the kernels were compiled before."""
-    return _marker().exists()
+    """Return whether the kernels that every run needs were compiled before."""
+    return _marker(_ALWAYS).exists()
 
 
-def compile_kernels(listener: Listener) -> None:
-    """Compile the kernels if they are not yet, telling so; a part that fails is compiled when it is first used."""
-    if is_compiled():
-        return
+def compile_kernels(listener: Listener, *, with_sweep: bool = False) -> None:
+    """
+    Compile the kernels if they are not yet, telling so; a part that fails is compiled when it is first used.
+
+    Parameters
+    ----------
+    with_sweep : bool
+        Those of the sweep too, which only very large stacks and live ones need.
+    """
+    if not is_compiled():
+        _compile(_ALWAYS, listener)
+    if with_sweep and not _marker((_SWEEP,)).exists():
+        _compile((_SWEEP,), listener)
+
+
+def _compile(names: Sequence[str], listener: Listener) -> None:
+    """Compile some parts, each in a process of its own."""
     listener(Event("notice", "compile", "compiling the kernels for this machine: once, some seconds"))
     # a compiler makes many objects and drops few: collecting them would take a tenth of the time of these short lives
     code = "import gc, sys; gc.disable(); from skyquilt.engine.warmup import run_part; run_part(sys.argv[1])"
     nothing = subprocess.DEVNULL
     parts = [
         subprocess.Popen([sys.executable, "-c", code, part], stdin=nothing, stdout=nothing, stderr=nothing)
-        for part in _PARTS
+        for part in names
     ]
     if sum(part.wait() for part in parts) == 0:
         with contextlib.suppress(OSError):  # a cache that cannot be written is looked for again next time
-            _marker().touch()
+            _marker(names).touch()
 
 
 class _Plane:
@@ -164,9 +181,37 @@ def _compile_the_integration() -> None:
     quality.background_noise(frames[0], 1)
 
 
+def _compile_the_sweep() -> None:
+    """The kernels of the sweep alone."""
+    random = np.random.default_rng(0)
+    frames = [_Samples(random.normal(100.0, 5.0, (3, 16, 64)).astype(np.float32)) for _ in range(9)]
+    ones = np.ones((9, 3))
+    terms = integrate.FrameTerms(np.ones(9), np.ones(9), 5.0 * ones, 0.1 * ones, 100.0 * ones)
+    box = Box(0, 0, 64, 16)
+    for n in (3, 9):
+        integrate.integrate_sweep(frames[:n], box, terms.take(list(range(n))), integrate.IntegrateSettings(), 3)
+
+
+class _Samples:
+    """A registered frame in memory."""
+
+    n_channels = 3
+    weight_channels = 1
+
+    def __init__(self, values: F32) -> None:
+        self._values = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
+
+    def sample(self, box: Box, values: F32, weights: U8) -> None:
+        values[:] = self._values[:, box.y0 + 1 : box.y1 + 1, box.x0 + 1 : box.x1 + 1]
+        weights[:] = 255
+
+
+_SWEEP = "sweep"
+_ALWAYS = ("frames", "integration")
 _PARTS: dict[str, Callable[[], None]] = {
     "frames": _compile_the_look_at_frames,
     "integration": _compile_the_integration,
+    _SWEEP: _compile_the_sweep,
 }
 
 

@@ -17,6 +17,7 @@ SIZE = (700, 600)  # width, height
 SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "reference" / "engine.schema.json"
 LOCK = threading.Lock()
 CANCELLED: set[str] = set()
+WATCHES: dict[str, dict[str, Any]] = {}
 
 
 def say(message: dict[str, Any]) -> None:
@@ -49,6 +50,32 @@ def stack(number: str, request: dict[str, Any]) -> None:
         tell(number, "integrate", 0.3 + 0.6 * (step + 1) / STEPS, kind="progress", done=step + 1, total=STEPS)
     (kept.parent / "result.txt").write_text(json.dumps([request["folder"], request["frame_list"], kept.read_text()]))
     say({"id": number, "ok": True, "data": {"stacks": [{"name": "A", "outputs": {}}], "failures": []}})
+
+
+def watch(number: str, request: dict[str, Any]) -> None:
+    """Let a frame come now and then until it is told to finish."""
+    told = WATCHES[number] = {"excluded": set(), "finish": False}
+    n = 0
+    while not told["finish"]:
+        if number in CANCELLED:
+            say({"id": number, "ok": False, "error": "stopped", "hint": "", "kind": "Interrupted", "cancelled": True})
+            return
+        n += 1
+        point = {"n_in": n, "exposure_s": 10.0 * n, "noise_adu": 50 / n**0.5, "expected_adu": 49 / n**0.5}
+        data = {**point, "group": "A", "n_left_out": 0, "values": "x.npy", "excluded": sorted(told["excluded"])}
+        data["frames"] = [{"file": f"{n}.fit", "status": "stacked", "fwhm_px": 3.0}]
+        data["history"] = [point] if n == 1 else []
+        tell(number, "live", 0.1, kind="progress", done=n, data=data)
+        time.sleep(STEP_S)
+    (Path(request["out"]) / "result.txt").write_text(json.dumps([request["folder"], sorted(told["excluded"])]))
+    say({"id": number, "ok": True, "data": {"stacks": [{"name": "A", "outputs": {}}], "failures": []}})
+
+
+def adjust(request: dict[str, Any]) -> Any:
+    told = WATCHES[request["job"]]
+    told["excluded"] = (told["excluded"] | set(request.get("exclude", []))) - set(request.get("include", []))
+    told["finish"] = request.get("finish", False)
+    return {"excluded": sorted(told["excluded"]), "finish": told["finish"]}
 
 
 def sessions(folder: str) -> dict[str, Any]:
@@ -131,7 +158,7 @@ def answer(request: dict[str, Any]) -> Any:
     if cmd == "cancel":
         CANCELLED.add(request["job"])
         return None
-    table = {"tile": tile, "preview": preview, "frames": frames}
+    table = {"tile": tile, "preview": preview, "frames": frames, "adjust": adjust}
     if cmd in table:
         return table[cmd](request)
     if cmd == "sessions":
@@ -149,8 +176,9 @@ def main() -> None:
         number = request["id"]
         try:
             must_fit(request)
-            if request["cmd"] == "stack":
-                threading.Thread(target=stack, args=(number, request), daemon=True).start()
+            if request["cmd"] in ("stack", "watch"):
+                work = {"stack": stack, "watch": watch}[request["cmd"]]
+                threading.Thread(target=work, args=(number, request), daemon=True).start()
                 continue
             say({"id": number, "ok": True, "data": answer(request)})
         except Exception as error:

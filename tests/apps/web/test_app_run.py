@@ -250,3 +250,41 @@ def test_a_folder_opens_with_a_verdict(running: RunningApp) -> None:
     assert session["groups"][0]["n_frames"] == 4 and session["left_out"][0]["code"] == "no_image"
     checks = {check["name"]: check["verdict"] for check in session["preflight"]["checks"]}
     assert checks["frames"] == "ok" and checks["calibration"] == "warning" and checks["output"] == "ok"
+
+
+def test_a_live_stack_is_shown_adjusted_and_finished(running: RunningApp) -> None:
+    running.post("/api/live/finish", 409)
+    folder = running.get("/api/state")["roots"][0]["id"]
+    with running.events() as page:
+        assert running.post("/api/watch", 202, folder=folder, settings={})["job"]["kind"] == "watch"
+        grown = next_event(page, lambda event: event["type"] == "live" and event["figures"] and not event["is_anew"])
+        assert len(grown["frames"]) == len(grown["curve"]) == 1
+        assert running.post("/api/live/choice", exclude=["1.fit", "2.fit"])["excluded"] == ["1.fit", "2.fit"]
+        assert running.post("/api/live/choice", include=["1.fit"])["excluded"] == ["2.fit"]
+        next_event(page, lambda event: event["type"] == "live" and event["excluded"] == ["2.fit"])
+    board = running.get("/api/live")
+    n = board["figures"]["n_in"]
+    assert [point["n_in"] for point in board["curve"]] == list(range(1, n + 1))
+    assert len(board["frames"]) == n
+    job = running.get("/api/job")["job"]
+    assert job["live"]
+    assert job["phase"] == "live"
+    running.post("/api/live/finish", 202)
+    assert running.job(until=has_ended)["state"] == "done"
+    assert json.loads(result(running))[1] == ["2.fit"]
+
+
+def test_a_live_stack_that_is_stopped_can_be_continued(running: RunningApp) -> None:
+    running.post("/api/watch", 202)
+    running.job(until=lambda job: bool(job["live"]))
+    running.post("/api/job/stop")
+    assert running.job(until=has_ended)["state"] == "stopped"
+    assert not (running.out / "result.txt").exists()
+    running.post("/api/job/continue", 202)
+    running.job(until=lambda job: bool(job["live"]))
+    running.post("/api/live/finish", 202)
+    assert running.job(until=has_ended)["state"] == "done"
+
+
+def test_settings_that_a_live_stack_has_not_are_refused_by_name(running: RunningApp) -> None:
+    assert "keep" in running.post("/api/watch", 400, settings={"keep": 2})["error"]["message"]

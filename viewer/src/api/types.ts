@@ -29,7 +29,7 @@ export interface Task {
 export interface Phase { name: string; state: "waiting" | "running" | "done"; done: number; total: number; seconds: number }
 export type JobState = "running" | "stopping" | "stopped" | "interrupted" | "done" | "failed";
 export interface Job {
-  id: string; kind: Kind; state: JobState; settings: Record<string, unknown>; phase: string; phases: Phase[];
+  id: string; kind: Kind | "watch"; state: JobState; settings: Record<string, unknown>; phase: string; phases: Phase[];
   percent: number; eta_s: number | null; elapsed_s: number; n_left_out: number; restarts: number;
   error: ApiFault | null; products: Product[]; live?: string | null;
 }
@@ -114,6 +114,19 @@ export interface SkyGroup {
   coverage: string | null; covered_deg2: number | null; panels: { name: string; ra_deg: number; dec_deg: number; n_frames: number }[];
 }
 
+export interface LiveFigures {
+  group: string; n_in: number; n_left_out: number; exposure_s: number; level_adu: number | null; noise_adu: number | null;
+  expected_adu: number | null; delay_s: number | null; problem: string | null;
+}
+export interface LiveFrame {
+  file: string; status: "stacked" | "left_out"; reason?: string | null; date_obs?: string | null; fwhm_px?: number | null;
+  n_stars?: number | null; background_adu?: number | null;
+}
+export interface LivePoint { n_in: number; exposure_s: number | null; noise_adu: number | null; expected_adu: number | null }
+export interface LiveBoard { figures: LiveFigures | null; frames: LiveFrame[]; curve: LivePoint[]; excluded: string[] }
+/** What is new of the live stack; all of it if `is_anew`. */
+export interface LiveUpdate extends LiveBoard { is_anew: boolean }
+
 export type AppEvent =
   | { type: "state"; state: State }
   | ({ type: "engine" } & Engine)
@@ -123,6 +136,7 @@ export type AppEvent =
   | ({ type: "gauges" } & Gauges)
   | { type: "frames"; revision: number }
   | { type: "image"; handle: string; revision: number; rough_from: number | null }
+  | ({ type: "live" } & LiveUpdate)
   | { type: "products" }
   | { type: "settings"; settings: Settings }
   | { type: "pong" };

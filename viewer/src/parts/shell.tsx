@@ -52,7 +52,7 @@ function Activity() {
   const running = job.value;
   if (running && (isRunning.value || running.state === "interrupted")) {
     return (
-      <a class="activity" href="#run">
+      <a class="activity" href={running.kind === "watch" ? "#live" : "#run"}>
         <span>{running.state === "running" ? word("phase", running.phase) : word("job", running.state)}</span>
         <Bar share={running.percent} label={t("run.progress")} />
         {running.eta_s !== null && <span class="muted">{formatDuration(running.eta_s)}</span>}

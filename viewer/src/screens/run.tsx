@@ -129,7 +129,7 @@ function Progress({ now }: { now: Job }) {
   );
 }
 
-function LivePicture() {
+export function LivePicture() {
   useEffect(followLive, [job.value?.live, job.value?.state]);
   const picture = live.value;
   const panes = useMemo(

@@ -2,6 +2,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import { fetchJson, settleTask } from "../api/client";
 import type { AppEvent, Engine, FrameTable, Gauges, Job, LogLine, ProductGroup, Session, Settings, State, Task } from "../api/types";
+import { takeLive } from "./livestack";
 
 export const isConnected = signal(false);
 export const refusedEntry = signal(false);
@@ -95,6 +96,9 @@ export function takeEvent(event: AppEvent): void {
       break;
     case "image":
       imageChanged.value = { handle: event.handle, revision: event.revision, rough_from: event.rough_from };
+      break;
+    case "live":
+      takeLive(event);
       break;
     case "products":
       loadProducts().catch(() => undefined);

@@ -4,7 +4,7 @@ import { postJson } from "../api/client";
 import type { Language, Settings, Theme } from "../api/types";
 import { settings } from "./app";
 
-export const SCREENS = ["open", "frames", "run", "image", "finish", "sky", "report"] as const;
+export const SCREENS = ["open", "frames", "run", "live", "image", "finish", "sky", "report"] as const;
 export type Screen = (typeof SCREENS)[number];
 
 function screenOfHash(): Screen | null {

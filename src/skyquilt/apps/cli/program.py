@@ -29,6 +29,7 @@ from skyquilt.apps.cli.process import color, process
 from skyquilt.apps.cli.solve import solve
 from skyquilt.apps.cli.stack import stack
 from skyquilt.apps.cli.verify import verify
+from skyquilt.apps.cli.watch import watch
 
 __all__ = ["main", "program"]
 
@@ -73,6 +74,7 @@ def program() -> None:
 
 for _command in (
     stack,
+    watch,
     mosaic,
     finish,
     combine,

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from skyquilt.apps.settings import Layer, Settled
     from skyquilt.engine import RunResult
 
-__all__ = ["date_of_products", "existing_file", "progress_option", "settled_for", "sky_cache", "stack", "tell_stopped"]
+__all__ = [
+    "date_of_products",
+    "existing_file",
+    "progress_option",
+    "settled_for",
+    "sky_cache",
+    "stack",
+    "tell_result",
+    "tell_stopped",
+]
 
 progress_option = click.option(
     "--progress",
@@ -100,7 +109,7 @@ def stack(console: Console, folder: Path, out: Path, **options: Any) -> int:
             stopped = error
     if stopped is not None:
         return tell_stopped(console, stop.exit_code, command_line(arguments))
-    return _tell(
+    return tell_result(
         console, result, n_warnings=progress.n_warnings, **{key: options[key] for key in ("strict", "dry_run")}
     )
 
@@ -174,7 +183,7 @@ def tell_stopped(console: Console, code: int, command: str) -> int:
     return code
 
 
-def _tell(console: Console, result: RunResult, *, strict: bool, dry_run: bool, n_warnings: int) -> int:
+def tell_result(console: Console, result: RunResult, *, strict: bool, dry_run: bool, n_warnings: int) -> int:
     """Print what came out and return the exit code."""
     from skyquilt.apps.cli.summary import plan_lines, result_document, stack_lines
 

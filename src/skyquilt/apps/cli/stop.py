@@ -30,9 +30,12 @@ class StopRequest:
     console : Console
     resume : str
         The command that goes on with the run.
+    answer : str
+        What is said to the first signal.
     """
 
-    def __init__(self, console: Console, resume: str) -> None:
+    def __init__(self, console: Console, resume: str, answer: str = "stopping after the tile in hand") -> None:
+        self._answer = answer
         self._console = console
         self._resume = resume
         self._before: dict[int, Any] = {}
@@ -54,6 +57,11 @@ class StopRequest:
         return self._signal != 0
 
     @property
+    def is_interrupt(self) -> bool:
+        """Whether it was Ctrl-C."""
+        return self._signal == signal.SIGINT
+
+    @property
     def exit_code(self) -> int:
         """130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self._signal or int(signal.SIGINT))
@@ -63,7 +71,7 @@ class StopRequest:
             self._end_now(number)
         self._signal = number
         if not self._console.as_events:
-            write_at_once("\nstopping after the tile in hand; once more to stop now\n")
+            write_at_once(f"\n{self._answer}; once more to stop now\n")
 
     def _end_now(self, number: int) -> None:
         """Leave without waiting for the threads; the journal of finished tiles is complete at every moment."""

@@ -14,6 +14,7 @@ __all__ = [
     "ChainText",
     "Choice",
     "FinishRun",
+    "LiveChoice",
     "Nothing",
     "Open",
     "OpenImage",
@@ -22,11 +23,13 @@ __all__ = [
     "Scored",
     "SettingsPart",
     "Token",
+    "Watch",
     "read_body",
 ]
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Ids = Annotated[list[Id], Field(max_length=50_000)]
+Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=255)]], Field(max_length=10_000)]
 _LARGEST_VIEW = 64 << 10
 _DEEPEST = 40
 
@@ -76,6 +79,21 @@ class Run(_Body):
     kind: Literal["stack", "mosaic"] = "stack"
     settings: dict[str, JsonValue] = {}
     preset: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
+
+
+class Watch(_Body):
+    """A live stack of a folder that grows; null: the folder that is open, or else the first root."""
+
+    folder: Id | None = None
+    settings: dict[str, JsonValue] = {}
+    preset: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
+
+
+class LiveChoice(_Body):
+    """Frames of a live stack, by the names of their files."""
+
+    exclude: Names = []
+    include: Names = []
 
 
 class OpenImage(_Body):

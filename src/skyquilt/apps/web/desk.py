@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import skyquilt
-from skyquilt.apps.web.bodies import ChainSave, OpenImage, Run, Save, SettingsPart
+from skyquilt.apps.web.bodies import ChainSave, LiveChoice, OpenImage, Run, Save, SettingsPart, Watch
 from skyquilt.apps.web.child import EngineChild
 from skyquilt.apps.web.finishing import Finishing, free_stem, make_kept_folder
 from skyquilt.apps.web.frames import FrameTable
 from skyquilt.apps.web.hub import Hub
 from skyquilt.apps.web.images import Images, OpenedImage, handle_of
 from skyquilt.apps.web.job import Job, JobKeeper, NotNow
+from skyquilt.apps.web.live import LiveBoard
 from skyquilt.apps.web.log import Log
 from skyquilt.apps.web.preflight import note_calibration, preflight, session_json
 from skyquilt.apps.web.project import Project, Settings
@@ -71,6 +72,7 @@ class Desk:
         self.frames = FrameTable(self.child, project)
         self.images = Images(self.hub, self.log)
         self.session: dict[str, Any] | None = None
+        self.live = LiveBoard(self.hub)
         self.jobs = JobKeeper(self.child, project, self.hub, self.log, self._products_of)
         self.jobs.on_tiles, self.jobs.on_end = self._tiles_landed, self._job_ended
         self.jobs.on_event = self._heard
@@ -232,8 +234,11 @@ class Desk:
         return await self.child.request(cmd, heard=heard, number=number, **fields)
 
     def _heard(self, event: dict[str, Any]) -> None:
-        """Take in what an event tells of the session."""
-        rows = (event.get("data") or {}).get("rows")
+        """Take in what an event tells of the session, or of the live stack."""
+        data = event.get("data") or {}
+        if event.get("kind") == "progress" and event.get("phase") == "live":
+            self.live.take(data)
+        rows = data.get("rows")
         if event.get("kind") == "table" and event.get("phase") == "calibrate" and rows and self.session:
             note_calibration(self.session, rows)
 
@@ -263,6 +268,27 @@ class Desk:
     def begin_run(self, run: Run) -> Job:
         """Start a job."""
         return self.jobs.start(run.kind, dict(run.settings), self._request_of(run))
+
+    def begin_watch(self, asked: Watch) -> Job:
+        """Start a live stack; its folder need not hold a frame yet."""
+        self.project.must_write()
+        from skyquilt.apps.web.wanted import wanted_recipe
+
+        if asked.folder is not None:
+            folder = self.roots.path(asked.folder)
+        else:
+            folder = self.frames.folders[0] if self.frames.folders else self.roots.roots[0]
+        recipe = wanted_recipe(Run(settings=asked.settings, preset=asked.preset), folder)
+        request = {"folder": str(folder), "out": str(self.project.out), "preset": asked.preset, "recipe": recipe}
+        job = self.jobs.start("watch", dict(asked.settings), request)
+        self.live.clear()
+        return job
+
+    async def choose_live(self, choice: LiveChoice) -> dict[str, Any]:
+        """Exclude frames of the live stack and take others in again."""
+        told = await self.jobs.adjust(exclude=choice.exclude, include=choice.include)
+        self.live.choose(list(told["excluded"]))
+        return {"excluded": told["excluded"]}
 
     def _request_of(self, run: Run) -> dict[str, Any]:
         """Return what the engine is asked; settings that cannot be meant are refused here, by name."""

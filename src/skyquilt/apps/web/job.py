@@ -24,6 +24,7 @@ _LEAST_SHARE = 0.02
 _COMPLETE = "complete"
 _PHASES = {
     "stack": ("discover", "calibrate", "measure", "register", "trails", "integrate", "products"),
+    "watch": ("live", "integrate", "products"),
     "mosaic": ("discover", "calibrate", "measure", "solve", "register", "normalise", "integrate", "products"),
 }
 """What a run goes through, as far as it is known before; others are told when they come."""
@@ -189,6 +190,20 @@ class JobKeeper:
                 await self._child.request("cancel", job=job.number)
         return job
 
+    async def adjust(self, **fields: Any) -> Any:
+        """
+        Change the live stack that runs: `exclude`, `include`, `finish` as the engine's command takes them.
+
+        Raises
+        ------
+        NotNow
+            If none runs.
+        """
+        job = self.job
+        if job is None or job.kind != "watch" or job.state != "running" or not job.number:
+            raise NotNow("no live stack is running", "start one")
+        return await self._child.request("adjust", job=job.number, **fields)
+
     async def close(self) -> None:
         """Leave the job as it is: the next start can go on with it."""
         if self._work is not None:
@@ -283,7 +298,7 @@ class JobKeeper:
         done, total = int(event.get("done") or 0), int(event.get("total") or 0)
         if kind in ("phase", "progress", ""):
             self._enter_phase(job, phase, done, total)
-            if phase == "integrate":
+            if phase == "integrate" or "values" in (event.get("data") or {}):
                 self.on_tiles(job)
         self.on_event(event)
         text = str(event.get("message") or "")

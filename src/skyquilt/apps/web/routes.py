@@ -99,6 +99,10 @@ class _Routes:
             post("/api/plan", self._plan),
             post("/api/run", self._run),
             get("/api/job", self._job),
+            post("/api/watch", self._watch),
+            get("/api/live", self._live),
+            post("/api/live/choice", self._choose_live),
+            post("/api/live/finish", self._finish_live),
             post("/api/job/stop", self._stop),
             post("/api/job/continue", self._continue),
             get("/api/log", self._log),
@@ -216,6 +220,21 @@ class _Routes:
 
     async def _job(self, request: Request) -> Response:
         return _json({"job": self._desk.jobs.as_json()})
+
+    async def _watch(self, request: Request) -> Response:
+        self._desk.begin_watch(await _body(request, bodies.Watch))
+        return _json({"job": self._desk.jobs.as_json()}, 202)
+
+    async def _live(self, request: Request) -> Response:
+        return _json(self._desk.live.as_json())
+
+    async def _choose_live(self, request: Request) -> Response:
+        return _json(await self._desk.choose_live(await _body(request, bodies.LiveChoice)))
+
+    async def _finish_live(self, request: Request) -> Response:
+        await _body(request, bodies.Nothing)
+        await self._desk.jobs.adjust(finish=True)
+        return _json({"job": self._desk.jobs.as_json()}, 202)
 
     async def _stop(self, request: Request) -> Response:
         await _body(request, bodies.Nothing)

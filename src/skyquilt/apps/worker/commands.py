@@ -35,6 +35,12 @@ def _cancel(engine: Engine, task: Task) -> dict[str, Any]:
     return {"jobs": engine.cancel(None if request.job is None else str(request.job))}
 
 
+def _adjust(engine: Engine, task: Task) -> dict[str, Any]:
+    request: messages.Adjust = task.request  # type: ignore[assignment]
+    excluded = engine.adjust(str(request.job), request.exclude, request.include, finish=request.finish)
+    return {"excluded": excluded, "finish": request.finish}
+
+
 def _jobs(engine: Engine, task: Task) -> dict[str, Any]:
     return {"jobs": engine.open_jobs()}
 
@@ -50,6 +56,7 @@ _OWN_COMMANDS = (
         "version", messages.Version, "name, version, protocol, commands, operations, max_line_bytes", _version, "now"
     ),
     Command("cancel", messages.Cancel, "jobs (ids of those that stop)", _cancel, "now"),
+    Command("adjust", messages.Adjust, "excluded (all names), finish", _adjust, "now"),
     Command("jobs", messages.Jobs, "jobs (id, cmd, state, stage, percent)", _jobs, "now"),
     Command("subscribe", messages.Subscribe, "kinds, phases", _subscribe, "now"),
 )

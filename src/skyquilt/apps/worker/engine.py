@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from skyquilt.apps.worker.commands import COMMANDS
 from skyquilt.apps.worker.lanes import Lane
 from skyquilt.apps.worker.lines import MAX_LINE_BYTES, TooLong, parse_line, read_lines
-from skyquilt.apps.worker.messages import Request
+from skyquilt.apps.worker.messages import Request, Watch
 from skyquilt.apps.worker.output import Output
 from skyquilt.apps.worker.progress import JobProgress
 from skyquilt.apps.worker.session import Session
@@ -249,6 +250,28 @@ class Engine:
         for task in tasks:
             self._stop_task(task)
         return [task.request.id for task in tasks]
+
+    def adjust(self, job: str, exclude: Sequence[str], include: Sequence[str], *, finish: bool) -> list[str]:
+        """
+        Change the choice of frames of a watch, or let it end; return the names of all excluded frames.
+
+        Raises
+        ------
+        UsageError
+            If there is no such watch.
+        NotEnoughDisk, OutputBlocked
+            If the choice cannot be kept.
+        """
+        from skyquilt.engine.live import Choice
+
+        with self._lock:
+            task = self._jobs.get(job)
+        if task is None or not isinstance(task.request, Watch):
+            raise UsageError(f"no watch {job[:80]!r} waits or is at work", "the command jobs lists them")
+        excluded = Choice(Path(task.request.out)).change(exclude, include)
+        if finish:
+            task.finish()
+        return sorted(excluded)
 
     def _stop_task(self, task: Task) -> None:
         task.stop()

@@ -16,6 +16,7 @@ from skyquilt.engine.mosaic import MosaicRecipe
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "Adjust",
     "AutoStretch",
     "Cancel",
     "Failure",
@@ -44,6 +45,7 @@ __all__ = [
     "Success",
     "TileOf",
     "Version",
+    "Watch",
 ]
 
 PROTOCOL_VERSION = 1
@@ -254,6 +256,32 @@ class Stack(_Run):
     recipe: Recipe = Field(Recipe(), description=_SETTINGS)
     save_transforms: bool = Field(False, description="Write transforms.json.")
     load_transforms: str | None = Field(None, description="Reuse the registration of an earlier run.")
+
+
+class Watch(Request):
+    """
+    Stack a folder while it grows, until adjust says finish, or until or idle_s do; then the products are written.
+
+    Events of the phase live carry the figures. `cancel` ends without products; the same request goes on.
+    """
+
+    cmd: Literal["watch"]
+    folder: str = Field(description="Into which the frames come; it may be empty as yet.")
+    out: str = Field("processedData", description="Folder for everything that is written.")
+    preset: str | None = Field(None, description="A named set of settings, or a .toml file.")
+    until: int | None = Field(None, ge=2, description="End when so many frames are in the picture.")
+    idle_s: float | None = Field(None, ge=0, description="End when nothing has come for so long, s.")
+    recipe: Recipe = Field(Recipe(), description=_SETTINGS)
+
+
+class Adjust(Request):
+    """Exclude frames of a watch that waits or runs, take others in again, or let it write its products and end."""
+
+    cmd: Literal["adjust"]
+    job: str | int = Field(description="The id of the watch.")
+    exclude: list[str] = Field([], max_length=10_000, description="Names of files.")
+    include: list[str] = Field([], max_length=10_000, description="Names of files that were excluded.")
+    finish: bool = Field(False, description="End, with products.")
 
 
 class Plan(Request):

@@ -34,9 +34,17 @@ _MOSAIC = {
     "integrate": 45,
     "products": 10,
 }
+_WATCH = {"live": 900, **_STACK}
 _PLAN = {"discover": 5, "compile": 0, "calibrate": 20, "measure": 60, "select": 0, "register": 15, "plan": 0}
 _OTHER = {"discover": 10, "compile": 0, "calibrate": 20, "measure": 70, "select": 0}
-PHASES = {"stack": _STACK, "pipeline": _STACK, "mosaic": _MOSAIC, "plan": _PLAN, "finish": {"finish": 1}}
+PHASES = {
+    "stack": _STACK,
+    "pipeline": _STACK,
+    "mosaic": _MOSAIC,
+    "watch": _WATCH,
+    "plan": _PLAN,
+    "finish": {"finish": 1},
+}
 
 
 class JobProgress:

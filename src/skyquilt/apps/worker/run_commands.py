@@ -107,6 +107,31 @@ def _stacked(
     return result_document(result)
 
 
+def _watch(session: Session, task: Task) -> dict[str, Any]:
+    from skyquilt.engine.live import WatchOptions, watch_folder
+
+    request: messages.Watch = task.request  # type: ignore[assignment]
+    folder = existing_folder(request.folder)
+    recipe = _settled([folder], request.preset, request.recipe)
+    options = WatchOptions(
+        until=request.until,
+        idle_s=request.idle_s,
+        should_finish=task.should_finish,
+        run=RunOptions(
+            should_stop=task.should_stop,
+            sky_cache=sky_cache() if recipe.solve == "blind" else None,
+            created=date_of_products(),
+        ),
+    )
+    picture = _begin_picture(session, task)
+    result = watch_folder(
+        folder, Path(request.out), recipe, listener=lambda event: _both(task, picture, event), options=options
+    )
+    _must_have(result.stacks, result.failures)
+    session.show(task.job, result.stacks[0].outputs["master_linear"])
+    return result_document(result)
+
+
 def _plan(session: Session, task: Task) -> dict[str, Any]:
     request: messages.Plan = task.request  # type: ignore[assignment]
     folder = existing_folder(request.folder)
@@ -298,6 +323,7 @@ RUN_COMMANDS = (
     ),
     Command("plan", messages.Plan, "plans, failures", _plan, "runs"),
     Command("stack", messages.Stack, "session, device, plans, stacks (with outputs), failures", _stack, "runs"),
+    Command("watch", messages.Watch, "as stack", _watch, "runs"),
     Command("mosaic", messages.Mosaic, "sessions, plans, mosaics (with outputs), failures", _mosaic, "runs"),
     Command("solve", messages.Solve, "what skyquilt solve --json says of the file", _solve, "looks"),
 )

@@ -31,12 +31,12 @@ echo '{{"id":"1","cmd":"info","path":"frame.fit"}}' | skyquilt engine
 - Every line that is not blank is answered by exactly one final line. What cannot be read (no JSON, no object, no UTF-8,
   NaN, a name that stands twice, too deep, no usable id) is answered with the id `null`.
 - A line may have {MAX_LINE_BYTES:,} bytes; a longer one is skipped as a whole and answered as one.
-- Commands about the engine itself (`version`, `cancel`, `jobs`, `subscribe`) are answered at once, those about images
-  one after the other in their order, whatever jobs are at work.
+- Commands about the engine itself (`version`, `cancel`, `adjust`, `jobs`, `subscribe`) are answered at once, those
+  about images one after the other in their order, whatever jobs are at work.
 - Jobs that only look (`sessions`, `frames`, `solve`, `finish` with `preview`) stand in one line, those that run
-  (`frames` with `scored`, `plan`, `stack`, `mosaic`, `finish`, `pipeline` of files) in another: one of each line works
-  at a time, in the order in which they were asked; 100 may wait, more are refused. The folder of a run is locked
-  against other processes.
+  (`frames` with `scored`, `plan`, `stack`, `watch`, `mosaic`, `finish`, `pipeline` of files) in another: one of each
+  line works at a time, in the order in which they were asked; 100 may wait, more are refused. A `watch` keeps its line
+  until it ends. The folder of a run is locked against other processes.
 - The id of a job that is not done cannot be used for another request: that one is answered with the id `null`.
 - `cancel` stops a job after the block in hand; the job answers itself, with `cancelled`. A job that is done before it
   hears of it answers as usual. The same request goes on where it stopped, and ends with the same bits.

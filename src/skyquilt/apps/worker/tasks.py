@@ -35,6 +35,7 @@ class Task:
     progress: JobProgress = field(default_factory=lambda: JobProgress(""))
     telling: threading.RLock = field(default_factory=threading.RLock)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _finish: threading.Event = field(default_factory=threading.Event)
 
     @property
     def job(self) -> str:
@@ -48,6 +49,14 @@ class Task:
     def should_stop(self) -> bool:
         """Whether it was asked to stop."""
         return self._stop.is_set()
+
+    def finish(self) -> None:
+        """Ask a job without an end of its own to end, with its products."""
+        self._finish.set()
+
+    def should_finish(self) -> bool:
+        """Whether it was asked to end with its products."""
+        return self._finish.is_set()
 
     def tell(self, event: Event) -> None:
         """Pass an event on to those who listen."""

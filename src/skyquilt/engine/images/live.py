@@ -65,14 +65,19 @@ class LivePicture:
         self._name = name
         self._lock = threading.Lock()
         self._tiles: Tiles | None = None
+        self._whole: Path | None = None
         self._canvas = Box(0, 0, 0, 0)
         self._cell = 1
         self._total: F64 = np.zeros((1, 0, 0))
         self._count: F64 = np.zeros((1, 0, 0))
 
     def __call__(self, event: Event) -> None:
-        """Take in one event: the one that begins an integration says where its tiles will be."""
+        """Take in one event: it says where the tiles of an integration will be, or where a live picture lies."""
         data = event.data
+        if "values" in data:
+            with self._lock:
+                self._whole = Path(data["values"])
+            return
         if event.kind != "phase" or "canvas" not in data:
             return
         tiles: Tiles = (
@@ -81,7 +86,7 @@ class LivePicture:
             else _StoreReader(Path(data["store"]))
         )
         with self._lock:
-            self._tiles = tiles
+            self._tiles, self._whole = tiles, None
             self._canvas = Box(*data["canvas"])
             self._cell = max(1, -(-max(self._canvas.shape) // _LONGEST_PX))
             shape = (data["channels"], *(-(-side // self._cell) for side in self._canvas.shape))
@@ -97,15 +102,28 @@ class LivePicture:
             If the integration has not begun.
         """
         with self._lock:
+            if self._whole is not None:
+                return self._shown(self._read_whole(self._whole))
             if self._tiles is None:
                 raise NoUsableInput(f"{self._name} has no picture yet", "ask again when it integrates")
             for box, values in self._tiles.new_values():
                 self._add(box, values)
             with np.errstate(invalid="ignore", divide="ignore"):
                 mean = (self._total / self._count).astype(np.float32)
+        return self._shown(mean)
+
+    def _shown(self, values: F32) -> OpenImage:
         return OpenImage(
-            ArraySource(mean), ImageFacts(self._name, None, "growing"), PixelCache(_LEVEL_BYTES), self._name
+            ArraySource(values), ImageFacts(self._name, None, "growing"), PixelCache(_LEVEL_BYTES), self._name
         )
+
+    def _read_whole(self, path: Path) -> F32:
+        """Return the picture that a live stack writes anew with every frame."""
+        try:
+            values: F32 = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise NoUsableInput(f"{self._name} has no picture any more", "ask again when it integrates") from error
+        return values
 
     def _add(self, box: Box, values: F32) -> None:
         """Add a tile to the cells that it covers, in part or in whole."""

@@ -41,6 +41,9 @@ class MosaicRecipe(Recipe):
         "How frames find their place: auto by their stars about where the header says, blind by a search of the whole "
         "sky too, off by the coordinates (WCS) in their headers alone.",
     )
+    schedule: Literal["auto", "cube", "sweep"] = recipe_field(
+        "auto", "resources", "cube: all samples of a tile at once; sweep: frame after frame; auto decides by size."
+    )
     scale_arcsec: float | None = recipe_field(
         None, "mosaic", "Pixel scale of the canvas, arcsec; default: that of the frames.", gt=0.01, lt=1000
     )

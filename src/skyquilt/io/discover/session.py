@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skyquilt.core import Event, FrameFile, FrameKind, LeftOut, LightGroup, Listener, Session, silent
@@ -22,7 +22,12 @@ _REPORT_EVERY = 200
 
 
 def discover(
-    root: Path, *, exclude: Sequence[str] = (), progress: Listener | None = None, take_stacks: bool = False
+    root: Path,
+    *,
+    exclude: Sequence[str] = (),
+    progress: Listener | None = None,
+    take_stacks: bool = False,
+    open_file: Callable[[Path], FrameFile] = open_frame,
 ) -> Session:
     """
     Return the frames below a folder, told apart by their headers and names, whatever the depth.
@@ -37,6 +42,8 @@ def discover(
         Hears how many headers have been read.
     take_stacks : bool
         Whether finished stacks stand in for single exposures in a folder that holds none: the panels of a mosaic.
+    open_file : callable
+        Reads the header of a file as `open_frame` does, which a caller who looks often may remember.
 
     Returns
     -------
@@ -56,7 +63,7 @@ def discover(
             "give the folder that holds the subs (.fit, .fits), or one above it",
         )
     sidecars, notes = _read_sidecars(findings)
-    completed, refused, left_out = _read_headers(findings, sidecars, progress or silent)
+    completed, refused, left_out = _read_headers(findings, sidecars, progress or silent, open_file)
     if take_stacks and not any(account.frame.meta.kind is FrameKind.LIGHT for account in completed):
         completed += [as_panel(account) for account in refused if is_panel(account)]
         refused = [account for account in refused if not is_panel(account)]
@@ -92,7 +99,10 @@ def _read_sidecars(findings: Findings) -> tuple[dict[Path, ShotsInfo], list[str]
 
 
 def _read_headers(
-    findings: Findings, sidecars: dict[Path, ShotsInfo], progress: Listener
+    findings: Findings,
+    sidecars: dict[Path, ShotsInfo],
+    progress: Listener,
+    open_file: Callable[[Path], FrameFile],
 ) -> tuple[list[Completed], list[Completed], list[LeftOut]]:
     """Open every candidate: return the raw frames, those that are results already, and what cannot be read."""
     completed: list[Completed] = []
@@ -102,7 +112,7 @@ def _read_headers(
     for done, candidate in enumerate(findings.candidates):
         if done % _REPORT_EVERY == 0:
             progress(Event("progress", "discover", "reading headers", done, total))
-        account = _read_one(candidate, sidecars)
+        account = _read_one(candidate, sidecars, open_file)
         if isinstance(account, LeftOut):
             left_out.append(account)
         else:
@@ -111,10 +121,12 @@ def _read_headers(
     return completed, refused, left_out
 
 
-def _read_one(candidate: Candidate, sidecars: dict[Path, ShotsInfo]) -> Completed | LeftOut:
+def _read_one(
+    candidate: Candidate, sidecars: dict[Path, ShotsInfo], open_file: Callable[[Path], FrameFile]
+) -> Completed | LeftOut:
     """Return the account of one frame, or why there is none."""
     try:
-        frame = open_frame(candidate.path)
+        frame = open_file(candidate.path)
     except UnreadableFrame as error:
         code = "truncated" if "cut short" in error.message else "unreadable"
         return LeftOut(candidate.path, code, error.message, "discover")

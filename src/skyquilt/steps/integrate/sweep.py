@@ -52,7 +52,8 @@ class SweepState:
     One tile of a stack that grows frame by frame.
 
     Made by `start` from the seed frames, which are only looked at; then every frame, the seeds included, is given to
-    `add` once, in frame order. `result` may be asked for at any time.
+    `add` once, in frame order. `result` may be asked for at any time. Where the seeds are the first frames, `begin`
+    does both for them and asks each for its samples once.
 
     Attributes
     ----------
@@ -101,12 +102,27 @@ class SweepState:
         UsageError
             For the median, the minimum and the maximum, which need all samples at once.
         """
-        if settings.combine not in ("mean", "sum"):
-            raise UsageError(
-                f"a sweep cannot combine frames by {settings.combine!r}: it never holds all samples of a pixel",
-                "choose the mean, or the cube schedule",
-            )
-        cube = _seed_cube(seeds, others, box.grow(1) if settings.needs_structure else box)
+        return cls._of_cube(_seed_cube(seeds, others, _around(box, settings)), box, terms, settings)
+
+    @classmethod
+    def begin(
+        cls, seeds: Sequence[SampleSource], box: Box, terms: FrameTerms, settings: IntegrateSettings
+    ) -> SweepState:
+        """Return the state after the seeds, which are the first frames; `terms` are theirs. Otherwise as `start`."""
+        cube = _seed_cube(seeds, (), _around(box, settings))
+        state = cls._of_cube(cube, box, terms, settings)
+        rows, columns = box.slices(cube.box)
+        for row in range(len(seeds)):
+            frame = Cube.empty(box, 1, len(state.intervals.centre), state.weight_channels, state._scratch)
+            (values, weights), (all_values, all_weights) = frame.frame(0), cube.frame(row)
+            values[:], weights[:] = all_values[:, rows, columns], all_weights[:, rows, columns]
+            state._add(frame, terms.take([row]))
+        state._scratch = CubeScratch()
+        return state
+
+    @classmethod
+    def _of_cube(cls, cube: Cube, box: Box, terms: FrameTerms, settings: IntegrateSettings) -> SweepState:
+        """Return the state before the first frame, from the samples of the seeds in the box and around it."""
         outer = find_cube_intervals(cube, terms, settings, few=FEW_SAMPLES)
         n_channels = cube.shape[1]
         sums = np.zeros((n_channels, N_SUMS * outer.centre.shape[1]), dtype=np.float64)
@@ -132,14 +148,29 @@ class SweepState:
             cube.shape[2],
         )
 
-    def add(self, source: SampleSource, terms: FrameTerms) -> None:
-        """Judge and add one frame; `terms` holds that frame alone (``all_terms.take([k])``)."""
+    def add(self, source: SampleSource, terms: FrameTerms, scratch: CubeScratch | None = None) -> None:
+        """
+        Judge and add one frame.
+
+        Parameters
+        ----------
+        source : SampleSource
+        terms : FrameTerms
+            That frame alone (``all_terms.take([k])``).
+        scratch : CubeScratch or None
+            Memory of the calling thread, which many states can share; None: that of the state.
+        """
         if not terms.weight[0] > 0:
             self.frame_counts.append(np.zeros(3, dtype=np.int64))
             return
         n_channels = len(self.intervals.centre)
-        frame = Cube.empty(self.box, 1, n_channels, self.weight_channels, self._scratch)
+        frame = Cube.empty(self.box, 1, n_channels, self.weight_channels, scratch or self._scratch)
         source.sample(self.box, *frame.frame(0))
+        self._add(frame, terms)
+
+    def _add(self, frame: Cube, terms: FrameTerms) -> None:
+        """Judge and add the samples of one frame."""
+        n_channels = len(self.intervals.centre)
         frame.weights[-WIDTH:] = 0
         n_pixels = self.box.n_pixels
         reach_low, reach_high = reach(self.settings.low, self.settings.high, _TABLE)
@@ -195,6 +226,16 @@ class SweepState:
         )
 
 
+def _around(box: Box, settings: IntegrateSettings) -> Box:
+    """Return the box of which samples are needed to judge those of a box."""
+    if settings.combine not in ("mean", "sum"):
+        raise UsageError(
+            f"a sweep cannot combine frames by {settings.combine!r}: it never holds all samples of a pixel",
+            "choose the mean, or the cube schedule",
+        )
+    return box.grow(1) if settings.needs_structure else box
+
+
 def _seed_cube(seeds: Sequence[SampleSource], others: Sequence[SampleSource], box: Box) -> Cube:
     """Return the samples of the seeds, thin pixels filled up from the other frames."""
     first = seeds[0]
@@ -243,12 +284,19 @@ def _crop(outer: Intervals, sums: F64, within: Box, box: Box) -> tuple[Intervals
 
 
 def integrate_sweep(
-    sources: Sequence[SampleSource], box: Box, terms: FrameTerms, settings: IntegrateSettings
+    sources: Sequence[SampleSource],
+    box: Box,
+    terms: FrameTerms,
+    settings: IntegrateSettings,
+    n_first: int | None = None,
 ) -> IntegratedTile:
     """
     Return one tile of the result in memory that does not grow with the number of frames.
 
-    Parameters as in `integrate_cube`; each frame is asked for once, the seeds twice.
+    Parameters as in `integrate_cube`; each frame is asked for once, the seeds twice. With `n_first` the seeds are the
+    first so many frames, none of weight 0 among them, no others fill them up, and their mean sky noise is the one that
+    counts: then no frame has a say in what is made of those before it, and the result of n frames is a moment on the
+    way to that of more.
 
     Notes
     -----
@@ -263,11 +311,16 @@ def integrate_sweep(
     active = [int(frame) for frame in np.flatnonzero(terms.weight > 0)]
     if not active or box.is_empty:
         return empty_tile(box, sources[0].n_channels if sources else 1, len(terms.weight))
-    seeds, others = seed_order(len(active))
-    state = SweepState.start(
-        [sources[active[k]] for k in seeds], box, terms.take(active), settings, [sources[active[k]] for k in others]
-    )
-    for frame in range(len(terms.weight)):
+    first: list[int] = []
+    if n_first is None:
+        seeds, others = seed_order(len(active))
+        state = SweepState.start(
+            [sources[active[k]] for k in seeds], box, terms.take(active), settings, [sources[active[k]] for k in others]
+        )
+    else:
+        first = list(range(n_first))
+        state = SweepState.begin([sources[frame] for frame in first], box, terms.take(first), settings)
+    for frame in range(len(first), len(terms.weight)):
         state.add(sources[frame], terms.take([frame]))
     tile = state.result()
     if settings.combine == "sum" and len(active) != len(terms.weight):
