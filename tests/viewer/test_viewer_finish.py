@@ -165,7 +165,7 @@ def test_a_whole_run_tells_its_way_and_its_files_and_can_be_stopped(page: Any, m
     page.get_by_role("textbox", name="Name").fill("M 94 evening")
     page.get_by_role("checkbox", name="JPEG").check()
     page.get_by_role("button", name="Write the files").click()
-    page.get_by_role("progressbar", name="Finishing").wait_for()
+    page.locator(".working").get_by_role("progressbar", name="Finishing").wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.locator(".working").wait_for(state="detached")
     page.wait_for_timeout(500)
