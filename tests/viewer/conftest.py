@@ -70,6 +70,7 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     mock.settings.clear()
     mock.job = None
     mock.finished.clear()
+    mock.told.clear()
     mock.chains.clear()
     mock.finish_s = 0.02
     mock.holds_at = None
