@@ -52,6 +52,7 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
         mock.settings.clear()  # what the page before remembered at its end has arrived by now
         mock.job = None
         mock.finished.clear()
+        mock.told.clear()
         mock.chains.clear()
         mock.finish_s = 0.02
         mock.holds_at = None

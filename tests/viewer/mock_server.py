@@ -72,6 +72,7 @@ class Mock:
         self.live: pictures.Picture = pictures.Held(self.add_noise(self.small, self.live_noise))
         self.live_revision = 1
         self.tasks: set[asyncio.Task[None]] = set()
+        self.told: dict[str, dict[str, Any]] = {}
         self.finished: list[dict[str, Any]] = []
         self.chains: dict[str, list[dict[str, Any]]] = {}
         self.cancelled: list[str] = []
@@ -84,6 +85,8 @@ class Mock:
         return (pixels + np.random.default_rng(2).normal(0, noise, pixels.shape)).astype(np.float32)
 
     def tell(self, event: dict[str, Any]) -> None:
+        if event["type"] == "task":
+            self.told[event["task"]["id"]] = event["task"]
         for queue in self.listeners:
             queue.put_nowait(event)
 
@@ -757,15 +760,18 @@ def build(mock: Mock) -> Starlette:
             Route(
                 "/api/task/{task}",
                 answer(
-                    lambda request: {
-                        "id": request.path_params["task"],
-                        "kind": "",
-                        "state": "running",
-                        "stage": "",
-                        "percent": 0,
-                        "result": None,
-                        "error": None,
-                    }
+                    lambda request: mock.told.get(
+                        request.path_params["task"],
+                        {
+                            "id": request.path_params["task"],
+                            "kind": "",
+                            "state": "running",
+                            "stage": "",
+                            "percent": 0,
+                            "result": None,
+                            "error": None,
+                        },
+                    )
                 ),
             ),
             Route("/api/log", answer(lambda request: {"lines": [], "n_lost": 0})),

@@ -160,17 +160,21 @@ def test_before_and_after_lie_on_each_other_and_the_line_moves(page: Any, mock_a
 def test_a_whole_run_tells_its_way_and_its_files_and_can_be_stopped(page: Any, mock_app: tuple[Any, str]) -> None:
     mock, address = mock_app
     show(page, address)
-    mock.finish_s = 0.3
+    mock.finish_s = 3.0  # a step: there is time to cancel on the slowest machine
     page.get_by_role("button", name="Full run").click()
     page.get_by_role("textbox", name="Name").fill("M 94 evening")
     page.get_by_role("checkbox", name="JPEG").check()
     page.get_by_role("button", name="Write the files").click()
-    page.get_by_role("progressbar", name="Finishing").wait_for()
+    page.locator(".working").get_by_role("progressbar", name="Finishing").wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.locator(".working").wait_for(state="detached")
-    page.wait_for_timeout(500)
-    assert all(one["preview"] for one in mock.finished)
     mock.finish_s = 0.02
+    for _ in range(50):
+        page.wait_for_timeout(100)
+        if any(told["state"] == "stopped" for told in mock.told.values()):
+            break
+    assert [told["kind"] for told in mock.told.values() if told["state"] == "stopped"] == ["finish"]
+    assert all(one["preview"] for one in mock.finished)
     page.get_by_role("button", name="Full run").click()
     page.get_by_role("textbox", name="Name").fill("M 94 evening")
     page.get_by_role("button", name="Write the files").click()
