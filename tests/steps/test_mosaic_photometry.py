@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from mosaic_sky import CELL_NOISE, NOISE, Pointed, World, assembled, mosaic, seams
 
-from skyquilt.core import Normalisation
+from skyquilt.core import Figures, Measurement, Normalisation, Stars
 from skyquilt.steps.mosaic import (
     FluxObservations,
     PhotometricSolution,
     fit_device_factors,
     fit_flux_scales,
     fit_sky_surfaces,
+    frame_sky,
     make_lattice,
     seam_figures,
     solve_photometry,
@@ -366,6 +367,19 @@ def test_holes_in_the_maps_are_survived() -> None:
     dark = [replace(one, level=np.full_like(one.level, np.nan)) if k == 2 else one for k, one in enumerate(world.maps)]
     found = fit_sky_surfaces(dark, scale)
     assert found.group[2] == -1 and not np.any(found.surface[2])
+
+
+def test_slivers_in_which_nothing_is_known_do_not_hide_the_cells_beside_them() -> None:
+    shape = (1, 8, 7)
+    level = np.tile(np.arange(7.0), (8, 1))[None].astype(np.float32)
+    level[:, :, 6] = level[:, 7] = np.nan
+    figures = Figures(900.0, NOISE, 0.0, 0, 3.0, 0.3, 0.0)
+    measured = Measurement(figures, Stars.empty(), level, np.full(1, NOISE), 64, 400, 460)
+    sky = frame_sky(measured, lambda x, y: (x, y))
+    assert level.shape == shape and sky.level.shape == (1, 7, 6) and np.isfinite(sky.level).all()
+    lattice = make_lattice([sky])
+    assert lattice.x.max() > 351.5 + 20.0 and lattice.y.max() > 415.5 + 20.0
+    np.testing.assert_allclose(lattice.level[:, 0], (lattice.x - 31.5) / 64.0, atol=1e-3)
 
 
 def test_islands_and_a_lost_frame_get_the_mean_level() -> None:

@@ -100,8 +100,14 @@ def frame_sky(measurement: Measurement, to_canvas: Callable[[F64, F64], tuple[F6
     measurement : Measurement
     to_canvas : callable
         From pixels (x, y) of the frame to pixels of the canvas, float64 arrays of any shape.
+
+    Notes
+    -----
+    Outer rows and columns of cells in which nothing is known (slivers that the cells' size leaves over) are left off:
+    the map is continued from the last that is known, as it is at the other edges.
     """
-    across, down = measurement.cell_axes()
+    rows, columns = _known_part(measurement.background)
+    across, down = (axis[part] for axis, part in zip(measurement.cell_axes(), (columns, rows), strict=True))
     x, y = to_canvas(*np.meshgrid(across, down))
     right, bottom = measurement.width - 1.0, measurement.height - 1.0
     # middle, and the ends of both axes through it
@@ -110,7 +116,7 @@ def frame_sky(measurement: Measurement, to_canvas: Callable[[F64, F64], tuple[F6
     cx, cy = to_canvas(px, py)
     sides = (np.hypot(cx[2] - cx[1], cy[2] - cy[1]), np.hypot(cx[4] - cx[3], cy[4] - cy[3]))
     return FrameSky(
-        measurement.background,
+        measurement.background[:, rows, columns],
         measurement.noise_adu,
         across,
         down,
@@ -121,6 +127,15 @@ def frame_sky(measurement: Measurement, to_canvas: Callable[[F64, F64], tuple[F6
         (float(cx[0]), float(cy[0])),
         float(max(sides)) / 2.0,
     )
+
+
+def _known_part(background: F32) -> tuple[slice, slice]:
+    """Return the rows and columns of cells between the outermost in which anything is known; all if nothing is."""
+    known = np.all(np.isfinite(background), axis=0)
+    if not known.any():
+        return slice(None), slice(None)
+    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def surface_terms(u: F64, v: F64, order: int) -> F64:
