@@ -46,12 +46,13 @@ def browser(mock_app: tuple[Any, str]) -> Iterator[Any]:
 def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     """Return a page of its own on a mock without memories; what goes wrong in the page fails the test."""
     mock, address = mock_app
+    mock.settings.clear()
+    mock.job = None
+    mock.holds_at = None
+    for row in mock.table["rows"]:
+        row[-1] = None
     with new_page(browser, address) as (made, watch):
-        mock.settings.clear()  # what the page before remembered at its end has arrived by now
-        mock.job = None
-        mock.holds_at = None
-        for row in mock.table["rows"]:
-            row[-1] = None
+        mock.settings.clear()  # what the page before remembered at its end may have come late
         yield made
         problems = (list(watch.faults), list(watch.foreign))
     assert problems == ([], [])
