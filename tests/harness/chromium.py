@@ -56,17 +56,27 @@ def new_page(browser: Any, address: str, size: tuple[int, int] = (1180, 720)) ->
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     watch = Watch()
+    remembering: set[Any] = set()
 
     def asked(request: Any) -> None:
         if request.url.startswith(address):
             watch.requests.append(f"{request.method} {request.url.removeprefix(address)}")
         elif not request.url.startswith(("blob:", "data:")):
             watch.foreign.append(request.url)
+        if request.url.endswith("/api/settings"):
+            remembering.add(request)
 
     page.on("pageerror", lambda error: watch.faults.append(str(error)))
     page.on("console", lambda told: watch.faults.append(told.text) if told.type in ("error", "warning") else None)
     page.on("request", asked)
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: remembering.discard(request))
     yield page, watch
-    page.goto("about:blank")  # the page remembers as it goes: that must have arrived before the server ends
-    page.wait_for_timeout(300)
+    page.evaluate("dispatchEvent(new Event('pagehide'))")  # what it remembers must have arrived before it goes
+    page.wait_for_timeout(100)
+    left_ms = PATIENCE_MS
+    while remembering and left_ms > 0:
+        page.wait_for_timeout(50)
+        left_ms -= 50
+    page.goto("about:blank")
     context.close()

@@ -48,17 +48,18 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     from mock_server import live_board
 
     mock, address = mock_app
+    mock.settings.clear()
+    mock.job = None
+    mock.finished.clear()
+    mock.told.clear()
+    mock.chains.clear()
+    mock.finish_s = 0.02
+    mock.holds_at = None
+    mock.board = live_board(40)
+    for row in mock.table["rows"]:
+        row[-1] = None
     with new_page(browser, address) as (made, watch):
-        mock.settings.clear()  # what the page before remembered at its end has arrived by now
-        mock.job = None
-        mock.finished.clear()
-        mock.told.clear()
-        mock.chains.clear()
-        mock.finish_s = 0.02
-        mock.holds_at = None
-        mock.board = live_board(40)
-        for row in mock.table["rows"]:
-            row[-1] = None
+        mock.settings.clear()  # what the page before remembered at its end may have come late
         yield made
         problems = (list(watch.faults), list(watch.foreign))
     assert problems == ([], [])
