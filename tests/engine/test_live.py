@@ -142,6 +142,27 @@ def test_a_frame_that_comes_late_takes_its_place(night: Path, tmp_path: Path) ->
     assert product_hashes(tmp_path / "live") == product_hashes(tmp_path / "offline")
 
 
+def test_a_night_that_begins_with_clouds_opens_when_they_have_gone(night: Path, tmp_path: Path) -> None:
+    telescope = Telescope(night, tmp_path / "growing")
+    n_data = 2 * NIGHT.width * NIGHT.height
+    rng = np.random.default_rng(3)
+    for path in telescope.waiting[:12]:
+        content = path.read_bytes()
+        start = len(content) - -(-n_data // 2880) * 2880
+        fog = rng.normal(-30_000, 20, n_data // 2).astype(">i2").tobytes()
+        (telescope.lights / path.name).write_bytes(content[:start] + fog + content[start + n_data :])
+    del telescope.waiting[:12]
+    result = telescope.watch(tmp_path / "live", until=2)
+    told = [event.data["problem"] for event in telescope.events if event.phase == "live" and event.data]
+    assert "frames can be used: no stars" in told[0]
+    assert told[-1] == ""
+    records = result.stacks[0].manifest.frames
+    assert [record.status for record in records] == ["left_out"] * 12 + ["stacked"] * 2
+    assert all(record.reason for record in records[:12])
+    offline(telescope.folder, tmp_path / "offline")
+    assert product_hashes(tmp_path / "live") == product_hashes(tmp_path / "offline")
+
+
 def test_stopped_and_started_again_it_goes_on_to_the_same_bits(night: Path, tmp_path: Path) -> None:
     choice = Choice(tmp_path / "live")
     name = min(path.name for path in night.rglob("*_LIGHT_*.fits"))
