@@ -19,6 +19,7 @@ from protocol_client import Client
 
 import skyquilt as sq
 from skyquilt.apps.cli.program import program
+from skyquilt.errors import UsageError
 from skyquilt.io.fits import data_hash
 from skyquilt.testing.sky import Scenario, make_session
 
@@ -129,6 +130,14 @@ def test_the_command_tells_the_figures_and_ends_at_so_many_frames(night: Path, t
     assert list((tmp_path / "out").glob("*/live.png"))
     sq.stack(night, tmp_path / "offline", schedule="live", solve="off")
     assert master_of(tmp_path / "out") == master_of(tmp_path / "offline")
+
+
+def test_the_python_face_watches_and_takes_settings_once(night: Path, tmp_path: Path) -> None:
+    result = sq.watch(night, tmp_path / "out", until=N, **RECIPE)
+    assert result.stacks[0].manifest.schedule == "live"
+    assert result.stacks[0].manifest.statistics.n_stacked == N
+    with pytest.raises(UsageError, match="not both"):
+        sq.watch(night, tmp_path / "out", recipe=sq.Recipe(), unit="adu")
 
 
 def test_a_folder_into_which_nothing_comes_ends_with_the_code_of_no_input(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ class Event:
         "phase" (a phase begins), "progress" (done of total in the phase), "notice", "warning", "left_out", "table",
         "done".
     phase : str
-        "cluster", "discover", "plan", "calibrate", "measure", "select", "register", "integrate", "products".
+        "cluster", "discover", "plan", "calibrate", "measure", "select", "register", "integrate", "products",
+        "live".
     message : str
         One sentence, or "".
     done, total : int

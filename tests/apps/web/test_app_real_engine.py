@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -49,3 +51,39 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
         assert app.client.get(f"/api/image/{image['handle']}/tile/0/0/0").content[:4] == b"SQT1"
     sq.stack(tmp_path / "sky" / "night", tmp_path / "whole")  # with tiles of its own
     assert hashes(tmp_path / "killed") == hashes(tmp_path / "whole") != {}
+
+
+@pytest.mark.long
+def test_a_live_stack_outlives_a_killed_engine_and_leaves_out_what_was_excluded(tmp_path: Path) -> None:
+    make_session(tmp_path / "source", SCENARIO)
+    lights = sorted((tmp_path / "source").rglob("*_LIGHT_*.fits"))
+    folder = tmp_path / "growing"
+    folder.mkdir()
+
+    def board_of(app: RunningApp, n_in: int) -> Any:
+        limit = time.monotonic() + 120
+        while time.monotonic() < limit:
+            board = app.get("/api/live")
+            if board["figures"] and board["figures"]["n_in"] == n_in:
+                return board
+            time.sleep(0.1)
+        raise AssertionError(f"no picture of {n_in} frames: {app.get('/api/job')}")
+
+    with RunningApp((folder,), tmp_path / "out", ENGINE) as app:
+        app.post("/api/watch", 202, settings={"threads": 2, "solve": "off"})  # the folder is empty as yet
+        for path in lights[:4]:
+            shutil.copy(path, folder)
+        board_of(app, 4)
+        live = app.get("/api/job")["job"]["live"]
+        assert app.client.get(f"/api/image/{live}/tile/0/0/0").content[:4] == b"SQT1"
+        os.kill(app.get("/api/state")["engine"]["pid"], signal.SIGKILL)
+        shutil.copy(lights[4], folder)
+        assert len(board_of(app, 5)["frames"]) == 5
+        app.post("/api/live/choice", exclude=[lights[1].name])
+        assert [frame["file"] for frame in board_of(app, 4)["frames"]].count(lights[1].name) == 1
+        app.post("/api/live/finish", 202)
+        job = app.job(until=has_ended, limit_s=120)
+    assert (job["state"], job["restarts"]) == ("done", 1), job
+    (folder / lights[1].name).unlink()
+    sq.stack(folder, tmp_path / "offline", schedule="live", solve="off")
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "offline") != {}

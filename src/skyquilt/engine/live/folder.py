@@ -59,11 +59,6 @@ class FolderWatch:
     _opened: dict[Path, tuple[_Signature, FrameFile]] = field(default_factory=dict)
 
     @property
-    def complete(self) -> frozenset[Path]:
-        """All files that are complete."""
-        return frozenset(path for path, seen in self._files.items() if seen.is_complete)
-
-    @property
     def n_waiting(self) -> int:
         """Files that are not complete yet, and not given up on."""
         return sum(not seen.is_complete and not seen.is_told for seen in self._files.values())

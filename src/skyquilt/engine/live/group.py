@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from skyquilt.core import F32, Event, FrameFile, LeftOut, LightGroup, Session, silent
-from skyquilt.engine.budget import resident_memory
+from skyquilt.engine.budget import release_memory, resident_memory
 from skyquilt.engine.cache import MeasurementCache
 from skyquilt.engine.ceiling import lower_saturation
 from skyquilt.engine.journal import Journal
@@ -149,6 +149,7 @@ class LiveGroup:
         """Decide on all frames, and add them all to an empty canvas."""
         run = self.run
         self._forget()
+        release_memory()
         for light in measured:
             light.begin_anew()
         arrangement = arrange(run, {})

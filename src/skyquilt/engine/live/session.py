@@ -39,6 +39,7 @@ __all__ = ["WatchOptions", "watch_folder"]
 _MEMORY_SHARE = 0.7  # of what is free: the canvas stays in memory for hours
 _MOST_AT_ONCE = 12  # of many frames that wait: the picture is shown in between
 _SLEEP_SHARE = 4.0  # a look at a large folder takes at most a fifth of the time
+_VALUES = "live.npy"
 _TOLD = {
     "file",
     "status",
@@ -139,7 +140,10 @@ def watch_folder(
     with threadpool_limits(1), _LiveSession(root, out, recipe, listener, options) as session:
         session.watch()
         frames = session.finish()
-    return stack_session(root, out, recipe, listener=listener, options=replace(options.run, frame_list=frames))
+    result = stack_session(root, out, recipe, listener=listener, options=replace(options.run, frame_list=frames))
+    for path in (frames, frames.with_name(_VALUES)):
+        path.unlink(missing_ok=True)
+    return result
 
 
 @dataclass(slots=True, eq=False)
@@ -179,11 +183,13 @@ class _LiveSession:
         """Look and take until the end that was asked for."""
         self._listener(Event("phase", "live", str(self._root)))
         last = time.monotonic()
-        while not self._is_to_end(last):
+        while True:
             if self._options.run.should_stop():
                 raise Interrupted("stopped on request")
             if self._look():
                 last = time.monotonic()
+            if self._is_to_end(last):
+                return
             if not self._pending:
                 time.sleep(max(self._options.poll_s, _SLEEP_SHARE * self._look_took_s))
 
@@ -309,7 +315,7 @@ class _LiveSession:
             level, noise = measure_picture(values)
             expected = live.canvas.expected_noise()
             line |= {"level_adu": level, "noise_adu": noise, "expected_adu": float(expected[len(expected) // 2])}
-            array = shown.folder / SCRATCH / "live.npy"
+            array = shown.folder / SCRATCH / _VALUES
             write_picture(values, array, shown.folder / "live.png")
             place = {"picture": str(shown.folder / "live.png"), "values": str(array)}
         now = time.monotonic()

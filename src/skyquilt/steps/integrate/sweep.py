@@ -278,9 +278,9 @@ def _crop(outer: Intervals, sums: F64, within: Box, box: Box) -> tuple[Intervals
         inner[:, : box.n_pixels] = image[:, rows, columns].reshape(len(planes), -1)
         return inner
 
-    intervals = Intervals(*(cut(getattr(outer, name)).astype(np.float32) for name in Intervals.__slots__))
+    intervals = Intervals(*(cut(getattr(outer, name)).astype(np.float32, copy=False) for name in Intervals.__slots__))
     inner_sums = cut(sums.reshape(n_channels * N_SUMS, outer_padded)).reshape(n_channels, N_SUMS * padded)
-    return intervals, inner_sums.astype(np.float64)
+    return intervals, inner_sums.astype(np.float64, copy=False)
 
 
 def integrate_sweep(
