@@ -28,7 +28,8 @@ demo: $(STAMP) $(VIEWER)  ## make a small synthetic sky, process it, say where t
 	$(BIN)/skyquilt demo demo
 
 test: check $(VIEWER) browser  ## format, lint, types, layers and every test (under ten minutes on two cores)
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not browser" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "browser and not long"
 
 test-long: $(STAMP)  ## the slow laws and the long fault runs
 	$(BIN)/python -m pytest -m long

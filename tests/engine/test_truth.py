@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from measured_run import measure
 
 import skyquilt
-from skyquilt.engine.budget import resident_memory
 from skyquilt.testing.bounds import registration_bounds
 from skyquilt.testing.judge import Stacked, read_stacked
 from skyquilt.testing.sky import Scenario, make_session
@@ -241,27 +241,22 @@ def test_the_sweep_is_as_quiet_as_the_cube(stacks):
 @pytest.mark.long
 def test_two_thousand_frames_take_little_more_memory_than_two_hundred(tmp_path):
     scenario = replace(CLEAN, width=200, height=160, n_faint_stars=40, zero_point=24.0, rotation_deg=(0.0, 5.0))
-    growth: dict[tuple[str, int], int] = {}
+    truth = {n: make_session(tmp_path / f"{n}", replace(scenario, n_frames=n)) for n in (200, 2000)}
+    peak: dict[tuple[str, int], int] = {}
     noise: dict[str, float] = {}
     for schedule in ("sweep", "cube"):
-        for n_frames in (200, 2000):
-            seen: list[int] = []
-            budget = resident_memory() + 400_000_000  # whatever this process holds from other tests
-            stacked = stack(
-                tmp_path / f"{schedule} {n_frames}",
-                replace(scenario, n_frames=n_frames),
-                schedule=schedule,
-                memory=budget,
-                listener=lambda _, seen=seen: seen.append(resident_memory()),
-            )
+        for n_frames in truth:
+            out = tmp_path / f"{schedule} {n_frames}"
+            figures = measure(tmp_path / f"{n_frames}", out, schedule=schedule, memory="700MB", quicklook=False)
+            assert figures["peak_bytes"] < 700e6
+            peak[schedule, n_frames] = figures["peak_bytes"]
+            stacked = read_stacked(next(out.rglob("run_manifest.json")).parent, truth[n_frames])
             assert len(stacked.frames) == n_frames
             assert stacked.rejected < 0.005
-            assert max(seen) < budget
-            growth[schedule, n_frames] = max(seen) - seen[0]
             mask = stacked.sky_mask(far_px=10)
             noise[schedule] = float(np.mean([stacked.sky_noise(channel, mask, 1) for channel in range(3)]))
     # the cube takes the tile that fits its budget; the sweep's tile does not know of the number of frames
-    assert growth["sweep", 2000] < growth["sweep", 200] + 60e6
+    assert peak["sweep", 2000] < peak["sweep", 200] + 60e6
     assert noise["sweep"] == pytest.approx(noise["cube"], rel=0.02)
 
 

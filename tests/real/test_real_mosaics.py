@@ -121,11 +121,6 @@ def test_panels_in_the_sine_projection_join_by_their_own_coordinates(panels: Mos
 
 
 @needs_panels
-@pytest.mark.xfail(
-    strict=True,
-    reason="the sky of a frame is told by coarse cells, each with its own mode: in a field full of stars and nebula "
-    "those of two panels come out up to two DN apart",
-)
 def test_the_panels_join_without_a_step(panels: MosaicResult) -> None:
     steps = steps_between(panels)
     assert len(steps) >= 4

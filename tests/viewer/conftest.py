@@ -69,6 +69,7 @@ def page(browser: Any, mock_app: tuple[Any, str]) -> Iterator[Any]:
     mock, address = mock_app
     mock.settings.clear()
     mock.job = None
+    mock.holds_at = None
     for row in mock.table["rows"]:
         row[-1] = None
     context = browser.new_context(viewport={"width": 1180, "height": 720}, locale="en-GB")

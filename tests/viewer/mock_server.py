@@ -50,6 +50,7 @@ class Mock:
         self.table = frame_table(n_frames)
         self.revision = 1
         self.job: dict[str, Any] | None = None
+        self.holds_at: int | None = None  # the step at which a run waits to be stopped
         self.session: dict[str, Any] | None = SESSION
         self.saved: dict[str, dict[str, Any]] = {}
         master = pictures.galaxy(1800, 1200)
@@ -204,7 +205,9 @@ class Mock:
         """Go through a run of about four seconds."""
         assert self.job is not None
         start, n = time.time(), 0
-        for step in range(int(first * 60), 61):
+        for step in range(round(first * 60), 61):
+            while step == self.holds_at and self.job["state"] != "stopping":
+                await asyncio.sleep(0.02)
             if self.job["state"] == "stopping":
                 self.job.update(state="stopped", eta_s=None)
                 self.tell({"type": "job", "job": self.job})

@@ -19,6 +19,7 @@ from skyquilt.steps.mosaic.overlaps import Overlaps, find_islands, find_overlaps
 from skyquilt.steps.mosaic.photometry import PhotometricSolution, solve_photometry
 from skyquilt.steps.mosaic.pointings import Pointing, find_pointings
 from skyquilt.steps.mosaic.seams import Seam, seam_figures
+from skyquilt.steps.mosaic.shared_blocks import ShownFrame, shared_blocks
 from skyquilt.steps.mosaic.sky_map import SkyMap
 from skyquilt.steps.mosaic.sky_surfaces import SkySurfaces, fit_sky_surfaces
 
@@ -41,6 +42,7 @@ __all__ = [
     "Pointing",
     "Points",
     "Seam",
+    "ShownFrame",
     "SkyMap",
     "SkySurfaces",
     "Ties",
@@ -57,6 +59,7 @@ __all__ = [
     "match_ties",
     "pick_points",
     "seam_figures",
+    "shared_blocks",
     "solve_astrometry",
     "solve_photometry",
 ]

@@ -67,6 +67,8 @@ class Lattice:
     level : float64 (n, n_channels), ADU of the frame
         Known in all channels.
     n_frames, n_points : int
+    n_covered : int64 (n_frames,)
+        Points that each frame covers, those included that no other shows, whether they are listed or not.
     """
 
     step_px: float
@@ -77,6 +79,7 @@ class Lattice:
     level: F64
     n_frames: int
     n_points: int
+    n_covered: I64
 
     def thinned(self, every: int) -> Lattice:
         """Return every so many points."""
@@ -84,7 +87,7 @@ class Lattice:
         n_points = -(-self.n_points // every)
         return Lattice(
             self.step_px, self.frame[kept], self.point[kept] // every, self.x[kept], self.y[kept], self.level[kept],
-            self.n_frames, n_points,
+            self.n_frames, n_points, self.n_covered // every,
         )  # fmt: skip
 
 
@@ -147,7 +150,17 @@ def make_lattice(maps: Sequence[FrameSky]) -> Lattice:
         levels.append(level)
     if not frames:
         none = np.zeros(0, dtype=np.int64)
-        return Lattice(step, none, none, np.zeros(0), np.zeros(0), np.zeros((0, n_channels)), len(maps), 0)
+        return Lattice(
+            step,
+            none,
+            none,
+            np.zeros(0),
+            np.zeros(0),
+            np.zeros((0, n_channels)),
+            len(maps),
+            0,
+            np.zeros(len(maps), np.int64),
+        )
     frame, column, row = np.concatenate(frames), np.concatenate(columns), np.concatenate(rows)
     level = np.concatenate(levels)
     least = (int(row.min()), int(column.min())) if len(row) else (0, 0)
@@ -157,6 +170,7 @@ def make_lattice(maps: Sequence[FrameSky]) -> Lattice:
     return Lattice(
         step, frame[order], point[order].astype(np.int64), step * column[order].astype(np.float64),
         step * row[order].astype(np.float64), level[order], len(maps), len(places),
+        np.bincount(frame, minlength=len(maps)).astype(np.int64),
     )  # fmt: skip
 
 

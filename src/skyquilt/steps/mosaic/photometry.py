@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,7 @@ def solve_photometry(
     surface_order: int = 2,
     pointing: I64 | None = None,
     is_scaled: bool = True,
+    show_overlaps: Callable[[F64], Lattice] | None = None,
 ) -> PhotometricSolution:
     """
     Return the joint photometric solution.
@@ -81,6 +82,9 @@ def solve_photometry(
     is_scaled : bool
         Whether frames are brought to one flux scale. If not, all scales are 1, and the skies are fitted to the frames
         as they are; the transparencies are told all the same.
+    show_overlaps : callable or None
+        Returns what the frames show in common, given their scales (n_frames, n_channels), as `shared_blocks` does;
+        None: what the maps tell (`make_lattice`).
 
     Raises
     ------
@@ -96,7 +100,7 @@ def solve_photometry(
     scale = flux.scale[:, None] * (np.ones((n_frames, n_channels)) if channel_factor is None else channel_factor)
     if not is_scaled:
         scale = np.ones_like(scale)
-    lattice = make_lattice(maps)
+    lattice = make_lattice(maps) if show_overlaps is None else show_overlaps(scale)
     sky = fit_sky_surfaces(
         maps, scale, relative_exposure=flux.relative_exposure, surface_order=surface_order, lattice=lattice
     )

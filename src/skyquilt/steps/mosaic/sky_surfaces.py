@@ -151,11 +151,10 @@ def fit_sky_surfaces(
 def _carried_orders(lattice: Lattice, surface_order: int) -> I64:
     """Return the order that the shared points of each frame carry, at the most; -1 without any."""
     shared = np.bincount(lattice.point, minlength=lattice.n_points)[lattice.point] >= 2
-    n_known = np.bincount(lattice.frame, minlength=lattice.n_frames)
     n_shared = np.bincount(lattice.frame[shared], minlength=lattice.n_frames)
     carried = np.full(lattice.n_frames, -1, dtype=np.int64)
     for order in range(surface_order + 1):
-        carried[(n_shared >= _LEAST_CELLS[order]) & (n_shared >= _LEAST_OVERLAP[order] * n_known)] = order
+        carried[(n_shared >= _LEAST_CELLS[order]) & (n_shared >= _LEAST_OVERLAP[order] * lattice.n_covered)] = order
     return carried
 
 
