@@ -147,17 +147,6 @@ def test_every_setting_of_an_operation_changes_the_result(name: str, folder: Pat
         assert not np.array_equal(plain[key], changed, equal_nan=True), setting
 
 
-def test_the_exposure_of_a_large_master_is_read_thinly(folder: Path) -> None:
-    from skyquilt.core import Box
-
-    master = open_master(folder / "master_linear.fits")
-    whole = master.coverage(_all_of((3, HEIGHT, WIDTH)), 1)
-    assert whole is not None
-    assert whole.shape == (HEIGHT, WIDTH)
-    assert len(np.unique(whole)) > 1
-    np.testing.assert_array_equal(master.coverage(Box(5, 7, 90, 60), 4), whole[7:60:4, 5:90:4])
-
-
 def test_every_setting_is_told_in_docstrings_and_schema() -> None:
     for operation in OPERATIONS.values():
         for doc in setting_docs(operation.settings):

@@ -50,11 +50,11 @@ def plan_crop(look: Look, settings: CropSettings) -> Planned:
         if box.is_empty:
             raise UsageError(f"the box {settings.box} lies outside of the image of {width}x{height} px")
         return _planned(look, box, "the settings")
-    step = max(1, int(np.ceil(np.sqrt(width * height / _MOST_PIXELS))))
-    exposure = look.around.coverage(look.box, step)
+    exposure = look.around.coverage()
     source = "the map of exposure" if exposure is not None else "the pixels that have data"
+    step = max(1, int(np.ceil(np.sqrt(width * height / _MOST_PIXELS))))
     if exposure is not None:
-        seen = exposure
+        seen = exposure[look.box.y0 : look.box.y1 : step, look.box.x0 : look.box.x1 : step]
     else:
         rows = [look.image.read(Box(0, y, width, y + 1))[:, :, ::step] for y in range(0, height, step)]
         known: Mask = np.asarray(np.isfinite(np.concatenate(rows, axis=1)).all(axis=0))

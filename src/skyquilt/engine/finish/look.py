@@ -52,8 +52,7 @@ class Surroundings:
     full_scale : float
         Level of the pixels at which the sensor was full.
     coverage : callable
-        ``(box, step)`` -> the exposure on every step-th row and column of a box of the master, float32 (y, x), s; or
-        None.
+        Returns the exposure on each pixel, float32 (y, x), s, or None.
     variance : callable
         Returns what reads the variance of a box of the master, float32 (c, y, x), or None.
     folder : Path
@@ -65,7 +64,7 @@ class Surroundings:
     wcs: Wcs | None
     epoch_year: float | None
     full_scale: float
-    coverage: Callable[[Box, int], F32 | None]
+    coverage: Callable[[], F32 | None]
     variance: Callable[[], Callable[[Box], F32] | None]
     folder: Path
     open_catalogue: Callable[[], Catalogue]

@@ -55,8 +55,7 @@ class Master:
     is_bottom_up : bool
         Whether the first row stored is the lowest of the picture.
     coverage : callable
-        ``(box, step)`` -> the exposure on every step-th row and column of a box, float32 (y, x), or None: from the maps
-        beside the master.
+        Returns the exposure on each pixel, float32 (y, x), or None: from the maps beside the master.
     variance : callable
         Returns what reads the variance of a box, float32 (c, y, x), or None: from the same maps.
     """
@@ -70,7 +69,7 @@ class Master:
     full_scale: float
     is_picture: bool
     is_bottom_up: bool
-    coverage: Callable[[Box, int], F32 | None]
+    coverage: Callable[[], F32 | None]
     variance: Callable[[], Callable[[Box], F32] | None]
 
     def sha256(self) -> str:
@@ -142,7 +141,7 @@ def _fits_master(path: Path) -> Master:
         full_scale=_full_scale(header, meta.bits, meta.saturation_adu),
         is_picture=header.text("BUNIT") == "stretched",
         is_bottom_up=meta.row_order == "BOTTOM-UP",
-        coverage=lambda box, step: _coverage(path, (meta.height, meta.width), box, step),
+        coverage=lambda: _coverage(path, (meta.height, meta.width)),
         variance=lambda: _variance(path, (meta.n_planes, meta.height, meta.width)),
     )
 
@@ -190,8 +189,8 @@ def _variance(path: Path, shape: tuple[int, int, int]) -> Callable[[Box], F32] |
     return lambda box: source.read(box).pixels
 
 
-def _coverage(path: Path, shape: tuple[int, int], box: Box, step: int) -> F32 | None:
-    """Return every step-th row and column of a box of the map of exposure beside a master, or None."""
+def _coverage(path: Path, shape: tuple[int, int]) -> F32 | None:
+    """Return the map of exposure of the maps beside a master, or None."""
     maps = _maps_of(path)
     if maps is None:
         return None
@@ -200,11 +199,8 @@ def _coverage(path: Path, shape: tuple[int, int], box: Box, step: int) -> F32 | 
         if (frame.meta.height, frame.meta.width) != shape or frame.meta.n_planes != 1:
             return None
         source = frame_source(frame)
-        if step == 1:
-            plane: F32 = source.read(box).pixels[0]
-            return plane
-        rows = [source.read(Box(box.x0, y, box.x1, y + 1)).pixels[0, :, ::step] for y in range(box.y0, box.y1, step)]
-        return np.concatenate(rows)
+        plane: F32 = source.read(source.bounds).pixels[0]
+        return plane
     except UnreadableFrame:
         return None
 
@@ -266,7 +262,7 @@ def _of_array(
         full_scale=full_scale,
         is_picture=is_picture,
         is_bottom_up=False,
-        coverage=lambda box, step: None,
+        coverage=lambda: None,
         variance=lambda: None,
     )
 
