@@ -1,9 +1,10 @@
 """
-Make the pictures of this folder from real frames: ``python docs/examples/make.py DATA [WORK]``.
+Make the pictures of this folder: ``python docs/examples/make.py DATA [WORK]``.
 
-DATA holds the frames that tests/real uses: 20 lights of M 94 and 4 of NGC 7023 from a Seestar S50, 10 s each, and of
-M 8 three each through L, R, G and B from a mono camera, 15 s each. They are stacked into WORK (a
-folder; what is there is used again), finished by the presets, and set beside a plain automatic stretch of the master.
+DATA holds real frames; what is missing there is left out. Sessions are stacked into WORK (a folder; what is there is
+used again), finished by the presets, and set beside a plain automatic stretch of the master. Pictures of frames whose
+licence lets them be handed on under that of this project (README.md) and those of the synthetic sky go to this folder.
+Those of other frames stay in WORK: M 94 and NGC 7023 from a Seestar S50, for whoever has them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import skyquilt as sq
 from skyquilt.engine.finish import Chain, FinishSettings, Step, combine_lrgb_masters, finish_master, lrgb_settings
 from skyquilt.io.images import encode_jpeg
+from skyquilt.testing.sky import Scenario, make_session
 
 HERE = Path(__file__).parent
 PLAIN = Chain((Step.of("auto_stretch", colours="each"),))
@@ -39,37 +41,56 @@ def screen(pixels: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
 
 
-def show(name: str, master: Path, box: tuple[int, int, int, int], preset: str, **steps: dict[str, object]) -> None:
+def show(picture: Path, master: Path, box: tuple[int, int, int, int], preset: str) -> None:
     """Write a box of the finished master on the right of the same box stretched plainly."""
     plain = finish_master(master, FinishSettings(chain=PLAIN))
-    result = sq.finish(master, preset=preset, steps=steps)
+    result = sq.finish(master, preset=preset)
     left, top = result.record.box[:2]
     shifted = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
     parts = [screen(plain.pixels, box), screen(result.pixels, shifted)]
     gap = np.full((parts[0].shape[0], GAP_PX, 3), 255, dtype=np.uint8)
-    picture = np.concatenate([parts[0], gap, parts[1]], axis=1)
+    both = np.concatenate([parts[0], gap, parts[1]], axis=1)
     quality = 92
-    while len(data := encode_jpeg(picture, quality)) > MOST_BYTES and quality > 40:
+    while len(data := encode_jpeg(both, quality)) > MOST_BYTES and quality > 40:
         quality -= 4
-    (HERE / f"{name}.jpg").write_bytes(data)
+    picture.write_bytes(data)
     for note in result.record.notes:
-        sys.stdout.write(f"{name}: {note}" + "\n")
-    sys.stdout.write(f"{name}.jpg: {len(data) // 1000} kB" + "\n")
+        sys.stdout.write(f"{picture.stem}: {note}\n")
+    sys.stdout.write(f"{picture.name}: {len(data) // 1000} kB\n")
+
+
+def show_synthetic(work: Path) -> None:
+    """A galaxy among the real stars of its place, as a Seestar would see it in a quarter of an hour."""
+    session = work / "synthetic"
+    if not session.exists():
+        make_session(session, Scenario(target="M 31", n_frames=24, width=800, height=600, exposure_s=30.0, seed=2))
+    show(HERE / "synthetic_galaxy.jpg", stacked(session, work, "M 31"), (100, 50, 700, 550), "galaxy")
+
+
+def show_jocular(frames: Path, work: Path) -> None:
+    """M 8 in LRGB from the frames of Jocular."""
+    filters = {"luminance": "L", "red": "R", "green": "G", "blue": "B"}
+    masters = {part: stacked(frames / "Messier 8", work, f"Messier 8_{letter}") for part, letter in filters.items()}
+    m8 = work / "m8_lrgb.fits"
+    combine_lrgb_masters(masters, m8, lrgb_settings())
+    show(HERE / "m8_nebula.jpg", m8, (40, 30, 712, 550), "nebula")
+    show(HERE / "m8_luminance.jpg", masters["luminance"], (40, 30, 712, 550), "nebula")
+
+
+def show_seestar(sessions: Path, work: Path) -> None:
+    """M 94 and NGC 7023, in WORK."""
+    m94 = stacked(sessions / "M 94_sub", work, "M 94")
+    show(work / "m94_galaxy.jpg", m94, (250, 560, 850, 1260), "galaxy")
+    ngc7023 = stacked(sessions / "NGC 7023_sub", work, "NGC 7023")
+    show(work / "ngc7023_nebula.jpg", ngc7023, (150, 620, 750, 1320), "nebula")
 
 
 def main(data: Path, work: Path) -> None:
-    """Make all."""
-    seestar, jocular = data / "seestar" / "MyWorks", data / "mono-jocular"
-    m94 = stacked(seestar / "M 94_sub", work, "M 94")
-    show("m94_galaxy", m94, (250, 560, 850, 1260), "galaxy")
-    ngc7023 = stacked(seestar / "NGC 7023_sub", work, "NGC 7023")
-    show("ngc7023_nebula", ngc7023, (150, 620, 750, 1320), "nebula")
-    filters = {"luminance": "L", "red": "R", "green": "G", "blue": "B"}
-    masters = {part: stacked(jocular / "Messier 8", work, f"Messier 8_{letter}") for part, letter in filters.items()}
-    m8 = work / "m8_lrgb.fits"
-    combined = combine_lrgb_masters(masters, m8, lrgb_settings())
-    sys.stdout.write(f"m8: {combined.facts['masters']}\n")
-    show("m8_nebula", m8, (40, 30, 712, 550), "nebula")
+    """Make all that can be made."""
+    show_synthetic(work)
+    for folder, made in ((data / "mono-jocular", show_jocular), (data / "seestar" / "MyWorks", show_seestar)):
+        if folder.is_dir():
+            made(folder, work)
 
 
 if __name__ == "__main__":

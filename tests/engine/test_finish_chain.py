@@ -88,7 +88,11 @@ NEEDS: dict[str, dict[str, Any]] = {
     "lrgb": {"luminance": "light.png"},
     "two_stage_stretch": {"white_quantile": 0.999},
 }
+PART = Step.of("crop", box=(60, 30, 220, 190))  # the galaxy and enough stars: what is slow is done on less
 BEFORE: dict[str, tuple[Step, ...]] = {
+    "deconvolution": (PART,),
+    "stars": (PART,),
+    "contrast": (PART,),
     "palette": (Step.of("duoband"),),
     "lrgb": (STRETCH,),
     "saturation": (STRETCH,),

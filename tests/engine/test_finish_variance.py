@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from finish_masters import write_master
 
-from skyquilt.engine.finish import Chain, FinishSettings, Step, finish_master
+from skyquilt.engine.finish import Chain, FinishSettings, Step, finish_master, open_master
 from skyquilt.io.fits import ExtensionLayout, ImageWriter
 
 HEIGHT, WIDTH = 320, 416
@@ -80,3 +80,9 @@ def test_a_map_is_not_believed_where_the_noise_was_changed(tmp_path: Path) -> No
     ):
         result = finish_master(path, FinishSettings(chain=Chain(steps)))
         assert result.record.steps_done[1].facts["by_variance"] is False
+
+
+def test_a_map_of_another_shape_is_none(tmp_path: Path) -> None:
+    master = open_master(write_with_maps(tmp_path)[0])
+    assert master.variance(master.shape) is not None
+    assert master.variance((3, HEIGHT // 2, WIDTH // 2)) is None

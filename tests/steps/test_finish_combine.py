@@ -77,6 +77,10 @@ def test_lrgb_fits_into_the_range_and_does_not_divide_by_darkness() -> None:
     out = combine_lrgb(dark, light, LrgbSettings("direct"))
     np.testing.assert_allclose(luminance(out), 0.98, atol=1e-5)
     assert np.ptp(out, axis=0).max() < 0.03
+    random = np.random.default_rng(5)  # a sky brought to 0: its noise is not multiplied
+    sky, light = random.normal(0.0, 1.0, (3, 60, 60)).astype(np.float32), random.normal(0.0, 0.3, (1, 60, 60))
+    assert np.abs(combine_lrgb(sky, light.astype(np.float32), LrgbSettings("direct"))).max() < 8.0 * np.abs(sky).max()
+    assert combine_lrgb(sky, light.astype(np.float32), LrgbSettings("direct")).std() < 1.5
     for wrong in ({"method": "luv"}, {"weight": 2.0}, {"chroma": -1.0}):
         with pytest.raises(UsageError):
             LrgbSettings(**wrong)  # type: ignore[arg-type]

@@ -62,6 +62,30 @@ def test_no_dark_rings() -> None:
         assert min(means) > -NOISE
 
 
+def test_stars_with_wings_become_narrower_and_keep_all_of_their_light() -> None:
+    random, beta, side = np.random.default_rng(3), 2.5, 200
+    rows, columns = np.mgrid[0:side, 0:side]
+    places = [(x + random.uniform(-3, 3), y + random.uniform(-3, 3)) for x in (34, 100, 166) for y in (34, 100, 166)]
+    core = 1.8 / np.sqrt(2.0 ** (1.0 / beta) - 1.0)  # FWHM 3.6 px
+    light = np.sum(
+        [
+            10.0 ** random.uniform(3.0, 4.0) * (1.0 + ((columns - x) ** 2 + (rows - y) ** 2) / core**2) ** -beta
+            for x, y in places
+        ],
+        axis=0,
+    )
+    noise = random.normal(0.0, NOISE, light.shape) * np.sqrt(1.0 + light / 400.0)
+    before = (light + noise).astype(np.float32)
+    image = before[None] + np.float32(400.0)
+    after = before + (deconvolve(image, measure_stars(image)) - image)[0]
+    for x, y in places:
+        r = np.hypot(columns - x, rows - y)
+        # all of the star; light moves inward, so that smaller apertures hold more of it
+        assert abs((after - before)[r < 28.0].sum() / light[r < 28.0].sum()) < 0.01
+        assert min(after[(r >= inner) & (r < inner + 1.0)].mean() for inner in range(2, 20)) > -NOISE
+    assert np.median([half_width(after, x, y) / half_width(before, x, y) for x, y in places]) < 0.75
+
+
 def test_what_shows_nothing_stays_bit_by_bit() -> None:
     image = np.random.default_rng(3).normal(100.0, 2.0, (1, SIZE, SIZE))
     for k, (x, y) in enumerate([(x, y) for x in (30, 80, 130) for y in range(25, SIZE, 50)]):

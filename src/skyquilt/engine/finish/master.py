@@ -57,7 +57,8 @@ class Master:
     coverage : callable
         Returns the exposure on each pixel, float32 (y, x), or None: from the maps beside the master.
     variance : callable
-        Returns what reads the variance of a box, float32 (c, y, x), or None: from the same maps.
+        ``(shape)`` -> what reads the variance of a box, float32 (c, y, x), of an image of that shape; or None: from the
+        same maps, whose shape it must be (a reduced image has another noise).
     """
 
     path: Path
@@ -70,7 +71,7 @@ class Master:
     is_picture: bool
     is_bottom_up: bool
     coverage: Callable[[], F32 | None]
-    variance: Callable[[], Callable[[Box], F32] | None]
+    variance: Callable[[tuple[int, int, int]], Callable[[Box], F32] | None]
 
     def sha256(self) -> str:
         """Return the digest of the file as it is now."""
@@ -142,7 +143,7 @@ def _fits_master(path: Path) -> Master:
         is_picture=header.text("BUNIT") == "stretched",
         is_bottom_up=meta.row_order == "BOTTOM-UP",
         coverage=lambda: _coverage(path, (meta.height, meta.width)),
-        variance=lambda: _variance(path, (meta.n_planes, meta.height, meta.width)),
+        variance=lambda shape: _variance(path, shape),
     )
 
 
@@ -275,7 +276,7 @@ def _of_array(
         is_picture=is_picture,
         is_bottom_up=False,
         coverage=lambda: None,
-        variance=lambda: None,
+        variance=lambda shape: None,
     )
 
 

@@ -108,12 +108,6 @@ class Finisher:
         self._listener = listener
         self._n_threads = n_threads or n_processors()
         self._scratch = scratch or Path.cwd()
-        held: list[F32 | None] = []
-
-        def coverage() -> F32 | None:
-            if not held:
-                held.append(master.coverage())
-            return held[0]
 
         def catalogued() -> Catalogue:
             return open_catalogue(catalogue)
@@ -122,8 +116,8 @@ class Finisher:
             wcs=master.wcs,
             epoch_year=master.epoch_year,
             full_scale=master.full_scale,
-            coverage=coverage,
-            variance=master.variance,
+            coverage=master.coverage,
+            variance=lambda: master.variance(master.shape),
             folder=folder or Path.cwd(),
             open_catalogue=catalogued,
         )

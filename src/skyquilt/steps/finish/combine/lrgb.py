@@ -14,6 +14,7 @@ __all__ = ["LRGB_METHODS", "LrgbSettings", "combine_lrgb"]
 
 LRGB_METHODS = ("lab", "hsv", "direct")
 _LARGEST_RATIO = 20.0
+_LARGEST_SHARE = np.float32(5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ def combine_lrgb(colour: F32, light: F32, settings: LrgbSettings) -> F32:
     Notes
     -----
     "lab": L* of the grey picture `light` for L*, and the colour drawn towards grey where it does not fit into 0..1.
-    "hsv": `light` for V, clipped to 0..1. "direct": v_c light / Y, Y the luminance of
-    `colour`; where Y is so small that the ratio exceeds 20, or not positive, light - Y is added instead.
+    "hsv": `light` for V, clipped to 0..1. "direct": v_c + (light - Y) s_c, Y the luminance of `colour`, s_c = v_c / Y,
+    so that this is v_c light / Y. s_c is kept within 0 and 5 (where Y is little more than noise, the noise of the
+    colours would be multiplied by any number), and is 1 where Y is not positive or light more than 20 times it.
     """
     if len(colour) != 3 or light.shape != (1, *colour.shape[1:]):
         raise UsageError(
@@ -84,8 +86,9 @@ def combine_lrgb(colour: F32, light: F32, settings: LrgbSettings) -> F32:
     y = luminance(colour)
     target = y + weight * (light[0] - y)
     scaled = (y > 0.0) & (np.abs(target) <= _LARGEST_RATIO * y)
-    ratio = target / np.where(scaled, y, np.float32(1.0))
-    out: F32 = np.where(scaled, colour * ratio, colour + (target - y)).astype(np.float32, copy=False)
+    share = np.where(scaled, colour / np.where(scaled, y, np.float32(1.0)), np.float32(1.0))
+    np.clip(share, np.float32(0.0), _LARGEST_SHARE, out=share)
+    out: F32 = (colour + (target - y) * share).astype(np.float32, copy=False)
     if settings.chroma != 1.0:
         out -= target
         out *= chroma
