@@ -26,7 +26,7 @@ from skyquilt.io.atomic import blocked
 
 __all__ = ["CacheEntry", "MeasurementCache", "cache_status", "calibration_digest", "clear_cache", "file_sha256"]
 
-_VERSION = f"4 {__version__}"
+_VERSION = f"5 {__version__}"
 _SCRATCH = ".skyquilt"
 _DIGEST_BYTES = 32
 _counter = itertools.count()

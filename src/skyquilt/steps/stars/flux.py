@@ -61,7 +61,8 @@ def measure_flux(
     if not len(flux):
         return flux, error
     radius = aperture_radius(profile)
-    n = min(_MOST_STARS, len(table))
+    # in a field of bright stars the brightest of all are saturated, and tell nothing
+    n = min(int(np.searchsorted(np.cumsum(table[:, fit.SATURATED] == 0), _MOST_STARS)) + 1, len(table))
     sums = np.full(len(table), np.nan)
     x, y = table[:, fit.X].copy(), table[:, fit.Y].copy()
     height, crowd = table[:, fit.AMPLITUDE].copy(), np.empty(n)
