@@ -106,7 +106,7 @@ class IslandRun:
             code = "changed" if light.file.path.exists() else "vanished"
             self.run.leave_out(light, "integrate", code, reason)
         frames = [frame for k, frame in enumerate(self.job.frames) if k not in gone]
-        self.job = self.job.model_copy(update={"frames": frames})
+        self.job = self.job.with_frames(frames)
 
 
 def begin_island(run: MosaicRun, island: Island, fitted: Fitted) -> IslandRun:
@@ -163,7 +163,7 @@ def begin_island(run: MosaicRun, island: Island, fitted: Fitted) -> IslandRun:
         _complete_calibrations(run, island)
         frames = [tile_frame(light, fitted.wcs[id(light)], sampling.n_channels) for light in made.kept]
         frames = settle_frames(frames, kept, grid, kept_calibrations(scratch))
-        made.job = job.model_copy(update={"frames": frames})
+        made.job = job.with_frames(frames)
         scratch.mkdir(parents=True, exist_ok=True)
         keep_solution(
             scratch, Kept(asked=asked, canvas=made.job.canvas, star_colour=sampling.star_colour, frames=frames)
