@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from small_mosaic import (
 from skyquilt import mosaic
 from skyquilt.core import Event, Wcs
 from skyquilt.engine import RunOptions
-from skyquilt.engine.mosaic import planning
+from skyquilt.engine.mosaic import MosaicResult, planning
 from skyquilt.errors import Interrupted, NotEnoughDisk, NoUsableInput, OutputBlocked, SkyquiltError
 from skyquilt.io.fits import data_hash
 from skyquilt.testing.laws import RawGuard
@@ -55,9 +56,18 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """The plainest run: its hashes, its events and its products."""
+
+    hashes: dict[str, str]
+    ear: Ear
+    made: MosaicResult
+
+
 @pytest.fixture(scope="module")
-def plain(session: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], Ear]:
-    """Hashes and events of the plainest run: one thread, no cache, plenty of memory."""
+def plain(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Plain:
+    """Make a mosaic on one thread, without a cache and with plenty of memory."""
     ear = Ear()
     with small_chunks(), RawGuard(session):
         options = RunOptions(use_cache=False)
@@ -69,15 +79,13 @@ def plain(session: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict
     assert made.manifest.statistics.rotation_range_deg > 4.0
     assert len(ear.made) == len(set(ear.made)) == 9, "several chunks, and some at the edge"
     assert len({len(box) for box in ear.made}) == 1 and (256, 256, 365, 296) in ear.made
-    return hashes_of(made), ear
+    return Plain(hashes_of(made), ear, made)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
-def test_threads_and_repetition_leave_every_bit(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear], threads: int
-) -> None:
-    for _ in range(2):  # the second run takes measurements and chunks over
-        assert hashes_of(sew(session, tmp_path, threads=threads)) == plain[0]
+def test_threads_and_repetition_leave_every_bit(session: Path, tmp_path: Path, plain: Plain) -> None:
+    assert hashes_of(sew(session, tmp_path / "two", threads=2)) == plain.hashes
+    for threads in (4, 1):  # the second run takes measurements and chunks over
+        assert hashes_of(sew(session, tmp_path / "four", threads=threads)) == plain.hashes
 
 
 @pytest.mark.parametrize(
@@ -86,14 +94,14 @@ def test_threads_and_repetition_leave_every_bit(
 def test_three_memory_budgets_cut_other_pieces_and_give_the_same_bits(
     session: Path,
     tmp_path: Path,
-    plain: tuple[dict[str, str], Ear],
+    plain: Plain,
     memory: str,
     pieces: tuple[int, int],
     n_threads: int,
 ) -> None:
     result = mosaic(session, tmp_path, **{**SETTINGS, "threads": n_threads, "memory": memory})
     assert result.plans[0].pieces.sub_tile == pieces and result.plans[0].pieces.schedule == "cube"
-    assert hashes_of(result.mosaics[0]) == plain[0]
+    assert hashes_of(result.mosaics[0]) == plain.hashes
 
 
 def test_the_sweep_gives_the_same_bits_for_any_pieces(session: Path, tmp_path: Path) -> None:
@@ -127,23 +135,18 @@ def split_up(session: Path, target: Path, n_folders: int, seed: int) -> list[Pat
     return [folders[k] for k in rng.permutation(n_folders)]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_order_and_names_of_folders_and_files_do_not_matter(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear], seed: int
-) -> None:
-    folders = split_up(session, tmp_path, 3, seed)
-    assert hashes_of(sew(folders, tmp_path / "out")) == plain[0]
+def test_order_and_names_of_folders_and_files_do_not_matter(session: Path, tmp_path: Path, plain: Plain) -> None:
+    folders = split_up(session, tmp_path, 3, seed=1)
+    assert hashes_of(sew(folders, tmp_path / "out")) == plain.hashes
 
 
-def test_a_frame_that_is_given_twice_counts_once(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]
-) -> None:
+def test_a_frame_that_is_given_twice_counts_once(session: Path, tmp_path: Path, plain: Plain) -> None:
     light = sorted((session / "lights").iterdir())[2]
     (tmp_path / "again" / "lights").mkdir(parents=True)
     shutil.copytree(session / "darks", tmp_path / "again" / "darks")
     shutil.copyfile(light, tmp_path / "again" / "lights" / "other_name.fits")
     made = sew([session, tmp_path / "again"], tmp_path / "out")
-    assert hashes_of(made) == plain[0]
+    assert hashes_of(made) == plain.hashes
     left_out = [frame for frame in made.manifest.frames if frame.status == "left_out"]
     assert len(left_out) == 1 and "the same bytes" in (left_out[0].reason or "")
 
@@ -211,30 +214,30 @@ def nursery() -> Iterator[Nursery]:
         yield nursery
 
 
-def check_resumed(session: Path, out: Path, plain: tuple[dict[str, str], Ear], what: str) -> Ear:
+def check_resumed(session: Path, out: Path, plain: Plain, what: str) -> Ear:
     """Run again; compare every bit."""
     ear = Ear()
     for product in out.rglob("mosaic/*.fits"):  # what has its name already is whole
-        assert data_hash(product) == plain[0][product.name], what
+        assert data_hash(product) == plain.hashes[product.name], what
     made = sew(session, out, listener=ear)
-    assert hashes_of(made) == plain[0], what
+    assert hashes_of(made) == plain.hashes, what
     assert not leftovers(out), what
     return ear
 
 
 def test_killed_in_every_phase_it_ends_with_the_same_bits(
-    nursery: Nursery, session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]
+    nursery: Nursery, session: Path, tmp_path: Path, plain: Plain
 ) -> None:
     rng = np.random.default_rng(4)
-    shares = {"measure": 1, "register": 1, "trails": 1, "integrate": 3, "products": 1}
+    shares = {"measure": 1, "trails": 1, "integrate": 2, "products": 1}
     taken_over = 0
     for phase, n in shares.items():
-        for moment in sorted({int(moment) for moment in rng.choice(plain[1].moments_of(phase), n)}):
+        for moment in sorted({int(moment) for moment in rng.choice(plain.ear.moments_of(phase), n)}):
             out = tmp_path / f"{phase}{moment}"
             with RawGuard(session):
                 assert nursery.run(session, out, SETTINGS, PIECES, event=moment)
             ear = check_resumed(session, out, plain, f"killed at event {moment}, {phase}")
-            event = plain[1].events[moment - 1]
+            event = plain.ear.events[moment - 1]
             done = event.done if phase == "integrate" and event.kind == "progress" else 0
             assert len(ear.made) <= 9 - done, "a finished chunk was made again"
             taken_over += 9 - len(ear.made)
@@ -242,18 +245,18 @@ def test_killed_in_every_phase_it_ends_with_the_same_bits(
 
 
 def test_killed_half_way_through_a_write_it_ends_with_the_same_bits(
-    nursery: Nursery, session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]
+    nursery: Nursery, session: Path, tmp_path: Path, plain: Plain
 ) -> None:
     killed = 0
-    for call in (3, 90, 150):
+    for call in (40, 100):
         killed += nursery.run(session, tmp_path / str(call), SETTINGS, PIECES, call=call)
         check_resumed(session, tmp_path / str(call), plain, f"killed in writing call {call}")
-    assert killed >= 2
+    assert killed == 2
 
 
 @pytest.mark.long
 def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(
-    nursery: Nursery, session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]
+    nursery: Nursery, session: Path, tmp_path: Path, plain: Plain
 ) -> None:
     killed = 0
     for number, seconds in enumerate(np.random.default_rng(20).uniform(0.02, 0.9, 20)):
@@ -263,12 +266,22 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(
     assert killed >= 15
 
 
-@pytest.fixture
-def stopped(nursery: Nursery, session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]) -> tuple[Path, int]:
+@pytest.fixture(scope="module")
+def killed_late(
+    nursery: Nursery, session: Path, tmp_path_factory: pytest.TempPathFactory, plain: Plain
+) -> tuple[Path, int]:
     """A run that was killed when two thirds of the chunks were done, and how many those were at the least."""
-    moments = [k for k in plain[1].moments_of("integrate") if plain[1].events[k - 1].kind == "progress"]
-    assert nursery.run(session, tmp_path / "out", SETTINGS, PIECES, event=moments[5])
-    return tmp_path / "out", 6
+    moments = [k for k in plain.ear.moments_of("integrate") if plain.ear.events[k - 1].kind == "progress"]
+    out = tmp_path_factory.mktemp("killed") / "out"
+    assert nursery.run(session, out, SETTINGS, PIECES, event=moments[5])
+    return out, 6
+
+
+@pytest.fixture
+def stopped(killed_late: tuple[Path, int], tmp_path: Path) -> tuple[Path, int]:
+    """A copy of what that run left, to be harmed."""
+    shutil.copytree(killed_late[0], tmp_path / "out")
+    return tmp_path / "out", killed_late[1]
 
 
 def chunk_files(out: Path, array: str) -> list[Path]:
@@ -307,7 +320,7 @@ def flip_a_byte_of_the_side(out: Path) -> None:
 def test_what_is_damaged_on_disk_is_found_and_made_again(
     stopped: tuple[Path, int],
     session: Path,
-    plain: tuple[dict[str, str], Ear],
+    plain: Plain,
     damage: Callable[[Path], None],
 ) -> None:
     out, done = stopped
@@ -319,19 +332,15 @@ def test_what_is_damaged_on_disk_is_found_and_made_again(
         assert len(ear.made) >= 10 - (done + 2 * 2 * SETTINGS["threads"]), "the damage was not looked for"
 
 
-def test_a_finished_canvas_that_rots_is_made_again(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]
-) -> None:
+def test_a_finished_canvas_that_rots_is_made_again(session: Path, tmp_path: Path, plain: Plain) -> None:
     sew(session, tmp_path)
     flip_a_byte(tmp_path)
     ear = Ear()
-    assert hashes_of(sew(session, tmp_path, listener=ear)) == plain[0]
+    assert hashes_of(sew(session, tmp_path, listener=ear)) == plain.hashes
     assert len(ear.made) == 1
 
 
-def test_a_run_that_is_stopped_says_so_and_is_gone_on_with(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear]
-) -> None:
+def test_a_run_that_is_stopped_says_so_and_is_gone_on_with(session: Path, tmp_path: Path, plain: Plain) -> None:
     first = Ear()
     options = RunOptions(should_stop=lambda: len(first.made) >= 2)
     with pytest.raises(Interrupted) as caught:
@@ -342,7 +351,7 @@ def test_a_run_that_is_stopped_says_so_and_is_gone_on_with(
     assert len(ear.made) == 9 - len(first.made) > 0
 
 
-@pytest.mark.parametrize("change", [{"sigma_low": 2.0}, {"feather_px": 20.0}, {"weights": "none"}])
+@pytest.mark.parametrize("change", [{"feather_px": 20.0}, {"weights": "none"}])
 def test_another_recipe_takes_no_chunk_over(
     stopped: tuple[Path, int], session: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -365,7 +374,7 @@ def rot(path: Path) -> None:
 
 @pytest.mark.parametrize(("harm", "code"), [(lose, "vanished"), (rot, "changed")])
 def test_a_frame_that_is_lost_while_it_is_integrated_is_left_out_with_the_reason(
-    session: Path, tmp_path: Path, harm: Callable[[Path], None], code: str
+    session: Path, tmp_path: Path, plain: Plain, harm: Callable[[Path], None], code: str
 ) -> None:
     own = tmp_path / "in"
     shutil.copytree(session, own)
@@ -377,7 +386,7 @@ def test_a_frame_that_is_lost_while_it_is_integrated_is_left_out_with_the_reason
         if len(ear.made) == 1 and victim.exists() and victim.stat().st_size > 60_000:
             harm(victim)
 
-    whole = sew(session, tmp_path / "whole")
+    whole = plain.made
     made = sew(own, tmp_path / "out", listener=listener, threads=1)
     records = {frame.file: frame for frame in made.manifest.frames}
     record = records.pop(victim.name)
@@ -452,7 +461,7 @@ def sew_with_faults(session: Path, out: Path, faults: Faults) -> SkyquiltError |
     return None
 
 
-def check_fault(session: Path, out: Path, plain: tuple[dict[str, str], Ear], failing: int, number: int) -> bool:
+def check_fault(session: Path, out: Path, plain: Plain, failing: int, number: int) -> bool:
     """Let one call fail, then run again without a fault; return whether the first run ended with an error."""
     error = sew_with_faults(session, out, Faults(failing, number))
     if error is not None:
@@ -473,11 +482,11 @@ def n_calls(session: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 @on_linux
 def test_a_call_that_fails_is_told_and_the_next_run_is_whole(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear], n_calls: int
+    session: Path, tmp_path: Path, plain: Plain, n_calls: int
 ) -> None:
     assert n_calls > 100
     numbers = list(ERRORS)
-    moments = [int(share * n_calls) for share in (0.02, 0.4, 0.7, 0.9)]
+    moments = [int(share * n_calls) for share in (0.3, 0.6, 0.9)]
     told = [check_fault(session, tmp_path / str(k), plain, k, numbers[i % len(numbers)]) for i, k in enumerate(moments)]
     assert sum(told) >= 2
 
@@ -485,9 +494,7 @@ def test_a_call_that_fails_is_told_and_the_next_run_is_whole(
 @on_linux
 @pytest.mark.long
 @pytest.mark.parametrize("number", ERRORS, ids=errno.errorcode.get)
-def test_every_fifth_call_may_fail(
-    session: Path, tmp_path: Path, plain: tuple[dict[str, str], Ear], n_calls: int, number: int
-) -> None:
+def test_every_fifth_call_may_fail(session: Path, tmp_path: Path, plain: Plain, n_calls: int, number: int) -> None:
     told = [check_fault(session, tmp_path / str(k), plain, k, number) for k in range(1, n_calls, 5)]
     assert sum(told) > 0.5 * len(told)
 
@@ -520,7 +527,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_integrated(
 
 @pytest.mark.parametrize("phase", ["measure", "integrate", "products"])
 def test_a_disk_that_fills_up_meanwhile_is_told_and_the_run_goes_on_when_there_is_room(
-    session: Path, small_disk: Callable[[int], Path], plain: tuple[dict[str, str], Ear], phase: str
+    session: Path, small_disk: Callable[[int], Path], plain: Plain, phase: str
 ) -> None:
     disk = small_disk(30_000_000)
     filler = disk / "filler"

@@ -25,7 +25,7 @@ _BAND_REACH = BAND_HALO_PX / _BAND_SIGMA_PX
 _FEW_FRAMES = 4
 _SAMPLERS_KEPT = 256  # about a kB each, beside their stars
 _WIDE_SHARE = 0.25  # of a frame's shorter side
-_VARIANCE_BITS = 11  # of the mantissa: to 0.02 %, where no variance is known better than to some per cent
+_VARIANCE_BITS = 8  # of the mantissa: to 0.2 %, where no variance is known better than to some per cent
 
 
 class FrameGoneError(Exception):

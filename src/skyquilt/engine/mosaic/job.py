@@ -247,6 +247,12 @@ class MosaicJob(_Data):
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
+    def with_frames(self, frames: list[TileFrame]) -> MosaicJob:
+        """Return the same job of other frames."""
+        made = self.model_copy(update={"frames": frames})
+        made.__dict__.pop("index", None)  # a copy takes over what was worked out from the frames before
+        return made
+
     def touching(self, box: Box) -> list[int]:
         """Return the numbers of the frames that may have samples within a pixel of a box, ascending."""
         return [int(k) for k in self.index.touching(box.grow(_RIM_PX))]

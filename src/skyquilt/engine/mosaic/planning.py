@@ -32,7 +32,7 @@ _STRIP_SHARE = 0.25  # of the room, for a strip of whole rows of the canvas
 _PRODUCT_BYTES = 300_000_000  # a channel: the part that is measured, with its copies; a picture with its packed form
 _NS_PER_SAMPLE = 14.0
 _NS_PER_CANVAS_VALUE = 60.0
-_BYTES_ON_DISK = 8.6  # a value and its variance, which do not compress well, and maps, which do
+_BYTES_ON_DISK = 6.0  # a value, which does not compress well, its variance and maps, which do
 
 
 @dataclass(frozen=True, slots=True)
