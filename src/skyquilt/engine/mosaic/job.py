@@ -214,11 +214,6 @@ class MosaicJob(_Data):
         """Tells which frames touch a box of the canvas."""
         return mosaic.FrameIndex(self.grid, mosaic.footprints_of([frame.grid for frame in self.frames]))
 
-    def with_frames(self, frames: list[TileFrame]) -> MosaicJob:
-        """Return the job of other frames; a copy would hold the index of the old ones."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return MosaicJob.model_construct(**{**fields, "frames": frames})
-
     def chunks(self) -> list[Box]:
         """Return the chunks of the canvas, rows of them from the top."""
         return list(self.box.tiles(CHUNK_PX, CHUNK_PX))
