@@ -472,9 +472,8 @@ def test_what_may_not_be_read_is_left_out_and_the_rest_goes_on(tmp_path: Path, m
             raise PermissionError(13, "Permission denied", str(path))
         return open_frame(path)
 
-    monkeypatch.setattr("skyquilt.io.discover.walk.os.scandir", refuse_folder)
-    monkeypatch.setattr(module, "open_frame", refuse_file)
-    found = discover(tmp_path)
+    monkeypatch.setattr(os, "scandir", refuse_folder)
+    found = discover(tmp_path, open_file=refuse_file)  # type: ignore[arg-type]
     assert real_open is os.open
     assert [light.name for light in found.groups[0].lights] == ["a.fit"]
     assert codes(found) == {"closed": "permission", "secret.fit": "permission"}

@@ -47,13 +47,28 @@ function stateOf(row: FrameRow): "excluded" | "out" | "in" {
   return isIn(row) ? "in" : "out";
 }
 
-function Cell({ row, head }: { row: FrameRow; head: Head }) {
+/** A function, no component: hundreds of cells come with a turn of the wheel. */
+function cell(row: FrameRow, head: Head) {
   if (head.column === "choice") {
     const shown = stateOf(row);
     return <span role="gridcell" class="state"><i class={`dot is-${shown}`} aria-hidden="true" /><span class="unseen">{t(`frames.state.${shown}`)}</span></span>;
   }
-  const text = cellText(row, head);
-  return <span role="gridcell" class={head.digits === undefined ? "" : "number"} title={head.column === "file" ? row.file : head.column === "reason" ? row.reason ?? undefined : undefined}>{text}</span>;
+  const title = head.column === "file" ? row.file : head.column === "reason" ? row.reason ?? undefined : undefined;
+  return <span role="gridcell" class={head.digits === undefined ? "" : "number"} title={title}>{cellText(row, head)}</span>;
+}
+
+/** Drawn again when its frame, its place or what it reads of selection and language changes, not with each scroll. */
+function Row({ row, index, start, list }: { row: FrameRow; index: number; start: number; list: FrameRow[] }) {
+  return (
+    <div
+      id={`frame-${row.id}`} role="row" aria-rowindex={index + 2} aria-selected={selection.value.has(row.id)}
+      class={`is-${stateOf(row)}${row.id === current.value ? " is-current" : ""}${index % 2 ? " is-odd" : ""}`}
+      style={{ transform: `translateY(${start}px)` }}
+      onClick={(event) => select(event, row, list)}
+    >
+      {HEADS.map((head) => cell(row, head))}
+    </div>
+  );
 }
 
 function select(event: MouseEvent, row: FrameRow, list: FrameRow[]): void {
@@ -120,17 +135,7 @@ export function FrameGrid() {
       <div role="rowgroup" class="body" style={{ height: `${virtual.height}px` }}>
         {virtual.items.map((item) => {
           const row = list[item.index];
-          if (!row) return null;
-          return (
-            <div
-              key={row.id} id={`frame-${row.id}`} role="row" aria-rowindex={item.index + 2} aria-selected={selection.value.has(row.id)}
-              class={`is-${stateOf(row)}${row.id === current.value ? " is-current" : ""}${item.index % 2 ? " is-odd" : ""}`}
-              style={{ transform: `translateY(${item.start}px)` }}
-              onClick={(event) => select(event, row, list)}
-            >
-              {HEADS.map((head) => <Cell key={head.column} row={row} head={head} />)}
-            </div>
-          );
+          return row && <Row key={row.id} row={row} index={item.index} start={item.start} list={list} />;
         })}
       </div>
     </div>

@@ -24,8 +24,14 @@ export function phrase(prefix: string, code: string, otherwise: string, values: 
   return key in en ? t(key as Key, values) : otherwise;
 }
 
+const formats = new Map<string, Intl.NumberFormat>();
+
+/** A format is made once: making one takes longer than the numbers of a row. */
 export function formatNumber(value: number, digits = 0): string {
-  return value.toLocaleString(language.value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const key = `${language.value} ${digits}`;
+  let format = formats.get(key);
+  if (!format) formats.set(key, format = new Intl.NumberFormat(language.value, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  return format.format(value);
 }
 
 /** Return about `digits` significant figures, as a plain number where that is short and with an exponent otherwise. */
