@@ -377,7 +377,7 @@ def test_saturation_leaves_one_channel_alone() -> None:
 
 
 def test_a_deep_picture_has_all_its_levels() -> None:
-    """A sky of 3e-6 of the range: a table of 65536 steps showed a handful of greys."""
+    """A sky of 3e-6 of the range up to the brightest star."""
     pixels = (0.3 + 3e-6 * np.random.default_rng(2).standard_normal((1, 200, 200))).astype(np.float32)
     pixels[0, 0, 0] = 1.0
     curve = finish.auto_stretch(pixels)

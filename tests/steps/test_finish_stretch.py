@@ -178,7 +178,18 @@ def test_the_automatic_one_is_that_of_the_previews(master: np.ndarray) -> None:
     assert (plan.curves[0].black, plan.curves[0].white) == (old.shadows[0], old.highlights[0])
     picture = old.apply(master[:, :60], np.uint16)
     ours = np.moveaxis(np.nan_to_num(plan.apply(master[:, :60])), 0, 2) * 65535
-    assert np.abs(picture - ours).max() < 200  # its table has 65536 steps
+    assert np.abs(picture - ours).max() < 4
+
+
+def test_a_picture_of_a_deep_image_has_all_its_levels() -> None:
+    """A sky of 3e-6 of the range up to the brightest star."""
+    pixels = (0.3 + 3e-6 * np.random.default_rng(2).standard_normal((1, 200, 200))).astype(np.float32)
+    pixels[0, 0, :2] = (1.0, np.nan)
+    curve = auto_stretch(pixels)
+    t = np.clip((pixels[0] - np.float32(curve.shadows[0])) / (curve.highlights[0] - curve.shadows[0]), 0, 1)
+    found = curve.apply(pixels)[:, :, 0]
+    assert np.abs(found - np.rint(255 * np.nan_to_num(midtones(t, curve.midtones[0])))).max() <= 1
+    assert len(np.unique(found)) > 40
 
 
 def test_by_hand_and_identity() -> None:

@@ -12,7 +12,7 @@ from skyquilt.core import F32, F64, U8, U16
 
 __all__ = ["Stretch", "asinh_stretch", "auto_stretch", "midtones"]
 
-_TABLE_SIZE = 65536
+_BLOCK_PIXELS = 1 << 16
 _SAMPLES = 250_000
 _SHADOWS_SIGMA = -2.8
 _TARGET_BACKGROUND = 0.25
@@ -63,18 +63,23 @@ class Stretch:
         -------
         uint8 or uint16 (y, x, channel)
         """
-        top = float(np.iinfo(dtype).max)
+        one, top = np.float32(1.0), np.float32(np.iinfo(dtype).max)
         channels, height, width = pixels.shape
         picture: NDArray[Any] = np.empty((height, width, channels), dtype=dtype)
-        grid = np.linspace(0.0, 1.0, _TABLE_SIZE)
-        for c in range(channels):
-            table: NDArray[Any] = np.rint(midtones(grid, self.midtones[c]) * top).astype(dtype)
-            factor = np.float32((_TABLE_SIZE - 1) / (self.highlights[c] - self.shadows[c]))
-            index = pixels[c] - np.float32(self.shadows[c])
-            index *= factor
-            np.fmax(index, np.float32(0.0), out=index)  # not `maximum`: NaN becomes 0
-            np.fmin(index, np.float32(_TABLE_SIZE - 1), out=index)
-            picture[:, :, c] = table[index.astype(np.uint16)]
+        step = max(1, _BLOCK_PIXELS // max(1, width))
+        for c, (low, balance, high) in enumerate(zip(self.shadows, self.midtones, self.highlights, strict=True)):
+            for y0 in range(0, height, step):
+                t = pixels[c, y0 : y0 + step] - np.float32(low)
+                t *= np.float32(1.0 / (high - low))
+                np.fmax(t, np.float32(0.0), out=t)  # not `maximum`: NaN becomes 0
+                np.fmin(t, one, out=t)
+                below = one - t
+                below *= np.float32(balance)
+                t *= np.float32(1.0 - balance)
+                below += t  # t (1 - m) / (t (1 - m) + m (1 - t)), which is `midtones`
+                t /= below
+                t *= top
+                picture[y0 : y0 + step, :, c] = np.rint(t, out=t)
         return picture
 
 
