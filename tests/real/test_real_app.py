@@ -140,7 +140,7 @@ def test_a_walk_from_the_folder_to_the_saved_picture(walk: tuple[Any, Watch, str
     told = {frame["file"]: frame for frame in json.loads((out / "run_manifest.json").read_text())["frames"]}
     assert (told[excluded]["status"], told[excluded]["reason"]) == ("left_out", "not in the frame list")
 
-    page.keyboard.press("4")
+    page.keyboard.press("5")
     page.locator(ALL_DRAWN).wait_for()
     page.wait_for_timeout(500)
     before = picture_of(page)
