@@ -98,6 +98,17 @@ def test_the_commands_of_sidera_answer_in_its_shapes(client: Client, picture: Pa
     assert read_image(tmp_path / "c.tif").shape == (70, 90, 3)
     client.data("save", imageId=image, outputPath="d.png", format="png", stretch=stretch)
     assert np.array_equal(read_image(tmp_path / "d.png"), rgba[:, :, :3])
+    hyperbolic = {"factor": 4.0, "shape": 2.0, "symmetry": 0.1}
+    for name, curve in (("asinh", {"asinh": 50.0}), ("hyperbolic", {"hyperbolic": hyperbolic})):
+        asked = {"shadows": [0.0, 0.0, 0.0], "highlights": 1.0, **curve, "saturation": 1.5}
+        client.data("save", imageId=image, outputPath=f"{name}.png", format="png", stretch=asked)
+        assert not np.array_equal(read_image(tmp_path / f"{name}.png"), rgba[:, :, :3])
+    assert (
+        "give one of midtones, asinh and hyperbolic"
+        in client.ask("save", imageId=image, outputPath="e.png", format="png", stretch={**stretch, "asinh": 3.0})[
+            "error"
+        ]
+    )
     assert client.data("release", imageId=image) is None
     assert not client.ask("imageInfo", imageId=image)["ok"]
 

@@ -15,17 +15,19 @@ from skyquilt.core import F32, Box, CanvasTile, Event, FrameKind, Wcs
 from skyquilt.engine.finish import Chain, Step, finish_pixels
 from skyquilt.engine.images import (
     OPERATIONS,
+    Hyperbola,
     ImageFacts,
     ImageStore,
     LivePicture,
     OpenImage,
     Operation,
     PixelCache,
+    ScreenLook,
     auto_stretch,
     describe_file,
     encode_tile,
     histogram,
-    make_stretch,
+    make_look,
     picture_of,
     probe,
     refuse_raw,
@@ -82,12 +84,17 @@ def raw_light(session: Path) -> Path:
 
 
 def bent(pixels: F32, curve: finish.Stretch) -> F32:
-    """Values after a stretch, 0 to 1, straight from the definition; `Stretch.apply` goes by a table of 65536 steps."""
+    """Values after a stretch, 0 to 1, straight from the definition."""
     planes = [
         finish.midtones(np.clip((plane.astype(np.float64) - low) / (high - low), 0, 1), m)
         for plane, low, m, high in zip(pixels, curve.shadows, curve.midtones, curve.highlights, strict=True)
     ]
     return np.array(planes, np.float32)
+
+
+def levels(values: F32) -> np.ndarray[Any, Any]:
+    """The picture of values of 0 to 1."""
+    return np.rint(np.nan_to_num(np.moveaxis(values, 0, 2)) * 255).astype(int)
 
 
 @pytest.fixture
@@ -291,10 +298,10 @@ def test_a_probe_gives_exact_values_and_the_direction() -> None:
 def test_raw_bytes_of_a_picture_are_those_of_the_stretch(tmp_path: Path) -> None:
     pixels = sky(3, 130, 90)
     image = opened(pixels)
-    curve = make_stretch(3, 0.0, [0.1, 0.2, 0.3], 1.0)
-    assert write_rgba(tmp_path / "a.rgba", image, curve) == (90, 130)
+    curve = finish.Stretch((0.0,) * 3, (0.1, 0.2, 0.3), (1.0,) * 3)
+    assert write_rgba(tmp_path / "a.rgba", image, ScreenLook.of_stretch(curve)) == (90, 130)
     rgba = np.fromfile(tmp_path / "a.rgba", np.uint8).reshape(130, 90, 4)
-    assert np.array_equal(rgba[:, :, :3], curve.apply(pixels.copy())) and (rgba[:, :, 3] == 255).all()
+    assert np.abs(rgba[:, :, :3] - levels(bent(pixels, curve))).max() <= 1 and (rgba[:, :, 3] == 255).all()
     assert write_rgba(tmp_path / "b.rgba", image, None, 65) == (45, 65)
     assert (tmp_path / "b.rgba").stat().st_size == 4 * 45 * 65
     line = picture_of(opened(np.arange(256, dtype=np.float32).reshape(1, 16, 16)), None)
@@ -302,12 +309,81 @@ def test_raw_bytes_of_a_picture_are_those_of_the_stretch(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("parts", "reason"),
-    [((1.0, 0.5, 1.0), "not below"), (([0.0, 0.0], 0.5, 1.0), "2 numbers"), ((0.0, [0.5] * 4, 1.0), "4 numbers")],
+    ("ends", "curve", "reason"),
+    [
+        ((1.0, 1.0), {"midtones": 0.5}, "not below"),
+        (([0.0, 0.0], 1.0), {"midtones": 0.5}, "2 numbers"),
+        ((0.0, 1.0), {"midtones": [0.5] * 4}, "4 numbers"),
+        ((0.0, 1.0), {"midtones": 0.5, "asinh": 3.0}, "not one curve"),
+        ((0.0, 1.0), {}, "not one curve"),
+    ],
 )
-def test_a_stretch_that_cannot_be_meant_is_refused(parts: tuple[Any, Any, Any], reason: str) -> None:
+def test_a_look_that_cannot_be_meant_is_refused(ends: tuple[Any, Any], curve: dict[str, Any], reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
-        make_stretch(3, *parts)
+        make_look(3, ends, **curve)
+
+
+LOOKS: list[tuple[dict[str, Any], Any]] = [
+    (
+        {"midtones": [0.01, 0.02, 0.5]},
+        lambda t: np.array([finish.midtones(t[c], (0.01, 0.02, 0.5)[c]) for c in range(3)]),
+    ),
+    ({"asinh": 200.0}, lambda t: np.arcsinh(200.0 * t) / np.arcsinh(200.0)),
+    # b = 1: harmonic, T(x) = 1 - 1 / (1 + D x); the same below SP with its sign turned, straight above HP
+    ({"hyperbola": Hyperbola(3.0, 1.0, 0.2, 0.5, 0.9)}, "harmonic"),
+    ({"hyperbola": Hyperbola(0.0, 1.0, 0.0, 0.0, 1.0)}, lambda t: t),
+]
+
+
+def harmonic(t: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The hyperbolic curve with factor 3, b = 1, SP = LP = 0.2 (LP was given beyond SP), HP = 0.9, by hand."""
+    d, sp, hp = np.expm1(3.0), 0.2, 0.9
+
+    def raw(x: Any) -> Any:
+        inside = np.clip(x, sp, hp) - sp
+        curve = 1 - 1 / (1 + d * inside)
+        curve = curve + np.minimum(x - sp, 0.0) * d
+        return curve + np.maximum(x - hp, 0.0) * d / (1 + d * (hp - sp)) ** 2
+
+    return (raw(t) - raw(0.0)) / (raw(1.0) - raw(0.0))
+
+
+@pytest.mark.parametrize("saturation", [1.0, 0.0, 2.5])
+@pytest.mark.parametrize(("curve", "definition"), LOOKS)
+def test_a_picture_is_the_look_of_its_definition(curve: dict[str, Any], definition: Any, saturation: float) -> None:
+    """What the shader does (viewer/src/tiles/shaders.ts), written down once more."""
+    pixels = np.random.default_rng(8).uniform(-0.1, 1.2, (3, 40, 50)).astype(np.float32)
+    pixels[:, 3, 4] = np.nan
+    low, high = (0.0, 0.02, 0.05), (0.9, 1.0, 1.1)
+    t = np.clip((pixels - np.array(low)[:, None, None]) / (np.array(high) - np.array(low))[:, None, None], 0, 1)
+    y = harmonic(t) if definition == "harmonic" else definition(t)
+    grey = 0.2126 * y[0] + 0.7152 * y[1] + 0.0722 * y[2]
+    wanted = np.clip(grey + saturation * (y - grey), 0, 1)
+    look = make_look(3, (low, high), saturation=saturation, **curve)
+    tolerance = 2e-3 if curve == LOOKS[-1][0] else 1e-5  # a factor of 0 is taken for one of 0.001
+    np.testing.assert_allclose(look.values(pixels), wanted, atol=tolerance)
+    assert np.abs(look.picture(pixels).astype(int) - levels(wanted)).max() <= 1
+    assert (
+        np.abs(look.picture(pixels, np.uint16) - np.moveaxis(np.nan_to_num(wanted), 0, 2) * 65535).max()
+        < 65535 * tolerance + 1
+    )
+    assert (look.picture(pixels)[3, 4] == 0).all()
+
+
+def test_saturation_leaves_one_channel_alone() -> None:
+    pixels = sky(1, 20, 30)
+    plain, coloured = (make_look(1, (0.0, 1.0), asinh=5.0, saturation=one) for one in (1.0, 2.0))
+    assert np.array_equal(plain.picture(pixels), coloured.picture(pixels))
+
+
+def test_a_deep_picture_has_all_its_levels() -> None:
+    """A sky of 3e-6 of the range: a table of 65536 steps showed a handful of greys."""
+    pixels = (0.3 + 3e-6 * np.random.default_rng(2).standard_normal((1, 200, 200))).astype(np.float32)
+    pixels[0, 0, 0] = 1.0
+    curve = finish.auto_stretch(pixels)
+    found = ScreenLook.of_stretch(curve).picture(pixels)
+    assert np.abs(found - levels(bent(pixels, curve))).max() <= 1
+    assert len(np.unique(found)) > 40
 
 
 def test_saved_files_hold_the_image(tmp_path: Path, store: ImageStore) -> None:
@@ -317,8 +393,8 @@ def test_saved_files_hold_the_image(tmp_path: Path, store: ImageStore) -> None:
     again = store.get(store.open(tmp_path / "a.fits"))
     assert np.array_equal(again.values(again.bounds), pixels, equal_nan=True)
     assert read_wcs(tmp_path / "a.fits").crpix0 == pytest.approx(GRID.crpix0)
-    curve = make_stretch(3, 0.0, 0.1, 1.0)
-    save_image(tmp_path / "b.fits", image, "fits", curve)
+    curve = finish.Stretch((0.0,) * 3, (0.1,) * 3, (1.0,) * 3)
+    save_image(tmp_path / "b.fits", image, "fits", ScreenLook.of_stretch(curve))
     stretched = store.get(store.open(tmp_path / "b.fits")).values(image.bounds)
     np.testing.assert_allclose(stretched, bent(pixels, curve), atol=1e-6)
     save_image(tmp_path / "a.tif", image, "tiff")
@@ -326,7 +402,7 @@ def test_saved_files_hold_the_image(tmp_path: Path, store: ImageStore) -> None:
     low, high = np.nanmin(pixels), np.nanmax(pixels)
     assert np.abs(tiff - np.nan_to_num((np.moveaxis(pixels, 0, 2) - low) / (high - low) * 65535)).max() <= 1.5
     save_image(tmp_path / "a.png", image, "png")
-    assert np.array_equal(read_image(tmp_path / "a.png"), finish.auto_stretch(pixels).apply(pixels.copy()))
+    assert np.abs(read_image(tmp_path / "a.png") - levels(bent(pixels, finish.auto_stretch(pixels)))).max() <= 1
     save_image(tmp_path / "a.jpg", image, "jpeg")
     assert read_image(tmp_path / "a.jpg").shape == (60, 50, 3)
     with pytest.raises(UsageError, match="no format"):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skyquilt.steps.finish import Stretch
+from skyquilt.apps.stretch_given import StretchGiven
+from skyquilt.engine.images import ScreenLook, make_look
 
 pytestmark = pytest.mark.browser
 
@@ -58,15 +59,9 @@ def test_axe_finds_nothing_on_any_screen(page: Any, mock_app: tuple[Any, str], t
     assert faults == []
 
 
-def test_the_picture_is_what_the_python_stretch_makes_of_its_pixels(page: Any, mock_app: tuple[Any, str]) -> None:
-    mock, address = mock_app
+def look_closely(page: Any, address: str) -> None:
+    """Show the master so large that its pixels are squares."""
     show(page, address, "image")
-    renderer = page.evaluate(
-        "(() => { const gl = document.createElement('canvas').getContext('webgl2');"
-        " const e = gl.getExtension('WEBGL_debug_renderer_info');"
-        " return gl.getParameter(e.UNMASKED_RENDERER_WEBGL); })()"
-    )
-    assert "SwiftShader" in renderer
     wait_for_tiles(page)
     page.locator(".stage canvas").first.focus()
     page.keyboard.press("z")
@@ -75,19 +70,34 @@ def test_the_picture_is_what_the_python_stretch_makes_of_its_pixels(page: Any, m
     page.wait_for_function("() => Number(document.querySelector('.status').dataset.camera.split(',')[2]) > 2.5")
     page.wait_for_timeout(500)
     wait_for_tiles(page)
+
+
+def differences(page: Any, shown: np.ndarray[Any, Any], look: ScreenLook, pixels: Any) -> list[int]:
+    """Return by how many levels pixels on the canvas differ from what a look makes of their values."""
     x0, y0, zoom = (float(part) for part in page.locator(".status").get_attribute("data-camera").split(","))
-    shown = pixels_of(page, ".stage canvas").astype(int)
     height, width, _ = shown.shape
-    stf = mock.info("master")["stretch"]["unlinked"]
-    curve = Stretch(tuple(stf["shadows"]), tuple(stf["midtones"]), tuple(stf["highlights"]))
-    picture = mock.sources["master"][2]
     worst = []
     for y in range(int(y0) - 60, int(y0) + 60, 7):
         for x in range(int(x0) - 80, int(x0) + 80, 7):
             sx, sy = width / 2 + (x - x0) * zoom, height / 2 + (y - y0) * zoom
-            wanted = curve.apply(np.moveaxis(picture.box(0, x, y, x + 1, y + 1), -1, 0))[0, 0].astype(int)
-            worst.append(np.abs(shown[int(sy), int(sx)] - wanted).max())
+            wanted = look.picture(np.moveaxis(pixels.box(0, x, y, x + 1, y + 1), -1, 0))[0, 0].astype(int)
+            worst.append(int(np.abs(shown[int(sy), int(sx)].astype(int) - wanted).max()))
     assert len(worst) > 350
+    return worst
+
+
+def test_the_picture_is_what_the_python_stretch_makes_of_its_pixels(page: Any, mock_app: tuple[Any, str]) -> None:
+    mock, address = mock_app
+    look_closely(page, address)
+    renderer = page.evaluate(
+        "(() => { const gl = document.createElement('canvas').getContext('webgl2');"
+        " const e = gl.getExtension('WEBGL_debug_renderer_info');"
+        " return gl.getParameter(e.UNMASKED_RENDERER_WEBGL); })()"
+    )
+    assert "SwiftShader" in renderer
+    stf = mock.info("master")["stretch"]["unlinked"]
+    look = make_look(3, (stf["shadows"], stf["highlights"]), midtones=stf["midtones"])
+    worst = differences(page, pixels_of(page, ".stage canvas"), look, mock.sources["master"][2])
     assert np.max(worst) <= 2
     assert np.mean(worst) < 0.6
 
@@ -182,16 +192,31 @@ def test_overlays_are_drawn_and_maps_lie_above(page: Any, mock_app: tuple[Any, s
     assert (with_grid != with_map).any(axis=-1).mean() > 0.5
 
 
+def save_as(page: Any, mock: Any, name: str) -> StretchGiven:
+    """Save the picture and return the stretch that the server was asked for."""
+    page.get_by_role("button", name="Save as").click()
+    page.get_by_role("textbox", name="Name").fill(name)
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text(f"Saved {name}.png").wait_for()
+    assert mock.saved["s1"]["format"] == "png"
+    return StretchGiven.model_validate(mock.saved["s1"]["stretch"])
+
+
 def test_a_picture_is_saved_as_it_is_shown(page: Any, mock_app: tuple[Any, str]) -> None:
     mock, address = mock_app
-    show(page, address, "image")
-    page.get_by_role("button", name="Save as").click()
-    page.get_by_role("textbox", name="Name").fill("M 94 evening")
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.get_by_text("Saved M 94 evening.png").wait_for()
-    stf = mock.info("master")["stretch"]["unlinked"]
-    assert mock.saved["s1"]["format"] == "png"
-    assert mock.saved["s1"]["stretch"]["midtones"] == pytest.approx(stf["midtones"])
+    look_closely(page, address)
+    page.get_by_role("radio", name="asinh").check(force=True)
+    page.get_by_role("slider", name="Saturation").fill("1.6")
+    page.wait_for_timeout(300)
+    shown = pixels_of(page, ".stage canvas")  # before the notice lies over it
+    given = save_as(page, mock, "M 94 evening")
+    assert (given.midtones, given.saturation) == (None, 1.6)
+    look = make_look(3, (given.shadows, given.highlights), asinh=given.asinh, saturation=given.saturation)
+    assert np.max(differences(page, shown, look, mock.sources["master"][2])) <= 2
+    page.get_by_role("button", name="Reset").click()
+    given = save_as(page, mock, "M 94 morning")
+    assert given.midtones == pytest.approx(mock.info("master")["stretch"]["unlinked"]["midtones"])
+    assert (given.asinh, given.saturation) == (None, 1.0)
 
 
 def test_ten_thousand_frames_scroll_sort_and_are_chosen(page: Any, mock_app: tuple[Any, str]) -> None:

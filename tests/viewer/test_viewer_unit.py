@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skyquilt.core import LEFT_OUT_CODES
 from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, mask_form, operation_form
 from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.engine.recipe import PRESETS, Recipe
@@ -179,6 +180,13 @@ def test_every_operation_setting_and_word_of_finishing_has_words_in_both_languag
             assert unknown == [], (operation, name)
     used = {f"{operation}.{name}" for operation, form in forms.items() for name in form}
     assert {key for key in keys["SETTINGS"] if "." in key} <= used
+
+
+def test_every_code_of_a_frame_that_is_left_out_has_french_words() -> None:
+    text = (VIEWER / "src" / "words" / "reasons.ts").read_text()
+    words = dict(re.findall(r'^  (\w+): "([^"]+)",$', text, flags=re.M))
+    assert set(words) == LEFT_OUT_CODES
+    assert len(set(words.values())) == len(words)
 
 
 def test_every_group_and_preset_has_a_name() -> None:

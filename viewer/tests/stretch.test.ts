@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Stf } from "../src/api/types";
 import { columnsOf, moveHandle, valueOf, wholeAxis } from "../src/parts/histogram";
-import { applyStretch, asinhCurve, autoStretch, midtones, type Stretch } from "../src/stretch/stretch";
+import { applyStretch, asinhCurve, autoStretch, givenOf, midtones, type Stretch } from "../src/stretch/stretch";
 
 interface Case {
   statistics: { median: number; madn: number; maximum: number }[];
@@ -36,6 +36,17 @@ const stretch: Stretch = {
   curve: "mtf", linked: false, target: 0.25, sigma: -2.8, strength: 100, saturation: 1,
   stf: { shadows: [0.01, 0.02, 0.03], midtones: [0.1, 0.2, 0.3], highlights: [1, 1, 1] },
 };
+
+describe("the stretch that a file is asked for", () => {
+  it("has the ends, saturation and the one curve that is shown", () => {
+    const { stf: { shadows, highlights, midtones: balance } } = stretch;
+    const hyperbola = { factor: 5, shape: 1, symmetry: 0.1, low: 0, high: 0.9 };
+    const ends = { shadows, highlights, saturation: 1.5 };
+    expect(givenOf({ ...stretch, saturation: 1.5 })).toEqual({ ...ends, midtones: balance });
+    expect(givenOf({ ...stretch, saturation: 1.5, curve: "asinh" })).toEqual({ ...ends, asinh: 100 });
+    expect(givenOf({ ...stretch, saturation: 1.5, curve: "hyperbolic", hyperbola })).toEqual({ ...ends, hyperbolic: hyperbola });
+  });
+});
 
 describe("the midtones curve", () => {
   it("goes through 0, one half and 1", () => {

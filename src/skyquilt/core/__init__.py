@@ -6,7 +6,7 @@ from skyquilt.core.calibration import Calibration
 from skyquilt.core.cfa import CFA_NAMES, Cfa
 from skyquilt.core.drawing import Drawing, Label, Line, Ring
 from skyquilt.core.event import Event, Listener, silent
-from skyquilt.core.frame import FrameFile, FrameKind, FrameMeta, LeftOut, Pointing
+from skyquilt.core.frame import LEFT_OUT_CODES, FrameFile, FrameKind, FrameMeta, LeftOut, Pointing
 from skyquilt.core.measurement import Figures, Measurement, Normalisation, Registration
 from skyquilt.core.session import LightGroup, Session
 from skyquilt.core.sky import CatalogueStars, DeepSkyObject, Sip, SkyGrid, Wcs
@@ -21,6 +21,7 @@ __all__ = [
     "F64",
     "I32",
     "I64",
+    "LEFT_OUT_CODES",
     "U8",
     "U16",
     "Box",

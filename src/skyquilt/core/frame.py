@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skyquilt.core.cfa import Cfa
 
-__all__ = ["FrameFile", "FrameKind", "FrameMeta", "LeftOut", "Pointing"]
+__all__ = ["LEFT_OUT_CODES", "FrameFile", "FrameKind", "FrameMeta", "LeftOut", "Pointing"]
 
 
 class FrameKind(StrEnum):
@@ -129,6 +129,47 @@ class FrameFile:
         return self.path.name
 
 
+LEFT_OUT_CODES = frozenset(
+    {
+        "alone",
+        "blank",
+        "blurred",
+        "bright_sky",
+        "changed",
+        "clouded",
+        "device_refused",
+        "device_stack",
+        "does_not_fit",
+        "duplicate",
+        "excluded",
+        "few_stars",
+        "glitch_rows",
+        "gradient",
+        "hidden",
+        "low_score",
+        "no_stars",
+        "noisy",
+        "not_among_best",
+        "not_listed",
+        "not_placed",
+        "not_registered",
+        "not_transparent",
+        "own_output",
+        "permission",
+        "saturated",
+        "stack",
+        "star_trails",
+        "stray",
+        "thumbnail",
+        "trailed",
+        "truncated",
+        "unreadable",
+        "vanished",
+    }
+)
+"""Every code of `LeftOut`; the app has words for each (viewer/src/words/reasons.ts)."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """
@@ -137,7 +178,7 @@ class LeftOut:
     Attributes
     ----------
     code : str
-        A short stable word: "device_stack", "truncated", "no_stars", "trailed", ...
+        One of `LEFT_OUT_CODES`.
     reason : str
         One sentence with the figures that decided.
     stage : str
@@ -148,4 +189,8 @@ class LeftOut:
     code: str
     reason: str
     stage: str
+
+    def __post_init__(self) -> None:
+        assert self.code in LEFT_OUT_CODES, f"{self.code} is no code of a file that is left out"
+
     figures: dict[str, float] = field(default_factory=dict)

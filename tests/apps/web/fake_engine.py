@@ -153,7 +153,8 @@ def answer(request: dict[str, Any]) -> Any:
     if cmd == "probe":
         return {"values": [float(request["x"])], "ra_deg": None, "dec_deg": None}
     if cmd == "save":
-        Path(request["outputPath"]).write_bytes(b"saved as " + request["format"].encode())
+        told = f"saved as {request['format']}\n{json.dumps(request['stretch'])}"
+        Path(request["outputPath"]).write_bytes(told.encode())
         return None
     if cmd == "cancel":
         CANCELLED.add(request["job"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,11 +148,42 @@ def test_an_image_is_saved_below_the_output_and_never_over_a_file(stacked: Runni
         saved = stacked.finish(started)["result"]
         names.append(saved["file"])
         answer = stacked.client.get(f"/api/saved/{saved['saved']}")
-        assert answer.content == b"saved as png"
+        assert answer.content.startswith(b"saved as png\n")
         assert answer.headers["content-disposition"].startswith("attachment;")
         assert int(answer.headers["content-length"]) == len(answer.content)
     assert names == ["M 94 é.png", "M 94 é 2.png"]
     assert all((stacked.out / "saved" / name).is_file() for name in names)
+
+
+STF = {"shadows": [0.0], "highlights": [1.0]}
+
+
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        STF,
+        {**STF, "midtones": [0.5], "asinh": 3.0},
+        {**STF, "midtones": [1.5]},
+        {**STF, "asinh": 0.0},
+        {**STF, "hyperbolic": {"factor": 16}},
+        {**STF, "hyperbolic": {"factor": 6, "curve": 1}},
+        {**STF, "asinh": 3.0, "saturation": -1},
+        {**STF, "asinh": 3.0, "curve": "asinh"},
+        {"shadows": [0.0], "asinh": 3.0},
+    ],
+)
+def test_a_stretch_of_the_page_is_checked_at_the_door(stacked: RunningApp, stretch: dict[str, Any]) -> None:
+    image = stacked.post("/api/image", product=product(stacked, "master_linear")["id"])
+    stacked.post(f"/api/image/{image['handle']}/save", 400, format="png", name="x", stretch=stretch)
+
+
+def test_the_whole_stretch_reaches_the_engine(stacked: RunningApp) -> None:
+    image = stacked.post("/api/image", product=product(stacked, "master_linear")["id"])
+    hyperbolic = {"factor": 6.0, "shape": 4.0, "symmetry": 0.1, "low": 0.0, "high": 1.0}
+    asked = {**STF, "hyperbolic": hyperbolic, "saturation": 1.5}
+    started = stacked.post(f"/api/image/{image['handle']}/save", 202, format="tiff", name="bent", stretch=asked)
+    saved = stacked.finish(started)["result"]
+    assert json.loads(stacked.client.get(f"/api/saved/{saved['saved']}").content.partition(b"\n")[2]) == asked
 
 
 @pytest.mark.parametrize(

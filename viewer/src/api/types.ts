@@ -119,7 +119,7 @@ export interface LiveFigures {
   expected_adu: number | null; delay_s: number | null; problem: string | null;
 }
 export interface LiveFrame {
-  file: string; status: "stacked" | "left_out"; reason?: string | null; date_obs?: string | null; fwhm_px?: number | null;
+  file: string; status: "stacked" | "left_out"; code?: string | null; reason?: string | null; date_obs?: string | null; fwhm_px?: number | null;
   n_stars?: number | null; background_adu?: number | null;
 }
 export interface LivePoint { n_in: number; exposure_s: number | null; noise_adu: number | null; expected_adu: number | null }

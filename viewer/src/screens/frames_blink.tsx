@@ -8,6 +8,7 @@ import { choose, current, rows, selection, visibleRows, type FrameRow } from "..
 import { showPicture } from "../state/pictures";
 import { showScreen } from "../state/view";
 import { formatNumber, t } from "../words";
+import { reasonOf } from "../words/reasons";
 
 const SIZE = 960;
 const MOST_HELD = 60;
@@ -144,7 +145,7 @@ export function Blink() {
       </div>
       <p class="file" title={row.file}>{row.file}</p>
       <Figures row={row} />
-      {row.reason && <p class="warning"><Icon name="warning" size={16} /> {row.reason}</p>}
+      {row.reason && <p class="warning"><Icon name="warning" size={16} /> {reasonOf(row)}{reasonOf(row) !== row.reason && <small lang="en"> {row.reason}</small>}</p>}
       <div class="buttons">
         {row.choice === "exclude"
           ? <button type="button" onClick={() => { choose([row.id], "include").catch(tellFault); }}>{t("frames.include")}</button>

@@ -5,6 +5,7 @@ import { tellFault } from "../parts/notices";
 import { useVirtualRows } from "../parts/virtual";
 import { choose, current, isIn, rows, selection, sortBy, sorting, visibleRows, type Column, type FrameRow } from "../state/frametable";
 import { formatNumber, t } from "../words";
+import { reasonOf } from "../words/reasons";
 
 const ROW_PX = 30;
 
@@ -34,7 +35,8 @@ const nShared = computed(() => sharedLength(rows.value.map((row) => row.file)));
 function cellText(row: FrameRow, { column, digits }: Head): string {
   const value = row[column];
   if (column === "file" && nShared.value > 6) return `…${row.file.slice(nShared.value - 2)}`;
-  if (value === null || value === undefined) return column === "reason" ? "" : "–";
+  if (column === "reason") return reasonOf(row);
+  if (value === null || value === undefined) return "–";
   if (digits !== undefined) return formatNumber(Number(value), digits);
   if (column === "date_obs") return String(value).slice(0, 19).replace("T", " ");
   return String(value);
@@ -51,7 +53,7 @@ function Cell({ row, head }: { row: FrameRow; head: Head }) {
     return <span role="gridcell" class="state"><i class={`dot is-${shown}`} aria-hidden="true" /><span class="unseen">{t(`frames.state.${shown}`)}</span></span>;
   }
   const text = cellText(row, head);
-  return <span role="gridcell" class={head.digits === undefined ? "" : "number"} title={head.column === "file" ? row.file : head.column === "reason" ? text : undefined}>{text}</span>;
+  return <span role="gridcell" class={head.digits === undefined ? "" : "number"} title={head.column === "file" ? row.file : head.column === "reason" ? row.reason ?? undefined : undefined}>{text}</span>;
 }
 
 function select(event: MouseEvent, row: FrameRow, list: FrameRow[]): void {

@@ -5,6 +5,7 @@ import { Choice, Dialog, Toggle } from "../parts/controls";
 import { tell, tellFault } from "../parts/notices";
 import { isReadOnly } from "../state/app";
 import { stretchOf, type Picture } from "../state/pictures";
+import { givenOf } from "../stretch/stretch";
 import { formatBytes, t } from "../words";
 
 type Format = "fits" | "tiff" | "png" | "jpeg";
@@ -14,14 +15,13 @@ export function SaveDialog({ picture, onClose }: { picture: Picture; onClose: ()
   const [name, setName] = useState(picture.info.name.replace(/[/\\:]/g, " "));
   const [isStretched, setStretched] = useState(true);
   const [isBusy, setBusy] = useState(false);
-  const stretch = stretchOf(picture);
   const carries = format === "fits" ? false : format === "tiff" ? isStretched : true;
 
   const save = async (event: Event): Promise<void> => {
     event.preventDefault();
     setBusy(true);
     try {
-      const body = { format, name: name.trim(), stretch: carries ? stretch.stf : null };
+      const body = { format, name: name.trim(), stretch: carries ? givenOf(stretchOf(picture)) : null };
       const saved = await runTask<{ file: string; saved: string; size_bytes: number }>(`/api/image/${picture.info.handle}/save`, body);
       tell(t("save.done", { file: saved.file, size: formatBytes(saved.size_bytes) }), { text: t("save.download"), address: `/api/saved/${saved.saved}` });
       onClose();
@@ -40,7 +40,6 @@ export function SaveDialog({ picture, onClose }: { picture: Picture; onClose: ()
         />
         <p class="muted">{t(`save.${format}`)}</p>
         {format === "tiff" && <Toggle label={t("save.stretched")} isOn={isStretched} onChange={setStretched} />}
-        {carries && (stretch.curve !== "mtf" || stretch.saturation !== 1) && <p class="warning">{t("save.onlyMtf")}</p>}
         <label class="row">
           <span>{t("save.name")}</span>
           <input type="text" value={name} maxLength={100} required pattern="[^\/\\]+" onInput={(event) => setName(event.currentTarget.value)} />

@@ -11,6 +11,7 @@ import { isReadOnly, isRunning, job, state } from "../state/app";
 import { curve, excluded, figures, loadLive, newestFirst } from "../state/livestack";
 import { preset, values } from "../state/recipe";
 import { formatDuration, formatNumber, formatValue, t } from "../words";
+import { reasonOf } from "../words/reasons";
 import { NoiseCurve } from "./live_curve";
 import { LivePicture } from "./run";
 
@@ -96,7 +97,7 @@ function Row({ frame, start }: { frame: LiveFrame; start: number }) {
     <li class={`is-${shown}`} style={{ transform: `translateY(${start}px)` }}>
       <i class={`dot is-${shown}`} aria-hidden="true" />
       <span class="file" title={frame.file}>{frame.file}</span>
-      <span class="why" title={frame.reason ?? ""}>{isExcluded ? t("frames.state.excluded") : frame.status === "stacked" ? t("frames.state.in") : frame.reason ?? t("frames.state.out")}</span>
+      <span class="why" title={frame.reason ?? ""}>{isExcluded ? t("frames.state.excluded") : frame.status === "stacked" ? t("frames.state.in") : reasonOf(frame) || t("frames.state.out")}</span>
       <span class="number">{number(frame.fwhm_px, 2)} px</span>
       <span class="number">{number(frame.n_stars, 0)}</span>
       <span class="number">{number(frame.background_adu, 0)}</span>

@@ -8,6 +8,7 @@ import { Icon } from "../parts/icons";
 import { tellFault } from "../parts/notices";
 import { isReadOnly, session, state, tasks } from "../state/app";
 import { formatBytes, formatDuration, formatNumber, phrase, t, word } from "../words";
+import { reasonOf } from "../words/reasons";
 
 const listing = signal<FolderList | null>(null);
 const chosen = signal<ReadonlySet<string>>(new Set());
@@ -154,7 +155,7 @@ function Found({ found }: { found: Session }) {
       {found.left_out.length > 0 && (
         <Panel title={t("open.leftOut", { n: formatNumber(found.left_out.length) })}>
           <ul class="left-out" tabIndex={0} role="list" aria-label={t("open.leftOut", { n: found.left_out.length })}>
-            {found.left_out.slice(0, 500).map((item) => <li key={item.file}><code>{item.file}</code> <span class="muted">{item.reason}</span></li>)}
+            {found.left_out.slice(0, 500).map((item) => <li key={item.file}><code>{item.file}</code> <span class="muted" title={item.reason}>{reasonOf(item)}</span></li>)}
           </ul>
         </Panel>
       )}

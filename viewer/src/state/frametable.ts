@@ -2,6 +2,7 @@
 import { computed, signal } from "@preact/signals";
 import { postJson } from "../api/client";
 import { frames, loadFrames } from "./app";
+import { reasonOf } from "../words/reasons";
 import { rememberedView, rememberView } from "./view";
 
 export interface FrameRow {
@@ -51,7 +52,7 @@ export const current = signal<string | null>(null);
 export const visibleRows = computed(() => {
   const words = search.value.trim().toLowerCase();
   const kept = rows.value.filter((row) => {
-    if (words && !`${row.file} ${row.reason ?? ""} ${row.group}`.toLowerCase().includes(words)) return false;
+    if (words && !`${row.file} ${row.reason ?? ""} ${reasonOf(row)} ${row.group}`.toLowerCase().includes(words)) return false;
     if (shown.value === "in") return isIn(row);
     if (shown.value === "out") return !isIn(row);
     return shown.value === "all" || row.choice === "exclude";

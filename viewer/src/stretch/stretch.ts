@@ -23,6 +23,17 @@ export interface Stretch {
   stf: Stf;
 }
 
+/** The same as a file is asked for: the ends, one curve with what belongs to it, saturation. */
+export interface StretchGiven {
+  shadows: number[]; highlights: number[]; saturation: number; midtones?: number[]; asinh?: number; hyperbolic?: Hyperbola;
+}
+
+export function givenOf({ curve, strength, hyperbola, saturation, stf: { shadows, midtones: balance, highlights } }: Stretch): StretchGiven {
+  const ends = { shadows, highlights, saturation };
+  if (curve === "mtf") return { ...ends, midtones: balance };
+  return curve === "asinh" ? { ...ends, asinh: strength } : { ...ends, hyperbolic: hyperbola ?? FIRST_HYPERBOLA };
+}
+
 export const TARGET_BACKGROUND = 0.25;
 export const SHADOWS_SIGMA = -2.8;
 

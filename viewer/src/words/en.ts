@@ -62,7 +62,7 @@ export const en = {
   "run.preset": "Preset", "run.progress": "Progress", "run.restarts": "Engine restarts", "run.settings": "Settings", "run.stack": "Stack", "run.start": "Start", "run.stop": "Stop", "run.toImage": "Look at the picture", "run.toReport": "Read the report",
   "run.undo": "Undo", "run.unset": "not set",
   "save.busy": "Saving …", "save.done": "Saved {file} ({size}).", "save.download": "Download", "save.fits": "The linear pixels with their header, for further work.", "save.format": "Format", "save.jpeg": "8 bits a channel as you see it, small.",
-  "save.name": "Name", "save.onlyMtf": "The file takes the midtones curve; the other curves and saturation are for the screen. The Finish screen writes those.", "save.png": "8 bits a channel as you see it, without loss.", "save.stretched": "Stretched as shown (otherwise a straight line from the darkest to the brightest value)",
+  "save.name": "Name", "save.png": "8 bits a channel as you see it, without loss.", "save.stretched": "Stretched as shown (otherwise a straight line from the darkest to the brightest value)",
   "save.tiff": "16 bits a channel, for picture editors.",
   "screen.frames": "Frames", "screen.image": "Image", "screen.live": "Live", "screen.open": "Open", "screen.report": "Report", "screen.run": "Run", "screen.sky": "Sky",
   "shell.connecting": "Connecting …", "shell.help": "Keys", "shell.language": "Language", "shell.output": "into {folder}", "shell.readOnly": "Looking only: another app has this project", "shell.screens": "Screens", "shell.skip": "Skip to the content", "shell.theme": "Theme",

@@ -64,7 +64,7 @@ export const fr: Record<Key, string> = {
   "run.preset": "Préréglage", "run.progress": "Avancement", "run.restarts": "Relances du moteur", "run.settings": "Réglages", "run.stack": "Empilement", "run.start": "Lancer", "run.stop": "Arrêter", "run.toImage": "Voir l’image", "run.toReport": "Lire le rapport",
   "run.undo": "Rétablir", "run.unset": "non réglé",
   "save.busy": "Enregistrement …", "save.done": "{file} enregistré ({size}).", "save.download": "Télécharger", "save.fits": "Les pixels linéaires avec leur en-tête, pour la suite du travail.", "save.format": "Format", "save.jpeg": "8 bits par canal comme affiché, léger.",
-  "save.name": "Nom", "save.onlyMtf": "Le fichier prend la courbe des tons moyens ; les autres courbes et la saturation valent pour l’écran. L’écran Finir les écrit.", "save.png": "8 bits par canal comme affiché, sans perte.", "save.stretched": "Étiré comme affiché (sinon une droite de la valeur la plus sombre à la plus claire)",
+  "save.name": "Nom", "save.png": "8 bits par canal comme affiché, sans perte.", "save.stretched": "Étiré comme affiché (sinon une droite de la valeur la plus sombre à la plus claire)",
   "save.tiff": "16 bits par canal, pour les logiciels d’images.",
   "screen.frames": "Brutes", "screen.image": "Image", "screen.live": "En direct", "screen.open": "Ouvrir", "screen.report": "Rapport", "screen.run": "Traiter", "screen.sky": "Ciel",
   "shell.connecting": "Connexion …", "shell.help": "Touches", "shell.language": "Langue", "shell.output": "vers {folder}", "shell.readOnly": "Lecture seule : une autre application tient ce projet", "shell.screens": "Écrans", "shell.skip": "Aller au contenu", "shell.theme": "Thème",

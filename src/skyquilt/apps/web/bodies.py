@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from skyquilt.apps.stretch_given import StretchGiven
 from skyquilt.errors import UsageError
 
 __all__ = [
@@ -110,14 +111,6 @@ class OpenImage(_Body):
         return self
 
 
-class Stf(_Body):
-    """A screen transfer function."""
-
-    shadows: Annotated[list[float], Field(min_length=1, max_length=3)]
-    midtones: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1, max_length=3)]
-    highlights: Annotated[list[float], Field(min_length=1, max_length=3)]
-
-
 def _plain_name(name: str) -> str:
     if any(ord(letter) < 32 or ord(letter) == 127 or letter in '/\\:*?"<>|' for letter in name):
         raise ValueError("the name holds a letter that file names may not have")
@@ -138,7 +131,7 @@ class Save(_Body):
     """How an image is saved."""
 
     format: Literal["fits", "tiff", "png", "jpeg"]
-    stretch: Stf | None = None
+    stretch: StretchGiven | None = None
     name: Name
 
 

@@ -436,7 +436,7 @@ class Desk:
             handle = (
                 source if isinstance(source, str) else (await self.child.request("load", path=str(source)))["imageId"]
             )
-            stretch = None if asked.stretch is None else asked.stretch.model_dump()
+            stretch = None if asked.stretch is None else asked.stretch.model_dump(exclude_none=True)
             try:
                 await self.child.request(
                     "save", imageId=handle, outputPath=str(path), format=asked.format, stretch=stretch

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from skyquilt.apps.stretch_given import StretchGiven
 from skyquilt.apps.worker import messages
 from skyquilt.apps.worker.session import Session
 from skyquilt.apps.worker.tasks import Command, Task
 from skyquilt.engine.images import (
+    Hyperbola,
     OpenImage,
+    ScreenLook,
     auto_stretch,
     describe_file,
     encode_tile,
     histogram,
-    make_stretch,
+    make_look,
     probe,
     refuse_raw,
     run_operations,
@@ -62,7 +65,7 @@ def _preview(session: Session, task: Task) -> dict[str, Any]:
     request = _of(task, messages.Preview)
     image = session.image(request.image_id)
     path = _output(session, request.output_path)
-    width, height = write_rgba(path, image, _stretch(image, request.stretch), request.longest)
+    width, height = write_rgba(path, image, _look(image, request.stretch), request.longest)
     return {"path": str(path), "width": width, "height": height}
 
 
@@ -105,7 +108,7 @@ def _probe(session: Session, task: Task) -> dict[str, Any]:
 def _save(session: Session, task: Task) -> None:
     request = _of(task, messages.Save)
     image = session.image(request.image_id)
-    save_image(_output(session, request.output_path), image, request.format, _stretch(image, request.stretch))
+    save_image(_output(session, request.output_path), image, request.format, _look(image, request.stretch))
 
 
 def apply_steps(session: Session, request: messages.Pipeline) -> dict[str, Any]:
@@ -116,13 +119,20 @@ def apply_steps(session: Session, request: messages.Pipeline) -> dict[str, Any]:
     return {"imageId": session.store.add(pixels, facts)}
 
 
-def _stretch(image: OpenImage, given: messages.StretchGiven | str | None) -> Any:
-    """Return the stretch that was asked for, None where the default is meant."""
+def _look(image: OpenImage, given: StretchGiven | str | None) -> ScreenLook | None:
+    """Return the look that was asked for, None where the default is meant."""
     if given is None:
         return None
     if isinstance(given, str):
-        return auto_stretch(image, linked=False)
-    return make_stretch(image.shape[0], given.shadows, given.midtones, given.highlights)
+        return ScreenLook.of_stretch(auto_stretch(image, linked=False))
+    return make_look(
+        image.shape[0],
+        (given.shadows, given.highlights),
+        midtones=given.midtones,
+        asinh=given.asinh,
+        hyperbola=None if given.hyperbolic is None else Hyperbola(**given.hyperbolic.model_dump()),
+        saturation=given.saturation,
+    )
 
 
 def _output(session: Session, text: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from skyquilt.apps.stretch_given import StretchGiven
 from skyquilt.engine import Recipe
 from skyquilt.engine.mosaic import MosaicRecipe
 
@@ -40,7 +41,6 @@ __all__ = [
     "Sessions",
     "Solve",
     "Stack",
-    "StretchGiven",
     "Subscribe",
     "Success",
     "TileOf",
@@ -116,16 +116,6 @@ class ImageInfo(_CamelRequest):
 
     cmd: Literal["imageInfo"]
     image_id: str = Field(description=_IMAGE)
-
-
-class StretchGiven(_Message):
-    """A screen transfer function in the unit of the image: one number for all channels, or one a channel."""
-
-    shadows: float | list[float] = Field(description="Becomes black.")
-    midtones: Annotated[float, Field(ge=0, le=1)] | list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        description="The balance, 0 to 1."
-    )
-    highlights: float | list[float] = Field(description="Becomes white.")
 
 
 class Preview(_CamelRequest):

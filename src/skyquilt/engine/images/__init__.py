@@ -9,12 +9,12 @@ from skyquilt.engine.images.looks import (
     auto_stretch,
     encode_tile,
     histogram,
-    make_stretch,
     picture_of,
     probe,
 )
 from skyquilt.engine.images.opening import DEBAYERS, describe_file, open_file
 from skyquilt.engine.images.operations import OPERATIONS, Operation, run_operations
+from skyquilt.engine.images.screen import Hyperbola, ScreenLook, make_look
 from skyquilt.engine.images.store import ImageStore
 from skyquilt.engine.images.writing import FORMATS, refuse_raw, save_image, write_rgba, write_tile
 
@@ -23,6 +23,7 @@ __all__ = [
     "FORMATS",
     "OPERATIONS",
     "EncodedTile",
+    "Hyperbola",
     "ImageFacts",
     "ImageStore",
     "LivePicture",
@@ -30,11 +31,12 @@ __all__ = [
     "Operation",
     "PixelCache",
     "Probe",
+    "ScreenLook",
     "auto_stretch",
     "describe_file",
     "encode_tile",
     "histogram",
-    "make_stretch",
+    "make_look",
     "open_file",
     "picture_of",
     "probe",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, I64, U8, U16, Box
+from skyquilt.core import F32, I64, U8, Box
 from skyquilt.engine.images.image import OpenImage
+from skyquilt.engine.images.screen import ScreenLook, make_look
 from skyquilt.engine.viewing import half_floats, tile_box
 from skyquilt.errors import NoUsableInput, UsageError
 from skyquilt.io.tiled import reduce_to
@@ -21,14 +21,12 @@ __all__ = [
     "auto_stretch",
     "encode_tile",
     "histogram",
-    "make_stretch",
     "picture_of",
     "probe",
 ]
 
 _SAMPLED_PIXELS = 400_000
 _MOST_BINS = 65536
-_LEAST_MIDTONES = 1e-9  # 0 and 1 themselves make a picture of one colour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,39 +131,7 @@ def _sampled(image: OpenImage) -> F32:
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 
-def make_stretch(
-    n_channels: int,
-    shadows: float | Sequence[float],
-    midtones: float | Sequence[float],
-    highlights: float | Sequence[float],
-) -> Stretch:
-    """
-    Return a stretch of numbers for all channels alike, or of one a channel, in the unit of the image.
-
-    Midtones of 0 and 1 are taken for numbers very near to them.
-
-    Raises
-    ------
-    UsageError
-        If their number is not that of the channels, or shadows are not below highlights.
-    """
-    parts = []
-    for name, value in (("shadows", shadows), ("midtones", midtones), ("highlights", highlights)):
-        given = [float(value)] * n_channels if isinstance(value, int | float) else [float(one) for one in value]
-        if len(given) != n_channels:
-            raise UsageError(
-                f"{name} has {len(given)} numbers, the image has {n_channels} channels",
-                "give one number, or one a channel",
-            )
-        parts.append(tuple(given))
-    for low, high in zip(parts[0], parts[2], strict=True):
-        if not high > low:
-            raise UsageError(f"the shadows ({low:g}) are not below the highlights ({high:g})", "move them apart")
-    balance = tuple(min(max(m, _LEAST_MIDTONES), 1.0 - _LEAST_MIDTONES) for m in parts[1])
-    return Stretch(parts[0], balance, parts[2])
-
-
-def linear_stretch(image: OpenImage) -> Stretch:
+def linear_look(image: OpenImage) -> ScreenLook:
     """Return the straight line from the lowest to the highest value of all channels."""
     ranges = []
     for channel in range(image.shape[0]):
@@ -175,26 +141,10 @@ def linear_stretch(image: OpenImage) -> Stretch:
             continue
     low = min((one[0] for one in ranges), default=0.0)
     high = max((one[1] for one in ranges), default=1.0)
-    n = image.shape[0]
-    return Stretch((low,) * n, (0.5,) * n, (high if high > low else low + 1.0,) * n)
+    return make_look(image.shape[0], (low, high if high > low else low + 1.0), midtones=0.5)
 
 
-def apply_stretch(stretch: Stretch, values: F32, dtype: type = np.uint8) -> U8 | U16:
-    """Return the picture of values, uint8 or uint16 (y, x, channel); NaN is black."""
-    with np.errstate(all="ignore"):  # a range of no width, values at the end of float32
-        return stretch.apply(values, dtype)
-
-
-def stretch_values(stretch: Stretch, values: F32) -> F32:
-    """Return values after a stretch, 0 to 1, float32 (channel, y, x); NaN stays."""
-    result = np.empty(values.shape, dtype=np.float32)
-    for c, (low, balance, high) in enumerate(zip(stretch.shadows, stretch.midtones, stretch.highlights, strict=True)):
-        t = np.clip((values[c].astype(np.float64) - low) / (high - low), 0.0, 1.0)
-        result[c] = finish.midtones(t, balance)
-    return result
-
-
-def picture_of(image: OpenImage, stretch: Stretch | None, longest_px: int | None = None) -> U8:
+def picture_of(image: OpenImage, look: ScreenLook | None, longest_px: int | None = None) -> U8:
     """
     Return an image as a picture, uint8 (y, x, channel), reduced until its longest side is `longest_px`.
 
@@ -204,7 +154,7 @@ def picture_of(image: OpenImage, stretch: Stretch | None, longest_px: int | None
         If the picture is larger than the memory for images.
     """
     values = reduce_to(image, longest_px or max(image.shape[1:]))
-    return np.asarray(apply_stretch(stretch or linear_stretch(image), values), dtype=np.uint8)
+    return np.asarray((look or linear_look(image)).picture(values), dtype=np.uint8)
 
 
 def probe(image: OpenImage, x: int, y: int) -> Probe:

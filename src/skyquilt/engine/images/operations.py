@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skyquilt.core import F32, Box, Wcs
 from skyquilt.engine.images.image import ImageFacts, OpenImage
-from skyquilt.engine.images.looks import make_stretch, stretch_values
+from skyquilt.engine.images.screen import make_look
 from skyquilt.errors import UsageError
 from skyquilt.steps import finish
 
@@ -101,12 +101,12 @@ def _crop(work: Work, settings: CropSettings) -> Work:
 
 def _stretch(work: Work, settings: StretchSettings) -> Work:
     found = finish.auto_stretch(work.values, linked=settings.linked)
-    parts = [
+    shadows, midtones, highlights = (
         getattr(found if getattr(settings, name) is None else settings, name)
         for name in ("shadows", "midtones", "highlights")
-    ]
-    values = stretch_values(make_stretch(len(work.values), *parts), work.values)
-    return replace(work, values=values, is_picture=True)
+    )
+    look = make_look(len(work.values), (shadows, highlights), midtones=midtones)
+    return replace(work, values=look.values(work.values), is_picture=True)
 
 
 def _asinh(work: Work, settings: AsinhSettings) -> Work:

@@ -13,18 +13,16 @@ from skyquilt.core import F32
 from skyquilt.engine.images.image import OpenImage
 from skyquilt.engine.images.looks import (
     EncodedTile,
-    apply_stretch,
     auto_stretch,
-    linear_stretch,
+    linear_look,
     picture_of,
-    stretch_values,
 )
+from skyquilt.engine.images.screen import ScreenLook
 from skyquilt.engine.solved_products import check_product
 from skyquilt.errors import OutputBlocked, SkyquiltError, UsageError
 from skyquilt.io.atomic import AtomicFile, write_atomically
 from skyquilt.io.fits import write_bands
 from skyquilt.io.images import TiffWriter, encode_jpeg, write_png
-from skyquilt.steps.finish import Stretch
 
 __all__ = ["FORMATS", "refuse_raw", "save_image", "write_rgba", "write_tile"]
 
@@ -70,13 +68,13 @@ def refuse_raw(path: Path, opened: Sequence[Path]) -> None:
             ) from error
 
 
-def write_rgba(path: Path, image: OpenImage, stretch: Stretch | None, longest_px: int | None = None) -> tuple[int, int]:
+def write_rgba(path: Path, image: OpenImage, look: ScreenLook | None, longest_px: int | None = None) -> tuple[int, int]:
     """
     Write an image as raw bytes, red, green, blue, 255 for each pixel, rows from the top; return its width and height.
 
     Parameters
     ----------
-    stretch : Stretch or None
+    look : ScreenLook or None
         None: the straight line from the lowest to the highest value.
     longest_px : int or None
         Reduced until its longest side has this many px; None: full size, written some rows at a time.
@@ -86,15 +84,15 @@ def write_rgba(path: Path, image: OpenImage, stretch: Stretch | None, longest_px
     NotEnoughDisk, OutputBlocked
         If it cannot be written.
     """
-    curve = stretch or linear_stretch(image)
+    chosen = look or linear_look(image)
     _, height, width = image.shape
     if longest_px is not None and longest_px < max(height, width):
-        picture = picture_of(image, curve, longest_px)
+        picture = picture_of(image, chosen, longest_px)
         write_atomically(path, _with_opacity(picture).data)
         return picture.shape[1], picture.shape[0]
     with AtomicFile(path) as file:
         for y0, rows in image.value_rows():
-            picture = np.asarray(apply_stretch(curve, rows), dtype=np.uint8)
+            picture = np.asarray(chosen.picture(rows), dtype=np.uint8)
             file.write_at(4 * y0 * width, _with_opacity(picture).data)
     return width, height
 
@@ -112,11 +110,11 @@ def write_tile(path: Path, tile: EncodedTile) -> None:
     write_atomically(path, np.ascontiguousarray(tile.halves, dtype="<f2").data.cast("B"))
 
 
-class _Stretched:
-    """An image with its stretch applied, 0 to 1, as `write_bands` reads it."""
+class _Shown:
+    """An image as it is shown, 0 to 1, as `write_bands` reads it."""
 
-    def __init__(self, image: OpenImage, stretch: Stretch) -> None:
-        self._image, self._stretch = image, stretch
+    def __init__(self, image: OpenImage, look: ScreenLook) -> None:
+        self._image, self._look = image, look
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -124,20 +122,20 @@ class _Stretched:
 
     def value_rows(self) -> Iterator[tuple[int, F32]]:
         for y0, rows in self._image.value_rows():
-            yield y0, stretch_values(self._stretch, rows)
+            yield y0, self._look.values(rows)
 
 
-def save_image(path: Path, image: OpenImage, file_format: str, stretch: Stretch | None = None) -> None:
+def save_image(path: Path, image: OpenImage, file_format: str, look: ScreenLook | None = None) -> None:
     """
     Write an image for other programs.
 
     Parameters
     ----------
     file_format : str
-        "fits": float32, linear unless a stretch is given, with the coordinates of the image. "tiff" or "tif": 16 bits,
-        a straight line from the lowest to the highest value unless a stretch is given. "png", "jpeg" or "jpg": 8 bits,
-        with an auto
-        stretch a channel, as the quicklooks have, unless another is given.
+        "fits": float32, linear unless a look is given, with the coordinates of the image. "tiff" or "tif": 16 bits, a
+        straight line from the lowest to the highest value unless a look is given. "png", "jpeg" or "jpg": 8 bits, with
+        an auto stretch a channel, as the quicklooks have, unless a look is given.
+    look : ScreenLook or None
 
     Raises
     ------
@@ -151,11 +149,11 @@ def save_image(path: Path, image: OpenImage, file_format: str, stretch: Stretch 
     if file_format not in FORMATS:
         raise UsageError(f"{file_format!r} is no format that is written", f"one of: {', '.join(FORMATS)}")
     if file_format == "fits":
-        _save_fits(path, image, stretch)
+        _save_fits(path, image, look)
     elif file_format in ("tiff", "tif"):
-        _save_tiff(path, image, stretch or linear_stretch(image))
+        _save_tiff(path, image, look or linear_look(image))
     else:
-        picture = picture_of(image, stretch or auto_stretch(image, linked=False))
+        picture = picture_of(image, look or ScreenLook.of_stretch(auto_stretch(image, linked=False)))
         plain = picture[:, :, 0] if picture.shape[2] == 1 else picture
         if file_format == "png":
             write_png(path, plain)
@@ -163,7 +161,7 @@ def save_image(path: Path, image: OpenImage, file_format: str, stretch: Stretch 
             write_atomically(path, encode_jpeg(plain, _JPEG_QUALITY))
 
 
-def _save_fits(path: Path, image: OpenImage, stretch: Stretch | None) -> None:
+def _save_fits(path: Path, image: OpenImage, look: ScreenLook | None) -> None:
     cards: list[tuple[str, str | float | int | bool | None, str]] = [
         ("PROGRAM", f"skyquilt {__version__}", "made by"),
         ("CREATOR", f"skyquilt {__version__}", "made by"),
@@ -171,13 +169,13 @@ def _save_fits(path: Path, image: OpenImage, stretch: Stretch | None) -> None:
     ]
     if image.facts.wcs is not None:
         cards += image.facts.wcs.cards()
-    write_bands(path, image if stretch is None else _Stretched(image, stretch), cards)
+    write_bands(path, image if look is None else _Shown(image, look), cards)
 
 
-def _save_tiff(path: Path, image: OpenImage, stretch: Stretch) -> None:
+def _save_tiff(path: Path, image: OpenImage, look: ScreenLook) -> None:
     channels, height, width = image.shape
     shape = (height, width) if channels == 1 else (height, width, channels)
     with TiffWriter(path, shape, np.uint16) as writer:
         for y0, values in image.value_rows():
-            rows = np.asarray(apply_stretch(stretch, values, np.uint16), dtype=np.uint16)
+            rows = np.asarray(look.picture(values, np.uint16), dtype=np.uint16)
             writer.write_rows(y0, rows[:, :, 0] if channels == 1 else rows)
