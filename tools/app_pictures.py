@@ -95,7 +95,7 @@ def walk(page: Any) -> None:
     page.locator(".live canvas").first.wait_for()
     keep(page, "run.png")
     page.locator(".badge.is-done").wait_for()
-    page.keyboard.press("4")
+    page.keyboard.press("5")
     page.locator(ALL_DRAWN).wait_for()
     page.get_by_role("slider", name="Sky brightness").fill("0.2")
     for name in ("Sky grid", "Objects"):

@@ -146,19 +146,19 @@ def test_a_night_that_begins_with_clouds_opens_when_they_have_gone(night: Path, 
     telescope = Telescope(night, tmp_path / "growing")
     n_data = 2 * NIGHT.width * NIGHT.height
     rng = np.random.default_rng(3)
-    for path in telescope.waiting[:12]:
+    for path in telescope.waiting[:10]:
         content = path.read_bytes()
         start = len(content) - -(-n_data // 2880) * 2880
         fog = rng.normal(-30_000, 20, n_data // 2).astype(">i2").tobytes()
         (telescope.lights / path.name).write_bytes(content[:start] + fog + content[start + n_data :])
-    del telescope.waiting[:12]
+    telescope.waiting[:] = telescope.waiting[10:12]
     result = telescope.watch(tmp_path / "live", until=2)
     told = [event.data["problem"] for event in telescope.events if event.phase == "live" and event.data]
     assert "frames can be used: no stars" in told[0]
     assert told[-1] == ""
     records = result.stacks[0].manifest.frames
-    assert [record.status for record in records] == ["left_out"] * 12 + ["stacked"] * 2
-    assert all(record.reason for record in records[:12])
+    assert [record.status for record in records] == ["left_out"] * 10 + ["stacked"] * 2
+    assert all(record.reason for record in records[:10])
     offline(telescope.folder, tmp_path / "offline")
     assert product_hashes(tmp_path / "live") == product_hashes(tmp_path / "offline")
 
@@ -266,7 +266,7 @@ def test_a_frame_that_changes_is_a_new_one(tmp_path: Path, frame: bytes) -> None
 
 
 def test_the_opening_grows_in_steps_and_then_stays() -> None:
-    assert [opening_size(n) for n in (0, 1, 2, 3, 5, 7, 11, 12, 13, 5000)] == [0, 1, 2, 3, 4, 6, 8, 12, 12, 12]
+    assert [opening_size(n) for n in (0, 1, 2, 3, 5, 7, 9, 10, 11, 5000)] == [0, 1, 2, 3, 4, 6, 8, 10, 10, 10]
 
 
 @pytest.mark.parametrize("settings", [{"keep": 0.9}, {"framing": "union"}, {"combine": "median"}])
@@ -316,10 +316,10 @@ def test_a_frame_of_two_megapixels_is_in_the_picture_soon_after_it_came(tmp_path
 
     options = WatchOptions(until=sky.n_frames, run=RunOptions())
     watch_folder(folder, tmp_path / "out", RECIPE, listener=hear, options=options)
-    added = [(cpu_s, delay_s) for n, cpu_s, delay_s in taken if n > 12]
-    assert len(added) == 3
+    added = [(cpu_s, delay_s) for n, cpu_s, delay_s in taken if n > 10]
+    assert len(added) == 5
     # the moment on the clock is that of a machine with nothing else to do; the work is the same on any
     assert min(cpu_s for cpu_s, _ in added) < 1.2, taken
     assert max(cpu_s for _, cpu_s, _ in taken) < 8.0, taken
     if hasattr(os, "getloadavg") and os.getloadavg()[0] < 1.5:
-        assert max(delay_s for _, delay_s in added) < 2.0, taken
+        assert max(delay_s for _, _, delay_s in taken) < 2.0, taken

@@ -62,7 +62,7 @@ def check_only(ear: Ear, near: Mask) -> None:
 
 
 def check_agrees(one: MosaicResult, other: MosaicResult) -> None:
-    """Two mosaics on one canvas agree to what `solution.settle_frames` may keep: 0.03 px, 0.002, 0.07 sigma."""
+    """Two mosaics on one canvas agree to what `solution.settle_frames` may keep: 0.03 px, 0.003, 0.07 sigma."""
     a, b = pixels_of(one), pixels_of(other)
     assert a.shape == b.shape
     for plane, twin, sigma in zip(a, b, one.manifest.statistics.noise, strict=True):

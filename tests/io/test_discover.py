@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from skyquilt.core import Event, FrameKind, Session
+from skyquilt.core import Event, FrameFile, FrameKind, Session
 from skyquilt.errors import BadInput, NoUsableInput
 from skyquilt.io.discover import describe, discover, read_sidecar
 from skyquilt.io.discover.grouping import safe_name
 from skyquilt.io.discover.names import kind_of_file, kind_of_folder, read_file_name, read_folder_name
 from skyquilt.io.discover.sidecars import read_exposure
+from skyquilt.io.fits import open_frame
 
 DATA = Path(os.environ.get("SKYQUILT_DATA", Path.home() / ".cache" / "skyquilt-data"))
 SHARED = Path(os.environ.get("SKYQUILT_SHARED", Path(__file__).parents[3] / "shared" / "data"))
@@ -463,17 +464,13 @@ def test_what_may_not_be_read_is_left_out_and_the_rest_goes_on(tmp_path: Path, m
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)  # type: ignore[return-value]
 
-    from skyquilt.io.discover import session as module
-
-    open_frame = module.open_frame
-
-    def refuse_file(path: Path) -> object:
+    def refuse_file(path: Path) -> FrameFile:
         if path.name == "secret.fit":
             raise PermissionError(13, "Permission denied", str(path))
         return open_frame(path)
 
     monkeypatch.setattr(os, "scandir", refuse_folder)
-    found = discover(tmp_path, open_file=refuse_file)  # type: ignore[arg-type]
+    found = discover(tmp_path, open_file=refuse_file)
     assert real_open is os.open
     assert [light.name for light in found.groups[0].lights] == ["a.fit"]
     assert codes(found) == {"closed": "permission", "secret.fit": "permission"}

@@ -385,7 +385,7 @@ def test_place_and_comparison_are_found_again_on_the_way_back_and_after_a_reload
     seen = place()
     page.keyboard.press("2")
     page.locator(SCREENS["frames"]).first.wait_for()
-    page.keyboard.press("4")
+    page.keyboard.press("5")
     wait_for_tiles(page)
     assert place() == seen
     page.reload()

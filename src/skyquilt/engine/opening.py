@@ -32,7 +32,7 @@ __all__ = [
     "opening_size",
 ]
 
-_SIZES = (2, 3, 4, 6, 8, 12)
+_SIZES = (2, 3, 4, 6, 8, 10)
 LARGEST_OPENING = _SIZES[-1]
 LOOKED_AT = 5
 """Frames, the first ones, that are looked at before any is measured."""
@@ -63,7 +63,7 @@ class Opening:
 
 
 def opening_size(n_frames: int) -> int:
-    """Return how many of the first frames decide when there are `n_frames`: 2, 3, 4, 6, 8, 12."""
+    """Return how many of the first frames decide when there are `n_frames`: 2, 3, 4, 6, 8, 10."""
     return max((size for size in _SIZES if size <= n_frames), default=n_frames)
 
 

@@ -34,7 +34,7 @@ _MOSAIC = {
     "integrate": 45,
     "products": 10,
 }
-_WATCH = {"live": 900, **_STACK}
+_WATCH = {"discover": 0, "live": 900, **{phase: share for phase, share in _STACK.items() if phase != "discover"}}
 _PLAN = {"discover": 5, "compile": 0, "calibrate": 20, "measure": 60, "select": 0, "register": 15, "plan": 0}
 _OTHER = {"discover": 10, "compile": 0, "calibrate": 20, "measure": 70, "select": 0}
 PHASES = {

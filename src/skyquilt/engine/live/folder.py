@@ -53,7 +53,7 @@ class FolderWatch:
 
     root: Path
     exclude: Sequence[str] = ()
-    settle_s: float = 0.4
+    settle_s: float = 0.3
     tell_after_s: float = 10.0
     _files: dict[Path, _Seen] = field(default_factory=dict)
     _opened: dict[Path, tuple[_Signature, FrameFile]] = field(default_factory=dict)

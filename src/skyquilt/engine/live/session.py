@@ -87,8 +87,8 @@ class WatchOptions:
 
     until: int | None = None
     idle_s: float | None = None
-    poll_s: float = 0.2
-    settle_s: float = 0.4
+    poll_s: float = 0.1
+    settle_s: float = 0.3
     should_finish: Callable[[], bool] = _never
     run: RunOptions = field(default_factory=RunOptions)
 

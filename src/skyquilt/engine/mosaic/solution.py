@@ -23,7 +23,7 @@ __all__ = ["Kept", "forget_solution", "keep_solution", "kept_solution", "settle_
 
 _FILE = "solution.json"
 _MOST_SHIFT_PX = 0.03
-_MOST_SCALE = 0.002
+_MOST_SCALE = 0.003
 _MOST_SKY_SIGMA = 0.07  # root mean square over the frame: maps of a few cells come out by so much otherwise
 
 
