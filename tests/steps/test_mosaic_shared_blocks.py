@@ -180,7 +180,8 @@ def test_the_levels_of_a_block_are_medians_of_differences_from_the_mean() -> Non
         samples = values[showing][:, :, block].astype(np.float64)
         samples = samples[:, :, np.isfinite(samples).all(axis=(0, 1))]
         assert samples.shape[2] == (206 if block == 4 else 256)
-        expected = np.median(samples - samples.mean(axis=0), axis=2) + np.median(samples, axis=2).mean(axis=0)
+        mean = samples.mean(axis=0)
+        expected = np.median(samples - mean, axis=2) + np.median(mean, axis=1)
         np.testing.assert_allclose(level[place == block], expected, rtol=1e-7)
         counted = np.argwhere(np.isfinite(values[showing, 0, block]).all(axis=0).reshape(16, 16))
         np.testing.assert_allclose(middle[place == block], np.tile(counted.mean(axis=0)[::-1], (len(showing), 1)))

@@ -121,7 +121,7 @@ def shared_blocks(
     -----
     Definition of the level of frame k in a block, r the mean over the frames that show it, sample by sample::
 
-        L_k = median(scale_k v_k - r) + mean over l of median(scale_l v_l)
+        L_k = median(scale_k v_k - r) + median(r)
 
     over the samples that all of them know, in whose middle it stands. The differences carry neither stars nor nebulae,
     which bias the sky that each frame tells by itself (compare mDiffFit of Montage, Jacob et al. 2010, IJCSE 4, 73,
@@ -244,22 +244,22 @@ def _levels_of(values: F32, pointing: I64) -> tuple[I64, I64, F64, F64]:
     scattered = _in_common(known, shows).mean(axis=1) < _LEAST_COMMON
     shows &= ~scattered | (share >= _WHOLE_SHARE)
     shows &= _n_pointings(shows, pointing) >= 2
-    size: I64 = np.maximum(np.sum(shows, axis=0, dtype=np.int64), 1)
     common = _in_common(known, shows)
+    shows &= common.any(axis=1)
+    size: I64 = np.maximum(np.sum(shows, axis=0, dtype=np.int64), 1)
     mean = np.zeros(values.shape[1:])
     for one, showing in zip(values, shows, strict=True):
         mean[:, showing] += one[:, showing]
     mean /= size[:, None]
     mean[:, ~common] = np.nan
-    total = np.zeros((values.shape[2], values.shape[1]))
-    level = np.zeros((len(values), *total.shape))
+    level = np.zeros((len(values), values.shape[2], values.shape[1]))
     for k, showing in enumerate(shows):
         if showing.any():
             level[k, showing] = _medians(values[k][:, showing] - mean[:, showing])
-            total[showing] += _medians(np.where(common[showing], values[k][:, showing], np.nan))
+    level += _medians(mean)
     number, place = np.nonzero(shows)
     middle = _middles(common)[place]
-    return number.astype(np.int64), place.astype(np.int64), (level + total / size[:, None])[number, place], middle
+    return number.astype(np.int64), place.astype(np.int64), level[number, place], middle
 
 
 def _middles(common: Mask) -> F64:
