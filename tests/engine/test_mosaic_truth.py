@@ -173,12 +173,7 @@ def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_small_mosaics_are_true(small: Sewn) -> None:
-    check_fluxes(small)
-    check_places(small)
-    check_seams(small)
-    check_emission(small)
-    check_blemishes(small)
-    check_coverage(small)
+    check_all(small)
 
 
 @pytest.mark.long
@@ -199,18 +194,26 @@ def test_twenty_degrees_are_true(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    reason="6 to 7 % more emission than true: coarse skies are biased beyond their outermost cells, where overlaps are "
-    "told; over twenty degrees fluxes are 5 % off where stars crowd, frame by frame alike for all its stars",
-)
-@pytest.mark.parametrize("place", [*PLACES, "twenty degrees"])
+@pytest.mark.parametrize("place", PLACES)
 def test_three_by_three_pointings_of_six_are_true(tmp_path: Path, place: str) -> None:
-    is_wide = place == "twenty degrees"
-    camera = replace(CAMERA, width=400, height=480, n_faint_stars=190)
-    camera = replace(camera, **WIDE, width=800, height=960) if is_wide else replace(camera, **PLACES[place])
-    sky = sewn(tmp_path, replace(LARGE, camera=camera, rows=3, columns=5 if is_wide else 3))
-    assert sky.judge.grid.wcs.projection == ("ZEA" if is_wide else "TAN")
+    camera = replace(CAMERA, width=400, height=480, n_faint_stars=190, **PLACES[place])
+    sky = sewn(tmp_path, replace(LARGE, camera=camera))
+    assert sky.judge.grid.wcs.projection == "TAN"
+    check_all(sky)
+
+
+@pytest.mark.long
+@pytest.mark.xfail(
+    strict=True, reason="fluxes are 5 % off where stars crowd, frame by frame alike for all its stars (places are true)"
+)
+def test_five_by_three_pointings_over_twenty_degrees_are_true(tmp_path: Path) -> None:
+    camera = replace(CAMERA, **WIDE, width=800, height=960)
+    sky = sewn(tmp_path, replace(LARGE, camera=camera, columns=5))
+    assert sky.judge.grid.wcs.projection == "ZEA"
+    check_all(sky)
+
+
+def check_all(sky: Sewn) -> None:
     check_fluxes(sky)
     check_places(sky)
     check_seams(sky)

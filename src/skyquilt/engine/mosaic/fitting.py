@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,9 +12,8 @@ from skyquilt.core.sky import directions as directions_of
 from skyquilt.core.sky import unit_vectors
 from skyquilt.engine.light import Light
 from skyquilt.engine.mosaic.gather import MosaicRun
+from skyquilt.engine.mosaic.overlaps import pixel_overlaps
 from skyquilt.engine.mosaic.places import Place
-from skyquilt.errors import UnreadableFrame
-from skyquilt.io.fits import frame_source
 from skyquilt.steps import mosaic, normalise, quality
 
 __all__ = ["Fitted", "fit_fluxes", "fit_places", "weigh_frames"]
@@ -139,45 +138,13 @@ def fit_fluxes(
         surface_order=surface_order,
         pointing=pointing,
         is_scaled=mode in ("multiplicative", "both"),
-        show_overlaps=_pixel_overlaps(lights, fitted, canvas, pointings, skies),
+        show_overlaps=pixel_overlaps(lights, [fitted.grid_of(light) for light in lights], canvas, pointing, skies),
     )
     for light, terms in zip(lights, solution.normalisations, strict=True):
         if mode in ("none", "multiplicative"):
             terms = replace(terms, surface=np.zeros_like(terms.surface))
         light.normalisation = terms
     return solution
-
-
-def _pixel_overlaps(
-    lights: Sequence[Light],
-    fitted: Fitted,
-    canvas: SkyGrid,
-    pointings: Sequence[mosaic.Pointing],
-    skies: Sequence[mosaic.FrameSky],
-) -> Callable[[F64], mosaic.Lattice] | None:
-    """
-    Return what compares the pixels of panels where they overlap; None where the frames are raw ones.
-
-    Panels are told by there being one frame a pointing, without a colour pattern and with nothing to calibrate: where
-    many exposures show the same sky, their own coarse skies tell it well, and reading all of them again is dear.
-    """
-    is_raw = any(
-        light.file.meta.cfa is not None
-        or light.calibration.dark is not None
-        or light.calibration.inverse_flat is not None
-        for light in lights
-    )
-    if is_raw or len(pointings) < len(lights) or len({light.file.meta.n_planes for light in lights}) > 1:
-        return None
-
-    def show(scale: F64) -> mosaic.Lattice:
-        try:
-            shown = [mosaic.ShownFrame(frame_source(light.file), fitted.grid_of(light)) for light in lights]
-            return mosaic.shared_blocks(shown, canvas, scale)
-        except UnreadableFrame:
-            return mosaic.make_lattice(skies)  # the integration finds out which one it is, and leaves it out
-
-    return show
 
 
 def _sky_of(light: Light, fitted: Fitted, canvas: SkyGrid) -> mosaic.FrameSky:

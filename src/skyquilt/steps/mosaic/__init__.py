@@ -19,14 +19,22 @@ from skyquilt.steps.mosaic.overlaps import Overlaps, find_islands, find_overlaps
 from skyquilt.steps.mosaic.photometry import PhotometricSolution, solve_photometry
 from skyquilt.steps.mosaic.pointings import Pointing, find_pointings
 from skyquilt.steps.mosaic.seams import Seam, seam_figures
-from skyquilt.steps.mosaic.shared_blocks import ShownFrame, shared_blocks
+from skyquilt.steps.mosaic.shared_blocks import (
+    BLOCK_FEATHER_PX,
+    BlockCanvas,
+    block_canvas,
+    compared_frames,
+    shared_blocks,
+)
 from skyquilt.steps.mosaic.sky_map import SkyMap
 from skyquilt.steps.mosaic.sky_surfaces import SkySurfaces, fit_sky_surfaces
 
 __all__ = [
+    "BLOCK_FEATHER_PX",
     "AstroFrame",
     "AstroSettings",
     "AstroSolution",
+    "BlockCanvas",
     "CanvasSettings",
     "Component",
     "DeviceSolution",
@@ -42,11 +50,12 @@ __all__ = [
     "Pointing",
     "Points",
     "Seam",
-    "ShownFrame",
     "SkyMap",
     "SkySurfaces",
     "Ties",
+    "block_canvas",
     "choose_canvas",
+    "compared_frames",
     "find_islands",
     "find_overlaps",
     "find_pointings",

@@ -90,6 +90,56 @@ class Lattice:
             self.n_frames, n_points, self.n_covered // every,
         )  # fmt: skip
 
+    def joined(self, coarse: Lattice, pointing: I64) -> Lattice:
+        """
+        Return the looks of this lattice beside those by which another one compares frames of one pointing.
+
+        Parameters
+        ----------
+        coarse : Lattice
+            What the same frames show elsewhere too, all over the canvas.
+        pointing : int64 (n_frames,)
+
+        Notes
+        -----
+        The step stays that of this lattice. `n_covered` is such that the share of each frame that others show is the
+        larger of what both tell.
+        """
+        inner = coarse._within(pointing)
+        n_looks = sum(np.bincount(one.frame, minlength=self.n_frames) for one in (self, inner))
+        share = np.maximum(self._shares(), coarse._shares())
+        covered = np.where(share > 0, np.ceil(n_looks / np.maximum(share, 1e-9)), 0.0)
+        return Lattice(
+            self.step_px,
+            np.concatenate([self.frame, inner.frame]),
+            np.concatenate([self.point, self.n_points + inner.point]),
+            np.concatenate([self.x, inner.x]),
+            np.concatenate([self.y, inner.y]),
+            np.concatenate([self.level, inner.level]),
+            self.n_frames,
+            self.n_points + inner.n_points,
+            covered.astype(np.int64),
+        )
+
+    def _within(self, pointing: I64) -> Lattice:
+        """Return the points at which frames of one pointing meet, those of each pointing by themselves."""
+        own = pointing[self.frame] * self.n_points + self.point
+        _, point, size = np.unique(own, return_inverse=True, return_counts=True)
+        shared = np.flatnonzero(size[point] >= 2)
+        order = shared[np.lexsort((self.frame[shared], point[shared]))]
+        number = np.cumsum(size >= 2) - 1
+        return Lattice(
+            self.step_px, self.frame[order], number[point[order]].astype(np.int64), self.x[order], self.y[order],
+            self.level[order], self.n_frames, int((size >= 2).sum()), self.n_covered,
+        )  # fmt: skip
+
+    def _shares(self) -> F64:
+        """Return the share of each frame that others show too, float64 (n_frames,)."""
+        shared = np.bincount(self.point, minlength=self.n_points)[self.point] >= 2
+        n_shared = np.bincount(self.frame[shared], minlength=self.n_frames)
+        share: F64 = np.minimum(n_shared / np.maximum(self.n_covered, 1), 1.0)
+        return share
+
 
 def frame_sky(measurement: Measurement, to_canvas: Callable[[F64, F64], tuple[F64, F64]]) -> FrameSky:
     """

@@ -1,187 +1,278 @@
-"""What frames show in common, pixel by pixel: the lattice of frames that hold nothing but the sky, stacked panels."""
+"""What frames of different pointings show in common, pixel by pixel: the sky of narrow overlaps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from skyquilt.core import F32, F64, I64, Box, Mask, PixelSource, SkyGrid
+from skyquilt.core import F32, F64, I64, U8, Box, Mask, SampleSource, SkyGrid
 from skyquilt.kernels.order import row_medians
 from skyquilt.steps.mosaic.footprints import footprints_of
 from skyquilt.steps.mosaic.frame_index import FrameIndex
 from skyquilt.steps.mosaic.frame_sky import Lattice
 from skyquilt.steps.mosaic.sky_map import SkyMap
 
-__all__ = ["ShownFrame", "shared_blocks"]
+__all__ = ["BLOCK_FEATHER_PX", "BlockCanvas", "block_canvas", "compared_frames", "shared_blocks"]
 
-_SAMPLES = (
-    16  # a side of a block; with every fourth of them, noise alone bends a mosaic of 2 x 2 panels by 5 % of a nebula
-)
+_GRAIN_PX = 16  # sides of blocks are multiples
 _BLOCK_PX = (16, 64)
 _BLOCKS_ACROSS = 64  # the shorter side of a frame: an overlap of a tenth is six blocks wide
-_BLOCKS_A_TILE = 16
-_KNOWN_SHARE = 0.75  # of a block's samples: any two frames that show it then share half of them
-_RIM_PX = 4.0  # the outermost pixels of stacked panels rest on few exposures, or on none
+_TILE = 128  # samples a side of what is compared at once
+_KNOWN_SHARE = 0.75  # of a block's samples
+_WHOLE_SHARE = 0.95
+_LEAST_COMMON = 0.5
+_FRAMES_A_POINTING = 8
+_MOST_FRAMES = 32  # compared in one tile
+BLOCK_FEATHER_PX = 8.0
+"""Feather of the samples: those of less than half the full weight lie on a rim of 4 px, and are not looked at.
+
+The outermost pixels of stacked panels rest on few exposures, or on none.
+"""
+_LEAST_WEIGHT = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ShownFrame:
+class BlockCanvas:
     """
-    One frame whose pixels are looked at where others show the same sky.
+    The canvas as it is looked at in blocks.
 
     Attributes
     ----------
-    source : PixelSource
-        Its pixels, ADU; all frames have the same number of channels.
     grid : SkyGrid
-        Its place and size.
+        The canvas with pixels that are `step` times as large: each is a sample.
+    step : int, px of the canvas
+    samples : int
+        A side of a block.
     """
 
-    source: PixelSource
     grid: SkyGrid
+    step: int
+    samples: int
+
+    @property
+    def block_px(self) -> int:
+        """Side of a block, px of the canvas."""
+        return self.samples * self.step
+
+    def to_canvas(self, at: F64) -> F64:
+        """Return positions along an axis, px of the canvas."""
+        return self.step * (at + 0.5) - 0.5
 
 
-def shared_blocks(frames: Sequence[ShownFrame], canvas: SkyGrid, scale: F64) -> Lattice:
+def block_canvas(grids: Sequence[SkyGrid], canvas: SkyGrid, samples: int = 16) -> BlockCanvas:
     """
-    Return what the frames show in blocks of the canvas that two of them show at least.
+    Return where the frames are sampled: blocks of 16 to 64 px of the canvas, 64 across a frame where that fits.
 
     Parameters
     ----------
-    frames : sequence of ShownFrame
-    canvas : SkyGrid
-    scale : float64 (n_frames, n_channels)
-        Flux scales, with which stars and nebulae of two frames cancel.
+    samples : 8 or 16
+        A side of a block. Frames of one exposure are many, and 8 are enough; of stacked panels, noise alone bends a
+        mosaic of 2 x 2 by 5 % of a nebula if they are not 16.
+    """
+    sides = [min(grid.width, grid.height) * grid.wcs.scale_arcsec for grid in grids]
+    wanted = float(np.median(sides)) / canvas.wcs.scale_arcsec / _BLOCKS_ACROSS
+    step = _GRAIN_PX // samples * round(float(np.clip(wanted, *_BLOCK_PX)) / _GRAIN_PX)
+    grid = SkyGrid(canvas.wcs.scaled(1.0 / step), -(-canvas.width // step), -(-canvas.height // step))
+    return BlockCanvas(grid, step, samples)
+
+
+def compared_frames(pointing: I64) -> I64:
+    """
+    Return the frames whose pixels are worth reading: 8 a pointing at the most, spread over it; none of a lone pointing.
+
+    Parameters
+    ----------
+    pointing : int64 (n_frames,)
 
     Notes
     -----
-    A block is a square of the canvas, 16 to 64 px a side, sampled bilinearly at 16 x 16 places. Definition of the
-    levels L of a block, with d_kl the median over the samples that both know of ``scale_k v_k - scale_l v_l``::
-
-        L minimises sum over pairs (L_k - L_l - d_kl)² with sum L_k = sum of the medians of scale_k v_k
-
-    so L_k = m + mean over l of d_kl (d_kk = 0), m the mean of the medians. The differences carry neither stars nor
-    nebulae, which bias the sky that each frame tells by itself (compare mDiffFit of Montage, Jacob et al. 2010, IJCSE
-    4, 73, which fits a plane to each pair). What is returned are L_k / scale_k.
-
-    Cost: about 0.1 us a sample of a block that two show; one box of each frame in memory, 256 to 1024 px a side.
+    Frames of one pointing show the same sky; how they differ is told by their own skies (`Lattice.within`), so that the
+    step to another pointing may rest on some of them. Eight frames know a block to a thirtieth of a pixel's noise.
     """
-    block = _block_px(frames, canvas)
-    index = FrameIndex(canvas, footprints_of([one.grid for one in frames]), 0.0)
-    maps = [SkyMap(canvas.wcs, one.grid) for one in frames]
-    across = -(-canvas.width // block)
-    found_frames, found_points, found_levels = [], [], []
-    for tile in Box.of_shape(canvas.height, canvas.width).tiles(_BLOCKS_A_TILE * block, _BLOCKS_A_TILE * block):
+    chosen = []
+    for number in np.unique(pointing) if len(np.unique(pointing)) > 1 else []:
+        members = np.flatnonzero(pointing == number)
+        n = min(len(members), _FRAMES_A_POINTING)
+        chosen.append(members[np.arange(n) * len(members) // n])
+    return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *chosen]))
+
+
+def shared_blocks(
+    frames: Mapping[int, SampleSource], grids: Sequence[SkyGrid], looked: BlockCanvas, scale: F64, pointing: I64
+) -> Lattice:
+    """
+    Return what the frames show in blocks of the canvas that two pointings show at least.
+
+    Parameters
+    ----------
+    frames : dict of int to SampleSource
+        The frames that are looked at (`compared_frames`) by their numbers: not normalised, on `looked.grid`, one weight
+        for all channels, feathered over `BLOCK_FEATHER_PX`; all have the same number of channels.
+    grids : sequence of SkyGrid
+        Place and size of each of all frames.
+    looked : BlockCanvas
+    scale : float64 (n_frames, n_channels)
+        Flux scales, with which stars and nebulae of two frames cancel.
+    pointing : int64 (n_frames,)
+
+    Notes
+    -----
+    Definition of the level of frame k in a block, r the mean over the frames that show it, sample by sample::
+
+        L_k = median(scale_k v_k - r) + median(r)
+
+    over the samples that all of them know, in whose middle it stands. The differences carry neither stars nor nebulae,
+    which bias the sky that each frame tells by itself (compare mDiffFit of Montage, Jacob et al. 2010, IJCSE 4, 73,
+    which fits a plane to each pair). What is returned are L_k / scale_k.
+
+    Cost: about 30 ns a sample of a block that two pointings show, beside what the sources take. At most 32 frames are
+    compared in a tile of 128 x 128 samples, evenly from its pointings: 10 MB a channel, whatever the number of frames.
+    """
+    index = FrameIndex(looked.grid, footprints_of(grids), 0.0)
+    maps = {k: SkyMap(looked.grid.wcs, grids[k]) for k in frames}
+    is_looked_at = np.isin(np.arange(len(grids)), list(frames))
+    side = looked.samples
+    across = -(-looked.grid.width // side)
+    found_frames, found_points, found_levels, found_x, found_y = [], [], [], [], []
+    for number, tile in enumerate(Box.of_shape(looked.grid.height, looked.grid.width).tiles(_TILE, _TILE)):
         touching = index.touching(tile)
-        if len(touching) < 2:
+        chosen = _evenly(touching[is_looked_at[touching]], pointing, number)
+        if len(np.unique(pointing[chosen])) < 2:
             continue
-        column, row = _shared_by_two([(frames[k], maps[k]) for k in touching], tile, block)
+        inside, column, row = _shared_by_two(chosen, grids, maps, tile, side, pointing)
         if not len(column):
             continue
-        x, y = _sample_places(column, row, block)
-        values = [scale[k, :, None, None] * _sampled(frames[k], maps[k], x, y) for k in touching]
-        number, place, level = _levels_of(values)
-        found_frames.append(touching[number])
+        values = np.stack([_sampled(frames[k], inside[i], column, row, side) for i, k in enumerate(chosen)])
+        values *= scale[chosen, :, None, None].astype(np.float32)
+        which, place, level, middle = _levels_of(values, pointing[chosen])
+        found_frames.append(chosen[which])
         found_points.append((row * across + column)[place])
         found_levels.append(level)
-    covered = np.array([_area_px2(one, canvas) / block**2 for one in frames]).astype(np.int64)
-    return _lattice(found_frames, found_points, found_levels, block, across, covered, scale)
+        found_x.append(side * column[place] + middle[:, 0])
+        found_y.append(side * row[place] + middle[:, 1])
+    none, covered = np.zeros(0, dtype=np.int64), _area_px2(grids, looked.grid) / side**2
+    frame, point = np.concatenate([none, *found_frames]), np.concatenate([none, *found_points])
+    level = np.concatenate([np.zeros((0, scale.shape[1])), *found_levels]) / scale[frame]
+    x, y = (np.concatenate([np.zeros(0), *found]) for found in (found_x, found_y))
+    order = np.lexsort((frame, point))
+    places, compact = np.unique(point[order], return_inverse=True)
+    return Lattice(
+        float(looked.block_px), frame[order], compact.astype(np.int64), looked.to_canvas(x[order]),
+        looked.to_canvas(y[order]), level[order], len(scale), len(places), covered.astype(np.int64),
+    )  # fmt: skip
 
 
-def _block_px(frames: Sequence[ShownFrame], canvas: SkyGrid) -> int:
-    """Return the side of a block, a multiple of its samples."""
-    sides = [min(one.grid.width, one.grid.height) * one.grid.wcs.scale_arcsec for one in frames]
-    wanted = float(np.median(sides)) / canvas.wcs.scale_arcsec / _BLOCKS_ACROSS
-    return _SAMPLES * round(float(np.clip(wanted, *_BLOCK_PX)) / _SAMPLES)
+def _evenly(touching: I64, pointing: I64, start: int) -> I64:
+    """Return at most `_MOST_FRAMES` of the frames, as many of each pointing; others in other tiles."""
+    if len(touching) <= _MOST_FRAMES:
+        return touching
+    numbers, label, size = np.unique(pointing[touching], return_inverse=True, return_counts=True)
+    each = max(_MOST_FRAMES // len(numbers), 1)
+    order = np.argsort(label, kind="stable")
+    rank = np.empty(len(touching), dtype=np.int64)
+    rank[order] = np.arange(len(touching)) - np.repeat(np.cumsum(size) - size, size)
+    kept = touching[(rank - start) % size[label] < each]
+    n = len(kept)
+    if n <= _MOST_FRAMES:
+        return kept
+    return np.sort(kept[(start + np.arange(_MOST_FRAMES) * n // _MOST_FRAMES) % n])
 
 
-def _area_px2(frame: ShownFrame, canvas: SkyGrid) -> float:
-    """Return the area of a frame in pixels of the canvas."""
-    side = frame.grid.wcs.scale_arcsec / canvas.wcs.scale_arcsec
-    return frame.grid.width * frame.grid.height * side**2
+def _area_px2(grids: Sequence[SkyGrid], canvas: SkyGrid) -> F64:
+    """Return the areas of frames in pixels of the canvas, float64 (n_frames,)."""
+    sides = np.array([grid.wcs.scale_arcsec for grid in grids]) / canvas.wcs.scale_arcsec
+    area: F64 = np.array([grid.width * grid.height for grid in grids]) * sides**2
+    return area
 
 
-def _shared_by_two(frames: Sequence[tuple[ShownFrame, SkyMap]], tile: Box, block: int) -> tuple[I64, I64]:
-    """Return column and row of the blocks of a tile whose middle lies in two frames at least: others cannot count."""
+def _shared_by_two(
+    chosen: I64, grids: Sequence[SkyGrid], maps: Mapping[int, SkyMap], tile: Box, side: int, pointing: I64
+) -> tuple[Mask, I64, I64]:
+    """
+    Return the blocks of a tile whose middle lies in frames of two pointings at least: others cannot count.
+
+    The first says which of the chosen frames hold it, bool (n_chosen, n_blocks); then column and row.
+    """
     column, row = np.meshgrid(
-        np.arange(tile.x0 // block, -(-tile.x1 // block)), np.arange(tile.y0 // block, -(-tile.y1 // block))
+        np.arange(tile.x0 // side, -(-tile.x1 // side)), np.arange(tile.y0 // side, -(-tile.y1 // side))
     )
-    middle_x: F64 = block * column.astype(np.float64) + (block - 1) / 2.0
-    middle_y: F64 = block * row.astype(np.float64) + (block - 1) / 2.0
-    n_frames = np.zeros(column.shape, dtype=np.int64)
-    for frame, to_frame in frames:
-        n_frames += _is_inside(frame, *to_frame(middle_x, middle_y))
-    shared = n_frames >= 2
-    return column[shared].astype(np.int64), row[shared].astype(np.int64)
+    middle_x: F64 = side * column.ravel().astype(np.float64) + (side - 1) / 2.0
+    middle_y: F64 = side * row.ravel().astype(np.float64) + (side - 1) / 2.0
+    inside = np.array([grids[k].holds(*maps[k](middle_x, middle_y)) for k in chosen])
+    shared = _n_pointings(inside, pointing[chosen]) >= 2
+    return inside[:, shared], column.ravel()[shared].astype(np.int64), row.ravel()[shared].astype(np.int64)
 
 
-def _is_inside(frame: ShownFrame, x: F64, y: F64) -> Mask:
-    """Return which places of a frame lie within it and not on its rim."""
-    right, bottom = frame.grid.width - 1 - _RIM_PX, frame.grid.height - 1 - _RIM_PX
-    with np.errstate(invalid="ignore"):
-        inside: Mask = (x >= _RIM_PX) & (x <= right) & (y >= _RIM_PX) & (y <= bottom)
-    return inside
+def _n_pointings(shows: Mask, pointing: I64) -> I64:
+    """Return how many pointings show each block, int64 (n_blocks,)."""
+    n = np.zeros(shows.shape[1], dtype=np.int64)
+    for number in np.unique(pointing):
+        n += shows[pointing == number].any(axis=0)
+    return n
 
 
-def _sample_places(column: I64, row: I64, block: int) -> tuple[F64, F64]:
-    """Return the places of the samples of blocks, canvas px, (n_blocks, n_samples)."""
-    step = block / _SAMPLES
-    offset = (step - 1) / 2.0 + step * np.arange(_SAMPLES)
-    shape = (len(column), _SAMPLES, _SAMPLES)
-    x = np.broadcast_to(block * column[:, None, None] + offset, shape).reshape(len(column), -1)
-    y = np.broadcast_to(block * row[:, None, None] + offset[:, None], shape).reshape(len(column), -1)
-    return np.ascontiguousarray(x), np.ascontiguousarray(y)
-
-
-def _sampled(frame: ShownFrame, to_frame: SkyMap, x: F64, y: F64) -> F32:
-    """Return a frame at places of the canvas, float32 (n_channels, n_blocks, n_samples); NaN where it is not known."""
-    fx, fy = to_frame(x, y)
-    inside = _is_inside(frame, fx, fy)
-    values = np.full((frame.source.n_channels, *x.shape), np.nan, dtype=np.float32)
+def _sampled(source: SampleSource, inside: Mask, column: I64, row: I64, side: int) -> F32:
+    """Return the samples of a frame in blocks, float32 (n_channels, n_blocks, side²); NaN where it is not known."""
+    found = np.full((source.n_channels, len(column), side**2), np.nan, dtype=np.float32)
     if not inside.any():
-        return values
-    fx, fy = fx[inside], fy[inside]
-    left, top = np.floor(fx).astype(np.int64), np.floor(fy).astype(np.int64)
-    box = Box(int(left.min()), int(top.min()), int(left.max()) + 2, int(top.max()) + 2)
-    tile = frame.source.read(box)
-    at_x, at_y = (fx - left).astype(np.float32), (fy - top).astype(np.float32)
-    first = (top - box.y0) * box.width + (left - box.x0)
-    for channel, plane in enumerate(tile.pixels):
-        flat = np.where(tile.mask, plane, np.float32(np.nan)).ravel()
-        above = flat[first] * (1 - at_x) + flat[first + 1] * at_x
-        below = flat[first + box.width] * (1 - at_x) + flat[first + box.width + 1] * at_x
-        values[channel, inside] = above * (1 - at_y) + below * at_y
-    return values
+        return found
+    x0, y0 = int(column[inside].min()), int(row[inside].min())
+    nx, ny = int(column[inside].max()) + 1 - x0, int(row[inside].max()) + 1 - y0
+    box = Box(x0 * side, y0 * side, (x0 + nx) * side, (y0 + ny) * side)
+    values = np.empty((source.n_channels, *box.shape), dtype=np.float32)
+    weights: U8 = np.empty((1, *box.shape), dtype=np.uint8)
+    source.sample(box, values, weights)
+    values[:, weights[0] < _LEAST_WEIGHT] = np.nan
+    blocks = values.reshape(-1, ny, side, nx, side).swapaxes(2, 3)
+    found[:, inside] = blocks[:, row[inside] - y0, column[inside] - x0].reshape(len(values), -1, side**2)
+    return found
 
 
-def _levels_of(values: Sequence[F64]) -> tuple[I64, I64, F64]:
+def _levels_of(values: F32, pointing: I64) -> tuple[I64, I64, F64, F64]:
     """
-    Return the levels of the blocks that two frames show at least, as (number in `values`, block, level (n, channels)).
+    Return the levels of the blocks that two pointings show at least.
 
-    `values` holds scaled samples (n_channels, n_blocks, n_samples) of each frame.
+    `values` holds scaled samples (n_frames, n_channels, n_blocks, n_samples). Where the frames that show a block know
+    less than half of its samples in common, those that know it whole are compared. Returned are number in `values`,
+    block, level (n, n_channels), and the middle of the samples that count, (n, 2), from the first of the block.
     """
-    n_channels, n_blocks, n_samples = values[0].shape
-    least = int(_KNOWN_SHARE * n_samples)
-    known = np.array([np.all(np.isfinite(one), axis=0).sum(axis=1) >= least for one in values])
-    known[:, known.sum(axis=0) < 2] = False
-    size = known.sum(axis=0)
-    total = np.zeros((n_blocks, n_channels))
-    offset = np.zeros((len(values), n_blocks, n_channels))
-    for k, one in enumerate(values):
-        own = np.flatnonzero(known[k])
-        if not len(own):
-            continue
-        total[own] += _medians(one[:, own])
-        for other in range(k + 1, len(values)):
-            both = np.flatnonzero(known[k] & known[other])
-            if len(both):
-                apart = _medians(one[:, both] - values[other][:, both])
-                offset[k, both] += apart
-                offset[other, both] -= apart
-    number, place = np.nonzero(known)
-    level = (total[place] + offset[number, place]) / size[place, None]
-    return number.astype(np.int64), place.astype(np.int64), level
+    known: Mask = np.isfinite(values[:, 0])
+    share: F64 = np.mean(known, axis=2, dtype=np.float64)
+    shows: Mask = share >= _KNOWN_SHARE
+    scattered = _in_common(known, shows).mean(axis=1) < _LEAST_COMMON
+    shows &= ~scattered | (share >= _WHOLE_SHARE)
+    shows &= _n_pointings(shows, pointing) >= 2
+    common = _in_common(known, shows)
+    shows &= common.any(axis=1)
+    size: I64 = np.maximum(np.sum(shows, axis=0, dtype=np.int64), 1)
+    mean = np.zeros(values.shape[1:])
+    for one, showing in zip(values, shows, strict=True):
+        mean[:, showing] += one[:, showing]
+    mean /= size[:, None]
+    mean[:, ~common] = np.nan
+    level = np.zeros((len(values), values.shape[2], values.shape[1]))
+    for k, showing in enumerate(shows):
+        if showing.any():
+            level[k, showing] = _medians(values[k][:, showing] - mean[:, showing])
+    level += _medians(mean)
+    number, place = np.nonzero(shows)
+    middle = _middles(common)[place]
+    return number.astype(np.int64), place.astype(np.int64), level[number, place], middle
+
+
+def _middles(common: Mask) -> F64:
+    """Return the mean (column, row) of the samples of blocks, float64 (n_blocks, 2)."""
+    row, column = np.divmod(np.arange(common.shape[1]), round(common.shape[1] ** 0.5))
+    n: I64 = np.maximum(np.sum(common, axis=1, dtype=np.int64), 1)
+    return np.stack([common @ column / n, common @ row / n], axis=1)
+
+
+def _in_common(known: Mask, shows: Mask) -> Mask:
+    """Return which samples all frames know that show the block, bool (n_blocks, n_samples)."""
+    common: Mask = np.all(known | ~shows[:, :, None], axis=0)
+    return common
 
 
 def _medians(samples: F64) -> F64:
@@ -190,18 +281,3 @@ def _medians(samples: F64) -> F64:
     middle = np.empty(n_channels * n_blocks)
     row_medians(np.ascontiguousarray(samples, dtype=np.float64).reshape(-1, n_samples), 1, middle)
     return middle.reshape(n_channels, n_blocks).T
-
-
-def _lattice(
-    frames: list[I64], points: list[I64], levels: list[F64], block: int, across: int, covered: I64, scale: F64
-) -> Lattice:
-    """Return the blocks of all tiles as one lattice."""
-    none = np.zeros(0, dtype=np.int64)
-    frame, point = np.concatenate([none, *frames]), np.concatenate([none, *points])
-    level = np.concatenate([np.zeros((0, scale.shape[1])), *levels]) / scale[frame]
-    order = np.lexsort((frame, point))
-    places, compact = np.unique(point[order], return_inverse=True)
-    x, y = (block * np.stack([point[order] % across, point[order] // across]) + (block - 1) / 2.0).astype(np.float64)
-    return Lattice(
-        float(block), frame[order], compact.astype(np.int64), x, y, level[order], len(scale), len(places), covered
-    )
