@@ -204,7 +204,9 @@ def test_three_by_three_pointings_of_six_are_true(tmp_path: Path, place: str) ->
 
 @pytest.mark.long
 @pytest.mark.xfail(
-    strict=True, reason="fluxes are 5 % off where stars crowd, frame by frame alike for all its stars (places are true)"
+    strict=True,
+    reason="fluxes and places hold, but edges of some frames show by up to 0.34 sigma, 0.2 are wanted; what is checked "
+    "after that is not known",
 )
 def test_five_by_three_pointings_over_twenty_degrees_are_true(tmp_path: Path) -> None:
     camera = replace(CAMERA, **WIDE, width=800, height=960)
