@@ -52,6 +52,7 @@ def few(many: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_ten_times_the_frames_take_little_more_memory_and_no_more_open_files(
     few: Path, many: Path, tmp_path: Path, extra: int
 ) -> None:

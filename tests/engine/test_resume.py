@@ -114,6 +114,7 @@ def test_killed_at_twenty_events_of_all_phases_it_ends_with_the_same_bits(
     assert taken_over > 0
 
 
+@pytest.mark.long
 def test_killed_half_way_through_its_writes_it_ends_with_the_same_bits(
     nursery: Nursery, tiny_session: Path, tmp_path: Path, unharmed: Path
 ) -> None:

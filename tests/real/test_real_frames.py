@@ -204,6 +204,7 @@ def test_a_flat_that_ends_at_two_mebibytes_is_left_out_and_named() -> None:
 # --- formats
 
 
+@pytest.mark.long
 def test_packed_panels_of_2mass_are_read(tmp_path: Path) -> None:
     folder = frames_of("mosaic-m17-2mass")
     with RawGuard(folder):
