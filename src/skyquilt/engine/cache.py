@@ -22,6 +22,7 @@ import numpy as np
 
 from skyquilt import __version__
 from skyquilt.core import Calibration, Figures, Measurement, Stars
+from skyquilt.io.arrays import read_arrays
 from skyquilt.io.atomic import blocked
 
 __all__ = ["CacheEntry", "MeasurementCache", "cache_status", "calibration_digest", "clear_cache", "file_sha256"]
@@ -74,17 +75,17 @@ class MeasurementCache:
             arrays, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
             if hashlib.sha256(arrays).digest() != digest:
                 return None
-            with np.load(io.BytesIO(arrays), allow_pickle=False) as data:
-                facts = json.loads(bytes(data["facts"]))
-                return Measurement(
-                    figures=Figures(**facts["figures"]),
-                    stars=Stars.of_table(data["stars"]),
-                    background=data["background"],
-                    noise_adu=data["noise_adu"],
-                    cell_px=facts["cell_px"],
-                    width=facts["width"],
-                    height=facts["height"],
-                )
+            data = read_arrays(io.BytesIO(arrays))
+            facts = json.loads(bytes(data["facts"]))
+            return Measurement(
+                figures=Figures(**facts["figures"]),
+                stars=Stars.of_table(data["stars"]),
+                background=data["background"],
+                noise_adu=data["noise_adu"],
+                cell_px=facts["cell_px"],
+                width=facts["width"],
+                height=facts["height"],
+            )
         except (OSError, KeyError, ValueError, TypeError):
             return None
 

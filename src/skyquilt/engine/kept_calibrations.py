@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skyquilt.core import Calibration
+from skyquilt.io.arrays import read_arrays
 from skyquilt.io.atomic import write_atomically
 
 __all__ = ["keep_calibrations", "kept_calibrations", "read_calibration", "remove_calibrations"]
@@ -46,8 +47,7 @@ def remove_calibrations(scratch: Path) -> None:
 @lru_cache(maxsize=8)
 def read_calibration(scratch: Path, key: str) -> Calibration:
     """Return the arrays of one calibration; the frames of a group share them."""
-    with np.load(scratch / _FOLDER / f"{key}.npz", allow_pickle=False) as data:
-        return Calibration(**{name: data[name] for name in data.files})
+    return Calibration(**read_arrays(scratch / _FOLDER / f"{key}.npz"))
 
 
 def _packed(calibration: Calibration) -> bytes:

@@ -15,6 +15,7 @@ from skyquilt.engine.images.image import ImageFacts, OpenImage
 from skyquilt.engine.images.sources import ArraySource
 from skyquilt.engine.journal import JournalReader
 from skyquilt.errors import NoUsableInput, SkyquiltError
+from skyquilt.io.arrays import read_array
 from skyquilt.io.tiled import TiledCanvas
 
 __all__ = ["LivePicture"]
@@ -120,7 +121,7 @@ class LivePicture:
     def _read_whole(self, path: Path) -> F32:
         """Return the picture that a live stack writes anew with every frame."""
         try:
-            values: F32 = np.load(path, allow_pickle=False)
+            values: F32 = read_array(path)
         except (OSError, ValueError) as error:
             raise NoUsableInput(f"{self._name} has no picture any more", "ask again when it integrates") from error
         return values

@@ -26,6 +26,7 @@ from skyquilt.engine.mosaic.places import Place, Placed, PlaceRunner, place_alon
 from skyquilt.engine.mosaic.recipe import MosaicRecipe
 from skyquilt.engine.solving import SkySolver
 from skyquilt.errors import ClusterFailed
+from skyquilt.io.arrays import read_arrays
 from skyquilt.io.atomic import write_atomically
 
 __all__ = ["place_batch", "places_on_cluster"]
@@ -95,9 +96,9 @@ def _packed(lights: Sequence[Light]) -> bytes:
 
 def _unpacked(path: Path) -> list[Light]:
     """Return the lights of a batch, with nothing measured but their stars."""
-    with np.load(path, allow_pickle=False) as data:
-        files = _FILES.validate_python(json.loads(bytes(data["files"])))
-        tables = np.split(data["stars"], np.cumsum(data["n_stars"])[:-1], axis=1)
+    data = read_arrays(path)
+    files = _FILES.validate_python(json.loads(bytes(data["files"])))
+    tables = np.split(data["stars"], np.cumsum(data["n_stars"])[:-1], axis=1)
     lights = [Light(file, Calibration()) for file in files]
     no_sky, no_noise = np.zeros((0, 0, 0), np.float32), np.zeros(0)
     for light, table in zip(lights, tables, strict=True):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from skyquilt.core import F32, Box, CanvasTile, Tile
 from skyquilt.errors import OutputBlocked, SkyquiltError
+from skyquilt.io.arrays import read_arrays
 from skyquilt.io.atomic import blocked, write_atomically
 from skyquilt.io.tiled.states import States
 
@@ -274,8 +275,7 @@ class TiledCanvas:
         data = self._states.journals.read_side(entry.side)
         try:
             if data is not None:
-                with np.load(io.BytesIO(data), allow_pickle=False) as packed:
-                    return {name: packed[name] for name in packed.files}
+                return read_arrays(io.BytesIO(data))
         except (ValueError, OSError, zipfile.BadZipFile):
             pass
         raise OutputBlocked(f"the small data of tile {box} are damaged", "run again; the tile is remade")
