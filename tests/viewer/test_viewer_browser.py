@@ -381,7 +381,10 @@ def test_place_and_comparison_are_found_again_on_the_way_back_and_after_a_reload
     for key in ("z", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
     page.wait_for_function("() => Math.abs(document.querySelector('.status').dataset.camera.split(',')[2] - 1) < 1e-6")
-    page.wait_for_timeout(200)
+    page.wait_for_function(
+        "() => { const at = document.querySelector('.status').dataset.camera.split(',').map(Number);"
+        " return at[0] > 950 && at[1] > 650; }"  # both steps are made
+    )
     seen = place()
     page.keyboard.press("2")
     page.locator(SCREENS["frames"]).first.wait_for()
