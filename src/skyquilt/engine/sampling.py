@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
 from skyquilt.steps import calibrate, resample, stars
 
-__all__ = ["FrameLostError", "Sampling", "choose_sampling", "is_rotated", "sample_variances", "sampler_of"]
+__all__ = ["FrameLostError", "Guarded", "Sampling", "choose_sampling", "is_rotated", "sample_variances", "sampler_of"]
 
 _MOSAIC_METHODS = ("none", "bayer-first")
 _MOST_ROTATION_PX = 0.75
@@ -118,12 +118,12 @@ def _method(recipe: Recipe) -> str:
     return _OTHER_NAMES.get(recipe.debayer, recipe.debayer)
 
 
-class _Watched:
-    """A sample source that says which light it was when the file fails."""
+class Guarded:
+    """A sample source whose file may fail: `lost` is asked then, and raises, or the frame shows nothing there."""
 
-    def __init__(self, light: Light, source: SampleSource) -> None:
-        self._light = light
+    def __init__(self, source: SampleSource, lost: Callable[[UnreadableFrame], None]) -> None:
         self._source = source
+        self._lost = lost
 
     @property
     def n_channels(self) -> int:
@@ -137,7 +137,8 @@ class _Watched:
         try:
             self._source.sample(box, values, weights)
         except UnreadableFrame as error:
-            raise FrameLostError(self._light, error) from error
+            self._lost(error)
+            values[...], weights[...] = 0.0, 0
 
 
 def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource:
@@ -174,7 +175,11 @@ def sampler_of(light: Light, sampling: Sampling, recipe: Recipe) -> SampleSource
             radial_feather=recipe.radial_feather,
             trails=light.trails,
         )
-    return _Watched(light, source)
+
+    def lost(error: UnreadableFrame) -> None:
+        raise FrameLostError(light, error) from error
+
+    return Guarded(source, lost)
 
 
 def sample_variances(sampling: Sampling, n_planes: int) -> F64:

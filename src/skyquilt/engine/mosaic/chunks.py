@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from skyquilt.core import F32, I64, U8, Box, CanvasTile, SampleSource
+from skyquilt.core import F32, I64, Box, CanvasTile, SampleSource
 from skyquilt.engine.integration import cube_scratch, integrate_settings
 from skyquilt.engine.kept_calibrations import read_calibration
 from skyquilt.engine.mosaic.job import BAND_HALO_PX, MosaicJob, TileFrame, frame_terms_of
-from skyquilt.engine.sampling import sample_variances
+from skyquilt.engine.sampling import Guarded, sample_variances
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
 from skyquilt.steps import integrate, mosaic, resample
@@ -37,26 +37,11 @@ class FrameGoneError(Exception):
         self.reason = reason
 
 
-class _Watched:
-    """A sample source that says which frame it was when the file fails."""
+def _tell_gone(index: int) -> Callable[[UnreadableFrame], None]:
+    def lost(error: UnreadableFrame) -> None:
+        raise FrameGoneError(index, error.message) from error
 
-    def __init__(self, index: int, source: resample.CanvasSampler) -> None:
-        self._index = index
-        self._source = source
-
-    @property
-    def n_channels(self) -> int:
-        return self._source.n_channels
-
-    @property
-    def weight_channels(self) -> int:
-        return self._source.weight_channels
-
-    def sample(self, box: Box, values: F32, weights: U8) -> None:
-        try:
-            self._source.sample(box, values, weights)
-        except UnreadableFrame as error:
-            raise FrameGoneError(self._index, error.message) from error
+    return lost
 
 
 def sampler_for(job: MosaicJob, folder: Path, frame: TileFrame, feather_px: float) -> resample.CanvasSampler:
@@ -192,7 +177,7 @@ def _integrated(
     chunk, counts = _empty(box, shape), np.zeros((len(touching), 3), dtype=np.int64)
     if not touching:
         return chunk, counts
-    samplers = [_Watched(k, _sampler(job, folder, k, feather_px)) for k in touching]
+    samplers = [Guarded(_sampler(job, folder, k, feather_px), _tell_gone(k)) for k in touching]
     terms = frame_terms_of([job.frames[k] for k in touching])
     settings = integrate_settings(job.recipe)
     smoothing = _smoothing(job, job.frames[touching[0]])

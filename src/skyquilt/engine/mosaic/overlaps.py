@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 
-from skyquilt.core import F32, F64, I64, U8, Box, SkyGrid
+from skyquilt.core import F64, I64, SkyGrid
 from skyquilt.engine.light import Light
+from skyquilt.engine.sampling import Guarded
 from skyquilt.errors import UnreadableFrame
 from skyquilt.io.fits import frame_source
 from skyquilt.steps import mosaic, resample
@@ -16,25 +17,8 @@ __all__ = ["pixel_overlaps"]
 _SAMPLES, _SAMPLES_OF_PANELS = 8, 16
 
 
-class _MayBeLost:
-    """A sample source that shows nothing from when its file fails: the integration finds it out, and says so."""
-
-    def __init__(self, source: resample.CanvasSampler) -> None:
-        self._source = source
-
-    @property
-    def n_channels(self) -> int:
-        return self._source.n_channels
-
-    @property
-    def weight_channels(self) -> int:
-        return self._source.weight_channels
-
-    def sample(self, box: Box, values: F32, weights: U8) -> None:
-        try:
-            self._source.sample(box, values, weights)
-        except UnreadableFrame:
-            values[...], weights[...] = 0.0, 0
+def _ignored(_error: UnreadableFrame) -> None:
+    """Let a frame show nothing: the integration finds out that it is lost, and says so."""
 
 
 def pixel_overlaps(
@@ -55,7 +39,7 @@ def pixel_overlaps(
     looked = mosaic.block_canvas(grids, canvas, _SAMPLES_OF_PANELS if is_stacked else _SAMPLES)
 
     def show(scale: F64) -> mosaic.Lattice:
-        frames = {int(k): _MayBeLost(_sampler(lights[k], grids[k], looked.grid)) for k in chosen}
+        frames = {int(k): Guarded(_sampler(lights[k], grids[k], looked.grid), _ignored) for k in chosen}
         coarse = mosaic.make_lattice(skies)
         blocks = mosaic.shared_blocks(frames, grids, looked, scale, pointing)
         return blocks.joined(coarse, pointing)
