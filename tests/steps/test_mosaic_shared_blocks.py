@@ -116,6 +116,14 @@ def test_levels_differ_by_what_the_panels_do_under_stars_and_a_steep_nebula() ->
         assert np.std(apart) < 2 * NOISE * 2**0.5 * 1.2533 / 16.0  # bilinear samples are less noisy, neighbours alike
 
 
+@pytest.mark.parametrize("finer", [1, 3, 40])
+def test_a_finer_canvas_is_looked_at_in_no_more_samples_than_the_frames_have_pixels(finer: int) -> None:
+    canvas = SkyGrid(CANVAS.wcs.scaled(finer), finer * CANVAS.width, finer * CANVAS.height)
+    looked = block_canvas([one.grid for one in panels()], canvas)
+    assert looked.grid.width * looked.grid.height <= CANVAS.width * CANVAS.height
+    assert looked.block_px / finer <= 64
+
+
 def test_blocks_that_one_panel_shows_are_not_listed_but_counted() -> None:
     lattice = blocks_of(panels())
     assert np.bincount(lattice.point, minlength=lattice.n_points).min() >= 2

@@ -63,7 +63,9 @@ class BlockCanvas:
 
 def block_canvas(grids: Sequence[SkyGrid], canvas: SkyGrid, samples: int = 16) -> BlockCanvas:
     """
-    Return where the frames are sampled: blocks of 16 to 64 px of the canvas, 64 across a frame where that fits.
+    Return where the frames are sampled: blocks of 16 to 64 px, 64 across a frame where that fits.
+
+    The pixels are those of the canvas, or those of the frames where these are larger: a fine canvas tells no more.
 
     Parameters
     ----------
@@ -72,8 +74,9 @@ def block_canvas(grids: Sequence[SkyGrid], canvas: SkyGrid, samples: int = 16) -
         mosaic of 2 x 2 by 5 % of a nebula if they are not 16.
     """
     sides = [min(grid.width, grid.height) * grid.wcs.scale_arcsec for grid in grids]
-    wanted = float(np.median(sides)) / canvas.wcs.scale_arcsec / _BLOCKS_ACROSS
-    step = _GRAIN_PX // samples * round(float(np.clip(wanted, *_BLOCK_PX)) / _GRAIN_PX)
+    pixel = max(canvas.wcs.scale_arcsec, float(np.median([grid.wcs.scale_arcsec for grid in grids])))
+    block = pixel * float(np.clip(np.median(sides) / pixel / _BLOCKS_ACROSS, *_BLOCK_PX))
+    step = _GRAIN_PX // samples * round(block / canvas.wcs.scale_arcsec / _GRAIN_PX)
     grid = SkyGrid(canvas.wcs.scaled(1.0 / step), -(-canvas.width // step), -(-canvas.height // step))
     return BlockCanvas(grid, step, samples)
 
