@@ -29,7 +29,7 @@ demo: $(STAMP) $(VIEWER)  ## make a small synthetic sky, process it, say where t
 
 test: check $(VIEWER) browser  ## format, lint, types, layers and every test (under ten minutes on two cores)
 	$(BIN)/python -m pytest -m "not long and not browser" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m "browser and not long"
+	$(BIN)/python -m pytest -m "browser and not long" -n 2 --dist loadfile
 
 test-long: $(STAMP)  ## the slow laws and the long fault runs
 	$(BIN)/python -m pytest -m long
