@@ -30,6 +30,7 @@ _SWEEP_FRAMES = 33
 _SWEEP_BYTES_PER_VALUE = 120
 _STRIP_SHARE = 0.25  # of the room, for a strip of whole rows of the canvas
 _PRODUCT_BYTES = 300_000_000  # a channel: the part that is measured, with its copies; a picture with its packed form
+_SMALL_PRODUCT_BYTES = 60_000_000, 4  # the same of a small canvas: of any, and a pixel
 _NS_PER_SAMPLE = 14.0
 _NS_PER_CANVAS_VALUE = 60.0
 _BYTES_ON_DISK = 6.0  # a value, which does not compress well, its variance and maps, which do
@@ -177,10 +178,12 @@ def strip_rows(width: int, n_channels: int, budget: int) -> int:
     return int(2 ** np.floor(np.log2(min(CHUNK_PX, max(16, rows)))))
 
 
-def products_at_once(n_channels: int, budget: int, n_threads: int) -> int:
+def products_at_once(n_channels: int, n_pixels: int, budget: int, n_threads: int) -> int:
     """Return how many products may be made at the same time, each beside its strip."""
     room = max(0, budget - resident_memory() - _RESERVE)
-    return int(np.clip((1.0 - _STRIP_SHARE) * room / (n_channels * _PRODUCT_BYTES), 1, n_threads))
+    least, a_pixel = _SMALL_PRODUCT_BYTES
+    product = n_channels * min(_PRODUCT_BYTES, least + a_pixel * n_pixels)
+    return int(np.clip((1.0 - _STRIP_SHARE) * room / product, 1, n_threads))
 
 
 def predicted_samples(frames: list[SkyGrid], grid: SkyGrid) -> float:

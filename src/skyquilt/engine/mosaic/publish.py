@@ -77,7 +77,7 @@ def publish_mosaic(island: IslandRun, canvas: StoredCanvas, solver: SkySolver) -
     # the longest first
     tasks: tuple[Callable[[], None], ...] = (hips, figures, pictures, maps, linear)
     run.listener(Event("phase", "products", total=len(tasks)))
-    n_threads = products_at_once(canvas.shape[0], run.budget, run.n_threads)
+    n_threads = products_at_once(canvas.shape[0], canvas.box.n_pixels, run.budget, run.n_threads)
     for done, _ in enumerate(run_in_order(lambda task: task(), tasks, n_threads=n_threads), start=1):
         release_memory()
         run.listener(Event("progress", "products", done=done, total=len(tasks)))
