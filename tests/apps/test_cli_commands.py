@@ -23,16 +23,11 @@ from skyquilt.engine.recipe import PRESETS, Recipe
 
 ROOT = Path(__file__).parent.parent.parent
 
+pytestmark = pytest.mark.usefixtures("no_settings")
+
 
 def run(*arguments: str, **extra: Any) -> Result:
     return CliRunner().invoke(program, list(arguments), prog_name="skyquilt", **extra)
-
-
-@pytest.fixture(autouse=True)
-def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SKYQUILT_CONFIG", str(tmp_path / "config.toml"))
-    (tmp_path / "config.toml").write_text("")
 
 
 def scratch(folder: Path) -> Path:

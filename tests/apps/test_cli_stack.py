@@ -125,14 +125,11 @@ class InventedEngine:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InventedEngine:
+def fake(no_settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> InventedEngine:
     invented = InventedEngine()
     monkeypatch.setattr(engine, "stack_session", invented.stack_session)
     monkeypatch.setattr(engine, "list_frames", invented.list_frames)
-    monkeypatch.setenv("SKYQUILT_CONFIG", str(tmp_path / "config.toml"))
-    (tmp_path / "config.toml").write_text("")
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "session").mkdir()
     return invented
 

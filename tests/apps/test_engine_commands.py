@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ from skyquilt.io.images import read_image
 from skyquilt.steps import finish
 from skyquilt.testing.sky import Scenario, make_session
 
+pytestmark = pytest.mark.usefixtures("no_settings")
+
 TINY = Scenario(device="generic", n_frames=6, width=160, height=120, seed=5, n_dark=3, n_trails=1, n_faint_stars=120)
 
 
@@ -37,21 +38,6 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("session")
     make_session(folder, TINY)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.toml").touch()
-    monkeypatch.setenv("SKYQUILT_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.engine.stop()
-    client.engine.finish()
 
 
 @pytest.fixture

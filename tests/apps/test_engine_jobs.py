@@ -29,6 +29,8 @@ from skyquilt.io.fits import data_hash
 from skyquilt.testing.mosaic_sky import MosaicScenario, make_mosaic
 from skyquilt.testing.sky import Scenario, make_session
 
+pytestmark = pytest.mark.usefixtures("no_settings")
+
 TINY = Scenario(device="generic", n_frames=6, width=160, height=120, seed=5, n_dark=3, n_trails=1, n_faint_stars=120)
 TILE = (32, 32)
 RECIPE = {"schedule": "cube", "threads": 2, "solve": "off", "quicklook": False}
@@ -51,19 +53,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.toml").touch()
-    monkeypatch.setenv("SKYQUILT_CONFIG", str(tmp_path / "config.toml"))
+def _small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "_TILES", (TILE,))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.engine.stop()
-    client.engine.finish()
 
 
 def hashes(folder: Path) -> dict[str, str]:

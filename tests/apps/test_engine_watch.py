@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from skyquilt.errors import UsageError
 from skyquilt.io.fits import data_hash
 from skyquilt.testing.sky import Scenario, make_session
 
+pytestmark = pytest.mark.usefixtures("no_settings")
+
 N = 5
 NIGHT = Scenario(device="generic", n_frames=N, width=128, height=96, seed=3, n_faint_stars=120)
 RECIPE = {"threads": 2, "solve": "off", "quicklook": False}
@@ -33,21 +34,6 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("night")
     make_session(folder, NIGHT)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "config.toml").touch()
-    monkeypatch.setenv("SKYQUILT_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def client() -> Iterator[Client]:
-    client = Client()
-    yield client
-    client.engine.stop()
-    client.engine.finish()
 
 
 def master_of(out: Path) -> str:

@@ -304,11 +304,8 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mosaic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def mosaic(no_settings: None) -> Callable[..., Result]:
     """Return the command, which must end with `code`, run in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.toml").write_text("")
-    monkeypatch.setenv("SKYQUILT_CONFIG", str(tmp_path / "config.toml"))
 
     def run(*arguments: object, code: int = 0) -> Result:
         words = ["mosaic", *map(str, arguments), "--progress", "none"]

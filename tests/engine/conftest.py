@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,19 @@ def steady_memory() -> Iterator[None]:
     """Plans do not depend on what the test runner holds."""
     with steady():
         yield
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk of so many bytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(size: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("a small disk can only be mounted by root on Linux")
+        return disk
+
+    yield mount
+    subprocess.run(["umount", str(disk)], capture_output=True, check=False)

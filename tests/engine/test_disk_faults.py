@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,22 +150,6 @@ def test_products_of_an_earlier_run_stay_whole_when_a_later_one_fails(
     assert hashes.keys() == whole.keys()
     stack_one(tiny_session, tmp_path, **SETTINGS)
     assert product_hashes(tmp_path) == whole
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a disk of so many bytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def mount(size: int) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
-        if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("a small disk can only be mounted by root on Linux")
-        return disk
-
-    yield mount
-    subprocess.run(["umount", str(disk)], capture_output=True, check=False)
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_integrated(

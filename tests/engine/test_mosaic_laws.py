@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -497,22 +496,6 @@ def test_a_call_that_fails_is_told_and_the_next_run_is_whole(
 def test_every_fifth_call_may_fail(session: Path, tmp_path: Path, plain: Plain, n_calls: int, number: int) -> None:
     told = [check_fault(session, tmp_path / str(k), plain, k, number) for k in range(1, n_calls, 5)]
     assert sum(told) > 0.5 * len(told)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Makes a disk of so many bytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def mount(size: int) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
-        if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("a small disk can only be mounted by root on Linux")
-        return disk
-
-    yield mount
-    subprocess.run(["umount", str(disk)], capture_output=True, check=False)
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_integrated(

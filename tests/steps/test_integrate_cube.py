@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from memory_frame import MemoryFrame
 
-from skyquilt.core import F32, F64, U8, Box
+from skyquilt.core import F32, F64, Box
 from skyquilt.errors import UsageError
 from skyquilt.steps.integrate import (
     CubeScratch,
@@ -20,31 +20,6 @@ from skyquilt.steps.integrate import (
 )
 
 
-@dataclass
-class Image:
-    """A frame in memory, 0 beyond its edges."""
-
-    values: F32
-    weights: U8
-
-    @property
-    def n_channels(self) -> int:
-        return len(self.values)
-
-    @property
-    def weight_channels(self) -> int:
-        return len(self.weights)
-
-    def sample(self, box: Box, values: F32, weights: U8) -> None:
-        values[...] = 0
-        weights[...] = 0
-        own = Box.of_shape(*self.values.shape[1:])
-        common = box.intersect(own)
-        target, source = common.slices(box), common.slices(own)
-        values[:, *target] = self.values[:, *source]
-        weights[:, *target] = self.weights[:, *source]
-
-
 def terms_of(n_frames: int, n_channels: int = 1, sigma: float = 30.0, shot: float = 1.0) -> FrameTerms:
     flat = np.ones((n_frames, n_channels))
     return FrameTerms(np.ones(n_frames), np.full(n_frames, 10.0), flat * sigma, flat * shot, flat * 1000.0)
@@ -52,7 +27,7 @@ def terms_of(n_frames: int, n_channels: int = 1, sigma: float = 30.0, shot: floa
 
 def starry_frames(
     n_frames: int, *, fwhm_px: float, peak_adu: float, seed: int, size: int = 40, side: int = 4
-) -> tuple[list[Image], list[tuple[float, float]]]:
+) -> tuple[list[MemoryFrame], list[tuple[float, float]]]:
     """Frames whose registration jitters by 0.15 px and whose seeing by 10 %, rms; the flux of a star stays the same."""
     rng = np.random.default_rng(seed)
     grid = (np.arange(side) + 0.5) * size
@@ -72,7 +47,7 @@ def starry_frames(
             radius2 = (x[cut] - star_x - dx) ** 2 + (y[cut] - star_y - dy) ** 2
             image[cut] += peak_adu * (sigma0 / sigma) ** 2 * np.exp(-radius2 / (2 * sigma**2))
         noisy = 1000 + image + rng.normal(size=image.shape) * np.sqrt(900 + image)
-        frames.append(Image(noisy[None].astype(np.float32), np.full((1, *image.shape), 255, np.uint8)))
+        frames.append(MemoryFrame(noisy[None].astype(np.float32), np.full((1, *image.shape), 255, np.uint8)))
     return frames, places
 
 
@@ -81,7 +56,7 @@ def star_fluxes(image: F32, places: list[tuple[float, float]]) -> F64:
     return np.array([float((image[np.hypot(x - a, y - b) < 8] - 1000.0).sum()) for a, b in places])
 
 
-def ragged_frames(n_frames: int, n_weights: int) -> list[Image]:
+def ragged_frames(n_frames: int, n_weights: int) -> list[MemoryFrame]:
     """Colour frames with ragged edges, holes, stopgaps, feathered weights, stars and outliers."""
     rng = np.random.default_rng(11)
     y, x = np.mgrid[:40, :70]
@@ -94,7 +69,7 @@ def ragged_frames(n_frames: int, n_weights: int) -> list[Image]:
         weights[:, :, : rng.integers(0, 20)] = 0
         weights[:, 3:6, 40:44] = 1
         weights[:, 30:33, 10:60] = 0
-        frames.append(Image(values.astype(np.float32), weights.astype(np.uint8)))
+        frames.append(MemoryFrame(values.astype(np.float32), weights.astype(np.uint8)))
     return frames
 
 
@@ -130,7 +105,7 @@ def test_any_tiling_gives_the_same_bits(rule: str, n_frames: int, n_weights: int
 
 def test_stopgaps_count_only_where_there_is_nothing_better() -> None:
     values = np.array([100.0, 300.0, 5000.0], dtype=np.float32)
-    frames = [Image(np.full((1, 1, 3), value, np.float32), np.array([[[1, 1, 0]]], np.uint8)) for value in values]
+    frames = [MemoryFrame(np.full((1, 1, 3), value, np.float32), np.array([[[1, 1, 0]]], np.uint8)) for value in values]
     frames[0].weights[0, 0, 1] = 200
     tile = integrate_cube(frames, Box(0, 0, 3, 1), terms_of(3), IntegrateSettings())
     assert tile.value[0, 0, 0] == pytest.approx(values.mean(), rel=1e-6)
@@ -144,7 +119,8 @@ def test_stopgaps_count_only_where_there_is_nothing_better() -> None:
 
 def test_values_that_are_not_finite_take_no_part() -> None:
     frames = [
-        Image(np.full((1, 2, 2), v, np.float32), np.full((1, 2, 2), 255, np.uint8)) for v in (5, np.nan, 7, np.inf)
+        MemoryFrame(np.full((1, 2, 2), v, np.float32), np.full((1, 2, 2), 255, np.uint8))
+        for v in (5, np.nan, 7, np.inf)
     ]
     tile = integrate_cube(frames, Box(0, 0, 2, 2), terms_of(4), IntegrateSettings(rule="none"))
     assert (tile.value == 6).all()
@@ -152,7 +128,7 @@ def test_values_that_are_not_finite_take_no_part() -> None:
 
 
 def test_frames_of_weight_zero_are_never_asked() -> None:
-    frames = [Image(np.full((1, 2, 2), v, np.float32), np.full((1, 2, 2), 255, np.uint8)) for v in (4.0, 8.0)]
+    frames = [MemoryFrame(np.full((1, 2, 2), v, np.float32), np.full((1, 2, 2), 255, np.uint8)) for v in (4.0, 8.0)]
     terms = terms_of(2)
     terms.weight[0] = 0
     del frames[0].values
@@ -166,7 +142,7 @@ def test_frames_of_weight_zero_are_never_asked() -> None:
 )
 def test_the_ways_of_combining_are_what_they_say(combine: str, expected: float) -> None:
     values = (14.0, 28.0, 18.0, 20.0)
-    frames = [Image(np.full((1, 3, 5), v, np.float32), np.full((1, 3, 5), 255, np.uint8)) for v in values]
+    frames = [MemoryFrame(np.full((1, 3, 5), v, np.float32), np.full((1, 3, 5), 255, np.uint8)) for v in values]
     settings = IntegrateSettings(rule="none", combine=combine)
     tile = integrate_cube(frames, Box(0, 0, 5, 3), terms_of(4), settings)
     assert (tile.value == expected).all()
@@ -177,7 +153,7 @@ def test_the_variance_of_the_mean_is_true_with_many_frames_and_with_few() -> Non
     for n_frames in (5, 40):
         sigmas = rng.uniform(20, 60, n_frames)
         frames = [
-            Image(rng.normal(1000, s, (1, 100, 100)).astype(np.float32), np.full((1, 100, 100), 255, np.uint8))
+            MemoryFrame(rng.normal(1000, s, (1, 100, 100)).astype(np.float32), np.full((1, 100, 100), 255, np.uint8))
             for s in sigmas
         ]
         terms = FrameTerms(1 / sigmas**2, np.ones(n_frames), sigmas[:, None], 0 * sigmas[:, None], 0 * sigmas[:, None])
@@ -190,7 +166,7 @@ def test_a_lone_trail_among_few_frames_vanishes(n_frames: int) -> None:
     clean, _ = starry_frames(n_frames, fwhm_px=3, peak_adu=400, seed=n_frames)
     y, x = np.mgrid[:160, :160]
     trail = 10000 * np.exp(-((y - 0.6 * x - 30) ** 2) / 4).astype(np.float32)
-    trailed = [Image(frame.values.copy(), frame.weights) for frame in clean]
+    trailed = [MemoryFrame(frame.values.copy(), frame.weights) for frame in clean]
     trailed[1].values[0] += trail
     box, terms = Box(0, 0, 160, 160), terms_of(n_frames)
     without = integrate_cube(clean, box, terms, IntegrateSettings())
@@ -204,7 +180,9 @@ def test_a_lone_trail_among_few_frames_vanishes(n_frames: int) -> None:
 
 
 def test_of_two_frames_the_lower_one_decides() -> None:
-    frames = [Image(np.full((1, 8, 8), v, np.float32), np.full((1, 8, 8), 255, np.uint8)) for v in (1000.0, 1010.0)]
+    frames = [
+        MemoryFrame(np.full((1, 8, 8), v, np.float32), np.full((1, 8, 8), 255, np.uint8)) for v in (1000.0, 1010.0)
+    ]
     frames[0].values[0, 4] += 5000
     tile = integrate_cube(frames, Box(0, 0, 8, 8), terms_of(2), IntegrateSettings(blur_px2=0, jitter_px=0))
     assert (tile.value[0, 4] == 1010).all()
@@ -226,7 +204,7 @@ def test_stars_keep_their_flux_through_jitter_and_seeing(n_frames: int, fwhm_px:
 
 def test_adding_a_constant_adds_it() -> None:
     frames, _ = starry_frames(12, fwhm_px=3, peak_adu=3000, seed=4)
-    raised = [Image(frame.values + np.float32(512), frame.weights) for frame in frames]
+    raised = [MemoryFrame(frame.values + np.float32(512), frame.weights) for frame in frames]
     terms = terms_of(12)
     higher = FrameTerms(terms.weight, terms.exposure_s, terms.sky_sigma, terms.shot, terms.sky_level + 512)
     box = Box(0, 0, 160, 160)

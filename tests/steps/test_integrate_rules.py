@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from memory_frame import MemoryFrame
 
-from skyquilt.core import F32, U8, Box
+from skyquilt.core import Box
 from skyquilt.kernels.lanes import WIDTH
 from skyquilt.kernels.reject import empty_block, find_intervals
 from skyquilt.steps.integrate import FrameTerms, IntegrateSettings, integrate_cube
@@ -17,34 +16,9 @@ from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, 
 RULES = ["sigma", "winsorized", "mad", "linear_fit", "esd", "percentile", "none"]
 
 
-@dataclass
-class Samples:
-    """A frame that is there already, 0 beyond its edges."""
-
-    values: F32
-    weights: U8
-
-    @property
-    def n_channels(self) -> int:
-        return len(self.values)
-
-    @property
-    def weight_channels(self) -> int:
-        return len(self.weights)
-
-    def sample(self, box: Box, values: F32, weights: U8) -> None:
-        values[...] = 0
-        weights[...] = 0
-        own = Box.of_shape(*self.values.shape[1:])
-        common = box.intersect(own)
-        target, source = common.slices(box), common.slices(own)
-        values[:, *target] = self.values[:, *source]
-        weights[:, *target] = self.weights[:, *source]
-
-
 def noisy_frames(
     n_frames: int, *, seed: int, missing: float = 0.0, outliers: float = 0.03, height: int = 9, width: int = 37
-) -> list[Samples]:
+) -> list[MemoryFrame]:
     """Sky of 1000 ± 30 ADU with outliers on both sides; some samples missing, weights uneven."""
     rng = np.random.default_rng(seed)
     shape = (n_frames, 2, height, width)
@@ -52,7 +26,7 @@ def noisy_frames(
     values += np.where(rng.random(shape) < outliers, rng.choice([-400, 150, 3000, 40000], shape), 0)
     weights = rng.integers(2, 256, (n_frames, 1, height, width))
     weights[rng.random(weights.shape) < missing] = 0
-    return [Samples(v.astype(np.float32), w.astype(np.uint8)) for v, w in zip(values, weights, strict=True)]
+    return [MemoryFrame(v.astype(np.float32), w.astype(np.uint8)) for v, w in zip(values, weights, strict=True)]
 
 
 def plain_terms(n_frames: int, n_channels: int = 2, sigma: float = 30.0) -> FrameTerms:
@@ -104,7 +78,7 @@ def test_the_noise_model_accepts_what_its_definition_accepts(n_frames: int) -> N
     for _ in range(n_frames):
         image = 1000 + star * rng.normal(1, 0.2) + rng.normal(0, 30, star.shape)
         image[rng.random(image.shape) < 0.05] += 2000
-        frames.append(Samples(image[None].astype(np.float32), np.full((1, height, width), 255, np.uint8)))
+        frames.append(MemoryFrame(image[None].astype(np.float32), np.full((1, height, width), 255, np.uint8)))
     sigma = rng.uniform(20, 40, (n_frames, 1))
     shot = rng.uniform(0.5, 2, (n_frames, 1))
     terms = FrameTerms(np.ones(n_frames), np.ones(n_frames), sigma, shot, np.full((n_frames, 1), 990.0))
@@ -128,7 +102,9 @@ def test_the_noise_model_accepts_what_its_definition_accepts(n_frames: int) -> N
 
 @pytest.mark.parametrize("rule", ["sigma", "winsorized", "mad", "esd"])
 def test_equal_samples_are_all_accepted(rule: str) -> None:
-    frames = [Samples(np.full((2, 9, 37), 1234.567, np.float32), np.full((1, 9, 37), 255, np.uint8)) for _ in range(15)]
+    frames = [
+        MemoryFrame(np.full((2, 9, 37), 1234.567, np.float32), np.full((1, 9, 37), 255, np.uint8)) for _ in range(15)
+    ]
     tile = integrate_cube(frames, Box.of_shape(9, 37), plain_terms(15), IntegrateSettings(rule=rule))
     assert (tile.n_used == 15).all()
     assert np.array_equal(tile.value, frames[0].values)

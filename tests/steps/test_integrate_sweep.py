@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from memory_frame import MemoryFrame
 
-from skyquilt.core import F32, U8, Box
+from skyquilt.core import Box
 from skyquilt.errors import UsageError
 from skyquilt.steps.integrate import FrameTerms, IntegrateSettings, SweepState, integrate_cube, integrate_sweep
 from skyquilt.steps.integrate.definitions import RunningPixel
 from skyquilt.steps.integrate.sweep import seed_order
-
-
-@dataclass
-class Plane:
-    """A frame in memory, 0 beyond its edges."""
-
-    values: F32
-    weights: U8
-
-    @property
-    def n_channels(self) -> int:
-        return len(self.values)
-
-    @property
-    def weight_channels(self) -> int:
-        return len(self.weights)
-
-    def sample(self, box: Box, values: F32, weights: U8) -> None:
-        values[...] = 0
-        weights[...] = 0
-        own = Box.of_shape(*self.values.shape[1:])
-        common = box.intersect(own)
-        target, source = common.slices(box), common.slices(own)
-        values[:, *target] = self.values[:, *source]
-        weights[:, *target] = self.weights[:, *source]
 
 
 def session(
@@ -47,7 +21,7 @@ def session(
     thin_columns: int = 0,
     n_weights: int = 1,
     seed: int = 1,
-) -> tuple[list[Plane], FrameTerms]:
+) -> tuple[list[MemoryFrame], FrameTerms]:
     """Two channels of 24 x 50 px; the first columns are covered by few frames only."""
     rng = np.random.default_rng(seed)
     shape = (n_frames, 2, 24, 50)
@@ -59,7 +33,7 @@ def session(
     weights[:, :, 6, 6] = 0
     flat = np.ones((n_frames, 2))
     terms = FrameTerms(np.linspace(0.8, 1.2, n_frames), np.full(n_frames, 10.0), flat * 30, flat * 0, flat * 1000)
-    frames = [Plane(v.astype(np.float32), w.astype(np.uint8)) for v, w in zip(values, weights, strict=True)]
+    frames = [MemoryFrame(v.astype(np.float32), w.astype(np.uint8)) for v, w in zip(values, weights, strict=True)]
     return frames, terms
 
 
