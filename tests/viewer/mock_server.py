@@ -29,7 +29,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from skyquilt.apps.web.bodies import FinishRun
-from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, Chain, mask_form, operation_form, preset_chain
+from skyquilt.apps.web.finishing import offer
+from skyquilt.engine.finish import Chain
 from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.engine.recipe import PRESETS, Recipe
 from skyquilt.errors import UsageError
@@ -391,6 +392,12 @@ def live_board(n_frames: int) -> dict[str, Any]:
     }
 
 
+def begun(task: str, kind: str) -> JSONResponse:
+    """Return the answer to a request that begins a task."""
+    state = {"state": "running", "stage": "", "percent": 0, "result": None, "error": None}
+    return JSONResponse({"task": {"id": task, "kind": kind, **state}}, 202)
+
+
 def build(mock: Mock) -> Starlette:
     """Return the application."""
 
@@ -409,38 +416,12 @@ def build(mock: Mock) -> Starlette:
             mock.tell({"type": "state", "state": mock.state()})
 
         mock.start(finish())
-        return JSONResponse(
-            {
-                "task": {
-                    "id": "t-open",
-                    "kind": "open",
-                    "state": "running",
-                    "stage": "",
-                    "percent": 0,
-                    "result": None,
-                    "error": None,
-                }
-            },
-            202,
-        )
+        return begun("t-open", "open")
 
     async def frames(request: Request) -> Response:
         if request.method == "POST":
             mock.start(mock.finish_task("frames", None))
-            return JSONResponse(
-                {
-                    "task": {
-                        "id": "t-frames",
-                        "kind": "frames",
-                        "state": "running",
-                        "stage": "",
-                        "percent": 0,
-                        "result": None,
-                        "error": None,
-                    }
-                },
-                202,
-            )
+            return begun("t-frames", "frames")
         return JSONResponse({**mock.table, "revision": mock.revision})
 
     async def choice(request: Request) -> Response:
@@ -475,36 +456,13 @@ def build(mock: Mock) -> Starlette:
         return JSONResponse({"stack": kind(Recipe), "mosaic": kind(MosaicRecipe)})
 
     async def finish_offer(request: Request) -> Response:
-        operations = [
-            {
-                "name": one.name,
-                "title": one.title,
-                "domain": one.domain,
-                "channels": list(one.channels),
-                "makes_picture": one.makes_picture,
-                "schema": {"properties": operation_form(one.name)},
-            }
-            for one in OPERATIONS.values()
-        ]
-        presets = [
-            {"name": name, "title": title, "steps": preset_chain(name).to_values()["steps"]}
-            for name, title in PRESET_TITLES.items()
-        ]
-        return JSONResponse(
-            {
-                "operations": operations,
-                "mask": {"schema": {"properties": mask_form()}},
-                "presets": presets,
-                "chains": [{"id": name, "name": f"{name}.toml"} for name in mock.chains],
-            }
-        )
+        return JSONResponse({**offer(), "chains": [{"id": name, "name": f"{name}.toml"} for name in mock.chains]})
 
     async def finish_run(request: Request) -> Response:
         body = FinishRun.model_validate(await request.json())
         task_id = f"t-finish-{time.monotonic_ns()}"
         mock.start(mock.finish(body, task_id))
-        task = {"id": task_id, "kind": "preview", "state": "running", "stage": "", "percent": 0}
-        return JSONResponse({"task": {**task, "result": None, "error": None}}, 202)
+        return begun(task_id, "preview")
 
     async def cancel(request: Request) -> Response:
         mock.cancelled.append(request.path_params["task"])
@@ -540,20 +498,7 @@ def build(mock: Mock) -> Starlette:
             ]
         }
         mock.start(mock.finish_task("plan", result))
-        return JSONResponse(
-            {
-                "task": {
-                    "id": "t-plan",
-                    "kind": "plan",
-                    "state": "running",
-                    "stage": "",
-                    "percent": 0,
-                    "result": None,
-                    "error": None,
-                }
-            },
-            202,
-        )
+        return begun("t-plan", "plan")
 
     async def run(request: Request) -> Response:
         body = await request.json()
@@ -678,20 +623,7 @@ def build(mock: Mock) -> Starlette:
                 "save", {"file": f"{body['name']}.{body['format']}", "saved": "s1", "size_bytes": 12_300_000}
             )
         )
-        return JSONResponse(
-            {
-                "task": {
-                    "id": "t-save",
-                    "kind": "save",
-                    "state": "running",
-                    "stage": "",
-                    "percent": 0,
-                    "result": None,
-                    "error": None,
-                }
-            },
-            202,
-        )
+        return begun("t-save", "save")
 
     async def events(socket: WebSocket) -> None:
         await socket.accept()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from skyquilt.apps.web.products import Product, Products
     from skyquilt.engine.finish import Chain
 
-__all__ = ["FINISHED", "Finishing", "free_stem", "make_kept_folder"]
+__all__ = ["FINISHED", "Finishing", "free_stem", "make_kept_folder", "offer"]
 
 FINISHED = "finished"
 """Folder of finished images below the output folder, and the name of their group of products."""
@@ -36,6 +36,28 @@ _FILE_SETTING = ("lrgb", "luminance")
 """The setting that names a file: pages give and get the id of a product for it, never a path."""
 
 Ask = Callable[..., Awaitable[Any]]
+
+
+def offer() -> dict[str, Any]:
+    """Return the operations with the schema of their settings, and the presets."""
+    from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, mask_form, operation_form, preset_chain
+
+    operations = [
+        {
+            "name": one.name,
+            "title": one.title,
+            "domain": one.domain,
+            "channels": list(one.channels),
+            "makes_picture": one.makes_picture,
+            "schema": {"properties": operation_form(one.name)},
+        }
+        for one in OPERATIONS.values()
+    ]
+    presets = [
+        {"name": name, "title": title, "steps": preset_chain(name).to_values()["steps"]}
+        for name, title in PRESET_TITLES.items()
+    ]
+    return {"operations": operations, "mask": {"schema": {"properties": mask_form()}}, "presets": presets}
 
 
 class Finishing:
@@ -71,29 +93,7 @@ class Finishing:
 
     def as_json(self) -> dict[str, Any]:
         """Return operations with the schema of their settings, presets and kept chains (app-api.md, section 9)."""
-        from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, mask_form, operation_form, preset_chain
-
-        operations = [
-            {
-                "name": one.name,
-                "title": one.title,
-                "domain": one.domain,
-                "channels": list(one.channels),
-                "makes_picture": one.makes_picture,
-                "schema": {"properties": operation_form(one.name)},
-            }
-            for one in OPERATIONS.values()
-        ]
-        presets = [
-            {"name": name, "title": title, "steps": preset_chain(name).to_values()["steps"]}
-            for name, title in PRESET_TITLES.items()
-        ]
-        return {
-            "operations": operations,
-            "mask": {"schema": {"properties": mask_form()}},
-            "presets": presets,
-            "chains": [{"id": key, "name": path.name} for key, path in self._kept().items()],
-        }
+        return {**offer(), "chains": [{"id": key, "name": path.name} for key, path in self._kept().items()]}
 
     # chains
 
