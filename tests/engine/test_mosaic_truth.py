@@ -187,7 +187,7 @@ def test_twenty_degrees_are_true(tmp_path: Path) -> None:
     assert grid.wcs.projection == "ZEA" and grid.width * grid.wcs.scale_arcsec / 3600.0 > 18.0
     check_fluxes(sky, most=0.01)  # few stars each
     check_places(sky, most_px=0.15)
-    check_seams(sky, most=0.3)
+    check_seams(sky)
     check_coverage(sky)
 
 
@@ -201,11 +201,6 @@ def test_three_by_three_pointings_of_six_are_true(tmp_path: Path, place: str) ->
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    reason="fluxes and places hold, but edges of some frames show by up to 0.34 sigma, 0.2 are wanted; what is checked "
-    "after that is not known",
-)
 def test_five_by_three_pointings_over_twenty_degrees_are_true(tmp_path: Path) -> None:
     camera = replace(CAMERA, **WIDE, width=800, height=960)
     sky = sewn(tmp_path, replace(LARGE, camera=camera, columns=5))
