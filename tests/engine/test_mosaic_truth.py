@@ -156,11 +156,13 @@ def near_trails(sky: Sewn) -> Mask:
 def near_bright_stars(sky: Sewn) -> Mask:
     """Return which pixels lie within 25 px of a star that saturates, bool (y, x)."""
     grid = sky.judge.grid
-    down, across = np.mgrid[: grid.height, : grid.width].astype(np.float64)
-    near = np.zeros(down.shape, dtype=bool)
+    near = np.zeros((grid.height, grid.width), dtype=bool)
     shown = sky.truth.stars_on(grid, 25.0)
     for k in np.flatnonzero(shown.flux[:, 0] > 3e5):
-        near |= np.hypot(across - shown.x[k], down - shown.y[k]) < 25.0
+        x0, y0 = max(0, int(shown.x[k]) - 25), max(0, int(shown.y[k]) - 25)
+        part = near[y0 : int(shown.y[k]) + 27, x0 : int(shown.x[k]) + 27]
+        down, across = np.mgrid[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
+        part |= np.hypot(across - shown.x[k], down - shown.y[k]) < 25.0
     return near
 
 
@@ -177,10 +179,6 @@ def test_small_mosaics_are_true(small: Sewn) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    reason="everything holds but the coverage: 2.4 % of the pixels lack one to four exposures, in patches of empty sky",
-)
 def test_twenty_degrees_are_true(tmp_path: Path) -> None:
     # pointings of 3.5 degrees
     camera = replace(CAMERA, **WIDE, width=640, height=480)
@@ -189,7 +187,7 @@ def test_twenty_degrees_are_true(tmp_path: Path) -> None:
     assert grid.wcs.projection == "ZEA" and grid.width * grid.wcs.scale_arcsec / 3600.0 > 18.0
     check_fluxes(sky, most=0.01)  # few stars each
     check_places(sky, most_px=0.15)
-    check_seams(sky, most=0.3)
+    check_seams(sky)
     check_coverage(sky)
 
 
@@ -203,11 +201,6 @@ def test_three_by_three_pointings_of_six_are_true(tmp_path: Path, place: str) ->
 
 
 @pytest.mark.long
-@pytest.mark.xfail(
-    strict=True,
-    reason="fluxes and places hold, but edges of some frames show by up to 0.34 sigma, 0.2 are wanted; what is checked "
-    "after that is not known",
-)
 def test_five_by_three_pointings_over_twenty_degrees_are_true(tmp_path: Path) -> None:
     camera = replace(CAMERA, **WIDE, width=800, height=960)
     sky = sewn(tmp_path, replace(LARGE, camera=camera, columns=5))

@@ -20,7 +20,7 @@ from skyquilt.steps.mosaic import (
     make_lattice,
     shared_blocks,
 )
-from skyquilt.steps.mosaic.shared_blocks import _evenly, _levels_of
+from skyquilt.steps.mosaic.shared_blocks import _evenly, _is_sky, _levels_of
 
 WIDTH, HEIGHT, NOISE = 300, 260, 3.0
 OFFSETS = np.array([0.0, 40.0, -25.0])
@@ -175,9 +175,21 @@ def test_blocks_are_told_in_pixels_of_the_canvas(step: int) -> None:
     assert abs(np.mean(differences(lattice, 0, 1)) - 40.0) < 0.3
 
 
-def test_the_levels_of_a_block_are_medians_of_differences_from_the_mean() -> None:
+def shows_sky(light: np.ndarray) -> np.ndarray:
+    """Return which samples of one block are kept: sky + 2.5 sigma of what was kept before, but at least half."""
+    ordered = np.sort(light[np.isfinite(light)])
+    kept = ordered
+    for _ in range(5):
+        sky, low = kept[len(kept) // 2], kept[int(0.1587 * len(kept))]
+        highest = max(sky + 2.5 * (sky - low), ordered[-(-len(ordered) // 2) - 1])
+        kept = ordered[ordered <= highest]
+    return light <= highest
+
+
+def test_the_levels_of_a_block_are_medians_of_differences_from_the_mean_of_the_sky() -> None:
     rng = np.random.default_rng(2)
     values = np.array([rng.normal(100.0 * k, 5.0, (2, 6, 256)) for k in range(4)]).astype(np.float32)
+    values[:, :, 1, 200:] += 1000.0  # a star
     values[3][:, 2:, 100:] = np.nan  # shows the first two blocks only
     values[0][:, 5] = np.nan
     values[1][:, 4, :50] = np.nan
@@ -188,11 +200,50 @@ def test_the_levels_of_a_block_are_medians_of_differences_from_the_mean() -> Non
         samples = values[showing][:, :, block].astype(np.float64)
         samples = samples[:, :, np.isfinite(samples).all(axis=(0, 1))]
         assert samples.shape[2] == (206 if block == 4 else 256)
+        is_sky = shows_sky(samples.mean(axis=0).sum(axis=0))
+        assert is_sky.mean() > 0.95 or (block == 1 and not is_sky[200:].any() and is_sky[:200].mean() > 0.95)
+        samples = samples[:, :, is_sky]
         mean = samples.mean(axis=0)
         expected = np.median(samples - mean, axis=2) + np.median(mean, axis=1)
         np.testing.assert_allclose(level[place == block], expected, rtol=1e-7)
-        counted = np.argwhere(np.isfinite(values[showing, 0, block]).all(axis=0).reshape(16, 16))
+        counted = np.flatnonzero(np.isfinite(values[showing, 0, block]).all(axis=0))[is_sky]
+        counted = np.stack(np.divmod(counted, 16), axis=1)
         np.testing.assert_allclose(middle[place == block], np.tile(counted.mean(axis=0)[::-1], (len(showing), 1)))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_half_of_a_block_counts_whatever_is_in_it_and_a_nebula_counts_whole(share: float) -> None:
+    rng = np.random.default_rng(4)
+    noise = rng.normal(0.0, 1.0, (50, 64))
+    starry = noise + np.where(np.arange(64) < share * 64, 30.0, 0.0)
+    kept = _is_sky(starry)
+    assert kept.mean(axis=1).min() >= 0.5
+    if share < 0.5:
+        assert kept[:, starry.max(axis=0) < 20.0].mean() > 0.95 and not kept[starry > 20.0].any()
+    assert _is_sky(noise + 5.0 * np.arange(64)).mean() > 0.99
+    starry[0], starry[1, 1:] = np.nan, np.nan
+    kept = _is_sky(starry)
+    assert not kept[0].any() and list(np.flatnonzero(kept[1])) == [0]
+
+
+def crowded(fwhm_px: float, rng: np.random.Generator) -> np.ndarray:
+    """Return blocks of 16 px, (80, 256), with a star each, whose light is spread by the seeing."""
+    places, fluxes = np.random.default_rng(7).uniform(0, 16, (80, 2)), np.random.default_rng(8).pareto(1.0, 80) * 1e4
+    down, across = np.divmod(np.arange(256), 16)
+    sigma = fwhm_px / 2.3548
+    away = np.hypot(across - places[:, :1], down - places[:, 1:])
+    light = fluxes[:, None] / (2 * np.pi * sigma**2) * np.exp(-0.5 * (away / sigma) ** 2)
+    return light + rng.normal(0.0, 5.0, light.shape)
+
+
+def test_the_seeing_is_not_taken_for_sky_where_every_block_has_a_star() -> None:
+    rng = np.random.default_rng(6)
+    values = np.array([crowded(3.2, rng), crowded(3.2, rng), crowded(3.7, rng), crowded(3.7, rng)])
+    number, _, level, _ = _levels_of(values[:, None].astype(np.float32), np.array([0, 0, 1, 1]))
+    sharp, wide = (np.median(level[(number // 2) == pointing]) for pointing in (0, 1))
+    medians = np.median(np.median(values - values.mean(axis=0), axis=2), axis=1)
+    stars = medians[2:].mean() - medians[:2].mean()  # what the stars would make of it
+    assert stars > 0.9 and abs(wide - sharp) < 0.4 * stars, (stars, wide - sharp)  # flanks below the noise are left
 
 
 def test_frames_that_know_opposite_parts_of_a_block_leave_it_to_those_that_know_it_whole() -> None:

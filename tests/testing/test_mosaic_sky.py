@@ -107,6 +107,26 @@ def test_the_short_way_from_canvas_to_frame_is_the_way_over_the_sky(place):
     assert np.isnan(truth.places(truth.frames[0], behind, box)).all()
 
 
+def test_a_frame_on_an_equal_area_canvas_lies_where_the_sky_says():
+    camera = replace(PLACES["twenty degrees wide"], rotation_deg=(0.0, 30.0))
+    truth = make_mosaic_truth(MosaicScenario(camera, rows=2, columns=3, subs=1))
+    flat = truth.canvas()
+    grid = replace(flat, wcs=replace(flat.wcs, projection="ZEA"))
+    y, x = np.mgrid[: grid.height, : grid.width].astype(float)
+    sky = grid.wcs.to_sky(x, y)
+    expected = np.zeros(x.shape)
+    for frame in truth.frames:
+        over_the_sky = frame.wcs.to_pixels(*sky)
+        found = truth.places(frame, grid, Box.of_shape(grid.height, grid.width))
+        np.testing.assert_allclose(found, over_the_sky, atol=1e-6)
+        expected += frame.grid.holds(*over_the_sky, 0.5 - 1e-6) * PLAIN.exposure_s
+    np.testing.assert_array_equal(truth.seconds(grid), expected)
+    assert (expected != truth.seconds(flat)).mean() > 0.005  # edges lie elsewhere than on the gnomonic plane
+    wide = SkyGrid(replace(grid.wcs, cd=10.0 * grid.wcs.cd), grid.width, grid.height)
+    far = separation_deg(*wide.wcs.to_sky(0.0, 0.0), *wide.wcs.crval_deg)
+    assert far > 90.0 and np.isnan(truth.places(truth.frames[0], wide, Box(0, 0, 1, 1))).all()
+
+
 def test_centres_given_by_hand_are_where_the_frames_look():
     centres = ((10.0, 41.0), (10.8, 41.3), (11.1, 40.6))
     camera = replace(PLAIN, ra_deg=10.6, dec_deg=41.0, dither_px=0.0, drift_px=0.0, jitter_px=0.0)

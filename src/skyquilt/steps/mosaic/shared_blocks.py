@@ -23,6 +23,9 @@ _TILE = 128  # samples a side of what is compared at once
 _KNOWN_SHARE = 0.75  # of a block's samples
 _WHOLE_SHARE = 0.95
 _LEAST_COMMON = 0.5
+_CLIP_SIGMA = 2.5
+_CLIP_ROUNDS = 5
+_BELOW = 0.1587  # the share of a Gaussian that lies more than a sigma below its middle
 _FRAMES_A_POINTING = 8
 _MOST_FRAMES = 32  # compared in one tile
 BLOCK_FEATHER_PX = 8.0
@@ -126,9 +129,12 @@ def shared_blocks(
 
         L_k = median(scale_k v_k - r) + median(r)
 
-    over the samples that all of them know, in whose middle it stands. The differences carry neither stars nor nebulae,
-    which bias the sky that each frame tells by itself (compare mDiffFit of Montage, Jacob et al. 2010, IJCSE 4, 73,
-    which fits a plane to each pair). What is returned are L_k / scale_k.
+    over the samples that all of them know and that show no star (`_is_sky` of r, summed over the channels), in whose
+    middle it stands. The differences carry no nebulae, which bias the sky that each frame tells by itself (compare
+    mDiffFit of Montage, Jacob et al. 2010, IJCSE 4, 73, which fits a plane to each pair). Stars do not cancel where the
+    seeing differs: more samples lie on the flank of a star than in its core, so that the median calls the sharper frame
+    the darker. With a star in every block, and 15 % between the FWHM, that was a third of a pixel's noise in the whole
+    picture. What is returned are L_k / scale_k.
 
     Cost: about 30 ns a sample of a block that two pointings show, beside what the sources take. At most 32 frames are
     compared in a tile of 128 x 128 samples, evenly from its pointings: 10 MB a channel, whatever the number of frames.
@@ -240,6 +246,7 @@ def _levels_of(values: F32, pointing: I64) -> tuple[I64, I64, F64, F64]:
     `values` holds scaled samples (n_frames, n_channels, n_blocks, n_samples). Where the frames that show a block know
     less than half of its samples in common, those that know it whole are compared. Returned are number in `values`,
     block, level (n, n_channels), and the middle of the samples that count, (n, 2), from the first of the block.
+    Stars do not count.
     """
     known: Mask = np.isfinite(values[:, 0])
     share: F64 = np.mean(known, axis=2, dtype=np.float64)
@@ -255,6 +262,8 @@ def _levels_of(values: F32, pointing: I64) -> tuple[I64, I64, F64, F64]:
         mean[:, showing] += one[:, showing]
     mean /= size[:, None]
     mean[:, ~common] = np.nan
+    common &= _is_sky(np.sum(mean, axis=0))
+    mean[:, ~common] = np.nan
     level = np.zeros((len(values), values.shape[2], values.shape[1]))
     for k, showing in enumerate(shows):
         if showing.any():
@@ -263,6 +272,32 @@ def _levels_of(values: F32, pointing: I64) -> tuple[I64, I64, F64, F64]:
     number, place = np.nonzero(shows)
     middle = _middles(common)[place]
     return number.astype(np.int64), place.astype(np.int64), level[number, place], middle
+
+
+def _is_sky(light: F64) -> Mask:
+    """
+    Return which samples show no star, bool (n_blocks, n_samples); `light` is NaN where nothing is known.
+
+    Definition, block by block: of the n faintest samples, all at first, the sky is the middle one and sigma what lies
+    between it and the one that 16 % of them do not exceed; n becomes the number of samples up to sky + 2.5 sigma, but
+    at least half of all; five times. A nebula's slope widens sigma, so that it is not clipped.
+    """
+    n_known: I64 = np.sum(np.isfinite(light), axis=1, dtype=np.int64)
+    ordered = np.sort(light, axis=1)  # NaN come last
+    least = _ranked(ordered, (n_known + 1) // 2 - 1)
+    kept, highest = n_known, least
+    for _ in range(_CLIP_ROUNDS):
+        sky, low = (_ranked(ordered, (share * kept).astype(np.int64)) for share in (0.5, _BELOW))
+        highest = np.fmax(sky + _CLIP_SIGMA * (sky - low), least)
+        kept = np.sum(light <= highest[:, None], axis=1, dtype=np.int64)
+    is_sky: Mask = light <= highest[:, None]
+    return is_sky
+
+
+def _ranked(ordered: F64, rank: I64) -> F64:
+    """Return one sample of each sorted row."""
+    chosen: F64 = np.take_along_axis(ordered, np.maximum(rank, 0)[:, None], axis=1)[:, 0]
+    return chosen
 
 
 def _middles(common: Mask) -> F64:

@@ -296,12 +296,14 @@ class MosaicTruth:
         """
         Return where the pixels of a box of `grid` lie in a frame: (x, y), float64 (y, x); NaN where they are behind it.
 
+        NaN too where an equal-area `grid` is 90 degrees or more from its reference point.
+
         Notes
         -----
         Equals ``frame.wcs.to_pixels(*grid.wcs.to_sky(x, y))`` to 1e-8 px: between two gnomonic planes lies a matrix.
         """
         y, x = np.mgrid[box.y0 : box.y1, box.x0 : box.x1].astype(np.float64)
-        x, y = _undistorted(grid.wcs, x, y)
+        x, y = _on_gnomonic_plane(grid.wcs, x, y)
         matrix = np.linalg.inv(_rays(frame.wcs)) @ _rays(grid.wcs)
         u, v, ahead = (row[0] * x + row[1] * y + row[2] for row in matrix)
         ahead = np.where(ahead > 0.0, ahead, np.nan)
@@ -326,13 +328,14 @@ class MosaicTruth:
         Notes
         -----
         Definition:: a pixel counts in a frame if its `places` have margin - 1e-6 <= x <= width - 1 - margin + 1e-6,
-        and y alike. Between undistorted planes a frame has straight edges: whole runs of a row are counted at once.
+        and y alike. Between undistorted gnomonic planes a frame has straight edges: whole runs of a row are counted at
+        once.
         """
         steps = np.zeros((grid.height, grid.width + 1))
         for frame in self._chosen(frames):
             box = self.window(frame, grid, max(0.0, -margin_px) + 1.0)
             part = steps[box.slices(Box(0, 0, grid.width + 1, grid.height))[0]]
-            if frame.wcs.sip is None and grid.wcs.sip is None:
+            if _is_plain(frame.wcs) and _is_plain(grid.wcs):
                 first, last = _row_spans(frame, grid, box, margin_px - _EDGE_PX)
                 rows = np.flatnonzero(last >= first)
                 part[rows, first[rows]] += 1.0
@@ -353,10 +356,26 @@ class MosaicTruth:
         return self.good_frames if frames is None else tuple(self.frames[index] for index in frames)
 
 
-def _undistorted(wcs: Wcs, x: F64, y: F64) -> tuple[F64, F64]:
-    """Return pixels of an image as an ideal lens would have placed them."""
-    if wcs.sip is None:
+def _is_plain(wcs: Wcs) -> bool:
+    """Tell whether great circles are straight lines of an image."""
+    return wcs.projection == "TAN" and wcs.sip is None
+
+
+def _on_gnomonic_plane(wcs: Wcs, x: F64, y: F64) -> tuple[F64, F64]:
+    """
+    Return pixels of an image as an ideal lens would have placed them, on the plane that touches its reference point.
+
+    At z from that point an equal-area image has the radius 2 sin(z / 2), the plane tan(z); NaN from 90 degrees on.
+    """
+    if _is_plain(wcs):
         return x, y
+    if wcs.projection == "ZEA":
+        x0, y0 = wcs.crpix0
+        xi, eta = (np.radians(row[0] * (x - x0) + row[1] * (y - y0)) for row in wcs.cd)
+        half = 0.5 * (xi**2 + eta**2)  # 1 - cos(z)
+        stretch = np.sqrt(1.0 - 0.5 * np.minimum(half, 1.0)) / np.where(half < 1.0, 1.0 - half, np.nan)
+        return x0 + stretch * (x - x0), y0 + stretch * (y - y0)
+    assert wcs.sip is not None
     u, v = wcs.sip.apply(x - wcs.crpix0[0], y - wcs.crpix0[1])
     return u + wcs.crpix0[0], v + wcs.crpix0[1]
 
