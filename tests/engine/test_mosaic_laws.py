@@ -258,7 +258,8 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bits(
     nursery: Nursery, session: Path, tmp_path: Path, plain: Plain
 ) -> None:
     killed = 0
-    for number, seconds in enumerate(np.random.default_rng(20).uniform(0.02, 0.9, 20)):
+    usual = nursery.usual_seconds(session, tmp_path / "whole", SETTINGS, PIECES)
+    for number, seconds in enumerate(usual * np.random.default_rng(20).uniform(0.02, 0.9, 20)):
         out = tmp_path / str(number)
         killed += nursery.run(session, out, SETTINGS, PIECES, seconds=float(seconds))
         check_resumed(session, out, plain, f"killed after {seconds:.3f} s")

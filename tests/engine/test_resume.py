@@ -136,7 +136,8 @@ def test_killed_again_and_again_it_still_ends_with_the_same_bits(
 def test_killed_from_outside_at_any_time_it_ends_with_the_same_bits(
     nursery: Nursery, tiny_session: Path, tmp_path: Path, unharmed: Path
 ) -> None:
-    for number, seconds in enumerate(np.random.default_rng(5).uniform(0.02, 0.8, 4)):
+    usual = nursery.usual_seconds(tiny_session, tmp_path / "whole", SETTINGS, TILE)
+    for number, seconds in enumerate(usual * np.random.default_rng(5).uniform(0.05, 0.95, 4)):
         out = tmp_path / str(number)
         nursery.run(tiny_session, out, SETTINGS, TILE, seconds=float(seconds))
         check_resumed(tiny_session, out, unharmed, f"killed after {seconds:.3f} s")
@@ -150,8 +151,9 @@ def test_killed_at_every_write_and_two_hundred_times_it_ends_with_the_same_bits(
     settings = {**SETTINGS, "schedule": schedule}
     unharmed = tmp_path / "unharmed"
     stack_one(tiny_session, unharmed, **settings)
+    usual = nursery.usual_seconds(tiny_session, tmp_path / "whole", settings, TILE)
     moments: list[dict[str, float]] = [{"call": call} for call in range(1, 196)]
-    moments += [{"seconds": float(t)} for t in np.random.default_rng(6).uniform(0.01, 1.0, 40)]
+    moments += [{"seconds": float(t)} for t in usual * np.random.default_rng(6).uniform(0.02, 0.9, 40)]
     killed = 0
     for number, moment in enumerate(moments):
         out = tmp_path / str(number)
