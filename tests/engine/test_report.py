@@ -16,6 +16,7 @@ import pytest
 from skyquilt.engine.manifest import FrameRecord, Manifest, MasterRecord, OutputRecord, Statistics
 from skyquilt.engine.report import write_reports
 from skyquilt.engine.report.facts import best_and_worst, group_left_out, story
+from skyquilt.engine.report.language import ENGLISH
 from skyquilt.engine.report.plots import FIGURES, plot_svg
 from skyquilt.engine.report.words import amount, bytes_text, duration, per_channel, percent
 from skyquilt.errors import OutputBlocked
@@ -272,13 +273,13 @@ def test_a_report_of_hardly_any_frames_is_whole(tmp_path: Path, n_frames: int) -
 
 def test_a_plot_without_any_value_is_left_away() -> None:
     frames = [FrameRecord(file="a.fit", status="left_out", code="truncated", reason="short")]
-    assert all(plot_svg(frames, figure) == "" for figure in FIGURES)
+    assert all(plot_svg(frames, figure, ENGLISH) == "" for figure in FIGURES)
 
 
 def test_a_plot_of_equal_or_wild_values_has_finite_coordinates() -> None:
     for values in ([3.0, 3.0], [0.0, 0.0], [1e-12, 1e12], [-5.0, 5.0], [2.5], [float("nan"), 2.0]):
         frames = [FrameRecord(file=f"{i}.fit", status="stacked", fwhm_px=value) for i, value in enumerate(values)]
-        svg = plot_svg(frames, FIGURES[0])
+        svg = plot_svg(frames, FIGURES[0], ENGLISH)
         assert svg.startswith("<svg")
         assert "nan" not in svg
         assert "inf" not in svg
@@ -298,15 +299,17 @@ def test_no_frame_is_among_the_best_and_the_worst() -> None:
 
 
 def test_the_story_names_the_choices_of_the_run() -> None:
-    text = " ".join(sentence for _, sentence in story(invented_manifest()))
+    text = " ".join(sentence for _, sentence in story(invented_manifest(), ENGLISH))
     for words in ("120 light frames", "same gain", "812", "rcd", "catmull-rom", "winsorized", "14.2 degrees"):
         assert words in text
 
 
 def test_the_story_tells_the_colour_to_which_the_debayering_was_balanced() -> None:
     manifest = invented_manifest()
-    assert "balanced" not in " ".join(sentence for _, sentence in story(manifest))
-    text = " ".join(sentence for _, sentence in story(manifest.model_copy(update={"star_colour": (0.625, 0.484375)})))
+    assert "balanced" not in " ".join(sentence for _, sentence in story(manifest, ENGLISH))
+    text = " ".join(
+        sentence for _, sentence in story(manifest.model_copy(update={"star_colour": (0.625, 0.484375)}), ENGLISH)
+    )
     assert "balanced to stars that have 0.62 in red and 0.48 in blue for 1 in green" in text
 
 
