@@ -144,11 +144,11 @@ def master_sentence(master: MasterRecord, language: Language) -> str:
     """Return one sentence on a master calibration frame: what it was made of and why it fits."""
     facts = [language.count(master.n_frames, "{n} frame", "{n} frames")]
     if master.exposure_s is not None:
-        facts.append(f"{language.amount(master.exposure_s)} s")
+        facts.append(language.measure(master.exposure_s, "s"))
     if master.gain is not None:
         facts.append(language.say("gain {gain}", gain=language.amount(master.gain)))
     if master.temperature_c is not None:
-        facts.append(f"{language.amount(master.temperature_c)} °C")
+        facts.append(language.measure(master.temperature_c, "°C"))
     if master.dark_scale is not None:
         facts.append(language.say("scaled by {factor}", factor=language.amount(master.dark_scale)))
     kind = language.tell(KINDS[master.kind])
@@ -178,10 +178,10 @@ def _choose(manifest: Manifest, language: Language) -> str:
     if not n_left_out:
         return language.count(
             n_found,
-            "{n} light frames were found and all of them were stacked.",
+            "{n} light frame was found and stacked.",
             "{n} light frames were found and all of them were stacked.",
         )
-    found = language.count(n_found, "{n} light frames were found", "{n} light frames were found")
+    found = language.count(n_found, "{n} light frame was found", "{n} light frames were found")
     left_out = language.count(
         n_left_out,
         "{n} was left out, each with its reason below.",
@@ -198,7 +198,7 @@ def _calibrate(manifest: Manifest, language: Language) -> str:
         sentences.append(
             language.count(
                 manifest.n_defects,
-                "{n} hot, cold or dead pixels were replaced from their neighbours.",
+                "{n} hot, cold or dead pixel was replaced from its neighbours.",
                 "{n} hot, cold or dead pixels were replaced from their neighbours.",
             )
         )

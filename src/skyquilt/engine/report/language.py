@@ -77,6 +77,10 @@ class Language:
         """Return a number with that many significant digits (see `words.amount`)."""
         return self.number(words.amount(value, digits))
 
+    def measure(self, value: float | None, unit: str, digits: int = 3) -> str:
+        """Return a number with that many significant digits and its unit."""
+        return self.number(f"{words.amount(value, digits)} {unit}".rstrip())
+
     def percent(self, share: float | None) -> str:
         """Return a share as a percentage."""
         return self.number(words.percent(share))

@@ -25,16 +25,16 @@ def mosaic_sentences(mosaic: MosaicRecord, n_frames: int, language: Language) ->
     """Return how the frames were laid on the sky, in sentences."""
     placed = language.count(
         n_frames,
-        "The {n} frames found their places on the sky by their stars",
+        "The {n} frame found its place on the sky by its stars",
         "The {n} frames found their places on the sky by their stars",
     )
-    pointings = language.count(len(mosaic.panels), "{n} pointings", "{n} pointings")
+    pointings = language.count(len(mosaic.panels), "{n} pointing", "{n} pointings")
     sentences = [language.say("{placed}, {pointings}.", placed=placed, pointings=pointings)]
     if mosaic.tie_rms_px is not None:
         sentences.append(
             language.count(
                 mosaic.n_ties,
-                "One solution for all of them makes the {n} stars that several frames show agree to {tie} px, and with "
+                "One solution for all of them makes the {n} star that several frames show agree to {tie} px, and with "
                 "the catalogue to {catalogue} arcsec, per axis.",
                 "One solution for all of them makes the {n} stars that several frames show agree to {tie} px, and with "
                 "the catalogue to {catalogue} arcsec, per axis.",
@@ -59,7 +59,7 @@ def mosaic_rows(mosaic: MosaicRecord, language: Language) -> list[tuple[str, str
     exposure = f"{_seconds(mosaic.coverage_median_s, language)} / {_seconds(mosaic.coverage_max_s, language)}"
     ties = language.count(
         mosaic.n_ties,
-        "{tie} px ({n} stars in common)",
+        "{tie} px ({n} star in common)",
         "{tie} px ({n} stars in common)",
         tie=language.amount(mosaic.tie_rms_px, 3),
     )

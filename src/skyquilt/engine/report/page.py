@@ -171,7 +171,7 @@ def _figure_cards(statistics: Statistics, language: Language) -> list[Card]:
             f"× {language.amount(_mean(statistics.snr_gain))}",
             gain,
         ),
-        (language.say("Noise"), f"{language.amount(_mean(statistics.noise))} ADU", noise),
+        (language.say("Noise"), language.measure(_mean(statistics.noise), "ADU"), noise),
     ]
 
 
@@ -195,7 +195,7 @@ def _picture_cards(statistics: Statistics, language: Language) -> list[Card]:
         angle=language.amount(statistics.rotation_range_deg),
     )
     return [
-        (language.say("Star size (FWHM)"), f"{language.amount(statistics.fwhm_px)} px", sharper),
+        (language.say("Star size (FWHM)"), language.measure(statistics.fwhm_px, "px"), sharper),
         (
             language.say("Rejected samples"),
             language.percent(statistics.rejected_low + statistics.rejected_high),
@@ -271,7 +271,7 @@ def _calibration(manifest: Manifest, language: Language) -> str:
     if manifest.n_defects:
         replaced = language.count(
             manifest.n_defects,
-            "{n} defective pixels were replaced from their neighbours.",
+            "{n} defective pixel was replaced from its neighbours.",
             "{n} defective pixels were replaced from their neighbours.",
         )
         parts.append(f"<p>{replaced}</p>")

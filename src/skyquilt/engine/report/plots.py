@@ -99,7 +99,7 @@ def plot_svg(frames: Sequence[FrameRecord], figure: Figure, language: Language) 
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     label = language.count(
         len(frames),
-        "{figure} of {n} frames in the order of their exposure; stacked frames: {range}",
+        "{figure} of {n} frame; stacked frames: {range}",
         "{figure} of {n} frames in the order of their exposure; stacked frames: {range}",
         figure=figure.label(language),
         range=_extremes(kept, language),
@@ -212,7 +212,7 @@ def _marks(
         x, y = round(grid * x) / grid, round(grid * y) / grid
         (dots if is_in else crosses)[f"M{x:g} {y:g}h0" if is_in else f"M{x - 3:g} {y - 3:g}l6 6m0-6l-6 6"] = None
         if n <= _NAMED_FRAMES:
-            title = _title(frame, f"{language.amount(value, 4)} {figure.unit}".strip(), language)
+            title = _title(frame, language.measure(value, figure.unit, 4), language)
             named.append(f'<circle cx="{x:g}" cy="{y:g}" r="6"><title>{escape(title)}</title></circle>')
     size = "few" if n <= _NAMED_FRAMES else "many"
     parts = [f'<path class="dots {size}" d="{"".join(dots)}"/>'] if dots else []
