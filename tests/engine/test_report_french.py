@@ -232,7 +232,7 @@ def test_the_page_is_french_and_its_recorded_sentences_are_marked_english(french
 
 def test_reasons_are_told_in_french_with_the_figures_of_the_program(french: str) -> None:
     text = Outline(french).text
-    assert f"✕ écartée au choix{NO_BREAK_SPACE}: étoiles étirées (trailed: eccentricity 0.72 > 0.60)" in text
+    assert f"✕ écartée à la sélection{NO_BREAK_SPACE}: étoiles étirées (trailed: eccentricity 0.72 > 0.60)" in text
     assert "Fichier tronqué" in text and "file ends after 61 % of it" in text
     assert f", écartée{NO_BREAK_SPACE}: fichier tronqué" in text
 
