@@ -244,6 +244,15 @@ def test_a_code_without_words_is_told_by_its_sentence() -> None:
     assert f"✕ écartée{NO_BREAK_SPACE}: the moon &lt;went&gt;<td>" in page
 
 
+def test_recorded_texts_cannot_become_markup_or_placeholders() -> None:
+    evil = "<script>{n}</script>\"'&{"
+    manifest = invented_manifest(120, target=evil, session=evil, filter=evil, reference=evil, warnings=[evil])
+    frames = [one.model_copy(update={"file": evil, "reason": evil, "notes": [evil]}) for one in manifest.frames]
+    outline = Outline(report_html(manifest.model_copy(update={"frames": frames}), None, FRENCH))
+    assert "script" not in outline.tags
+    assert f"étoiles étirées ({evil}) ({evil})" in outline.text
+
+
 def test_numbers_have_a_comma_and_stay_with_their_units() -> None:
     said = [
         FRENCH.amount(3.14159),
