@@ -341,6 +341,16 @@ def test_language_theme_and_stretch_are_found_again_and_night_is_only_red(page: 
     assert mock.settings["theme"] == "night"
 
 
+def test_the_report_is_asked_for_in_the_language_of_the_person(page: Any, mock_app: tuple[Any, str]) -> None:
+    _, address = mock_app
+    show(page, address, "report")
+    assert page.locator("iframe").get_attribute("src") == "/report/r1?theme=dark&language=en"
+    page.get_by_role("combobox", name="Language").select_option("fr")
+    link = page.get_by_role("link", name="Ouvrir dans un onglet")
+    assert link.get_attribute("href") == "/report/r1?language=fr"
+    assert page.locator("iframe").get_attribute("src") == "/report/r1?theme=dark&language=fr"
+
+
 def test_keys_lead_everywhere(page: Any, mock_app: tuple[Any, str]) -> None:
     _, address = mock_app
     show(page, address, "open")

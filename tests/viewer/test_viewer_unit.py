@@ -18,6 +18,8 @@ from skyquilt.core import LEFT_OUT_CODES
 from skyquilt.engine.finish import OPERATIONS, PRESET_TITLES, mask_form, operation_form
 from skyquilt.engine.mosaic import MosaicRecipe
 from skyquilt.engine.recipe import PRESETS, Recipe
+from skyquilt.engine.report import TRANSLATIONS
+from skyquilt.engine.report.language import NO_BREAK_SPACE
 from skyquilt.steps.finish import HyperbolicSettings, asinh_stretch, auto_stretch, measure_background, plan_stretch
 from skyquilt.steps.finish.tone import HyperbolicCurve
 
@@ -187,6 +189,8 @@ def test_every_code_of_a_frame_that_is_left_out_has_french_words() -> None:
     words = dict(re.findall(r'^  (\w+): "([^"]+)",$', text, flags=re.M))
     assert set(words) == LEFT_OUT_CODES
     assert len(set(words.values())) == len(words)
+    told = {code: reason.replace(NO_BREAK_SPACE, " ") for code, reason in TRANSLATIONS["fr"].reasons.items()}
+    assert told == words, "the report and the app tell a frame that is left out in the same words"
 
 
 def test_every_group_and_preset_has_a_name() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,53 @@ def test_the_report_lies_in_a_sandbox(stacked: RunningApp) -> None:
     assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none';")
     assert answer.headers["content-type"].startswith("text/html") and b"<html" in answer.content
     assert stacked.get(f"/api/report/{report}")["schema_id"] == "skyquilt.report"
+
+
+def test_the_report_speaks_french_with_the_same_picture(stacked: RunningApp) -> None:
+    report = stacked.get("/api/products")["groups"][0]["report"]
+    english = stacked.client.get(f"/report/{report}")
+    for language in ("en", "de", "FR", ""):
+        answer = stacked.client.get(f"/report/{report}", params={"language": language})
+        assert answer.content == english.content, language
+    french = stacked.client.get(f"/report/{report}", params={"theme": "dark", "language": "fr"})
+    assert b'<html data-theme="dark" lang="fr">' in french.content[:100]
+    assert "Ce qui a été écarté" in french.text and "What was left out" not in french.text
+    pictures = [re.findall(r'src="data:image/png;base64,[^"]+"', answer.text) for answer in (english, french)]
+    assert pictures[0] == pictures[1] and len(pictures[0]) == 1
+    assert french.headers.keys() == english.headers.keys()
+    for name in ("content-security-policy", "content-type", "x-content-type-options", "cache-control"):
+        assert french.headers[name] == english.headers[name]
+
+
+def _without_coordinates(text: str) -> str:
+    """Return a manifest whose canvas lies nowhere on the sky: it can be read, but its map not be drawn."""
+    document = json.loads(text)
+    figures = dict.fromkeys(("coverage_median_s", "coverage_max_s", "tie_rms_px", "catalogue_rms_arcsec", "flux_rms"))
+    counts = dict.fromkeys(("covered_deg2", "holes_deg2", "n_holes", "n_ties", "surface_order"), 0)
+    document["mosaic"] = {
+        **figures,
+        **counts,
+        "projection": "TAN",
+        "sky_rms_sigma": None,
+        "panels": [],
+        "overlaps": [],
+        "canvas_wcs": {"CRVAL1": 0.0},
+    }
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-100], lambda text: "{}", _without_coordinates])
+def test_a_report_whose_manifest_cannot_be_told_is_english(stacked: RunningApp, damage: Callable[[str], str]) -> None:
+    report = stacked.get("/api/products")["groups"][0]["report"]
+    manifest = next(stacked.out.glob("*/run_manifest.json"))
+    text = manifest.read_text()
+    manifest.write_text(damage(text))
+    try:
+        answer = stacked.client.get(f"/report/{report}", params={"language": "fr"})
+        assert answer.status_code == 200
+        assert answer.content == (manifest.parent / "report.html").read_bytes()
+    finally:
+        manifest.write_text(text)
 
 
 def test_the_sky_is_told_even_where_it_is_not_known(stacked: RunningApp) -> None:

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { Choice, Empty } from "../parts/controls";
 import { Icon } from "../parts/icons";
 import { products } from "../state/app";
-import { theme } from "../state/view";
+import { language, theme } from "../state/view";
 import { t } from "../words";
 
 const chosen = signal(0);
@@ -17,10 +17,10 @@ export function ReportScreen() {
       <div class="toolbar">
         <Choice label={t("report.which")} value={String(list.indexOf(group))} onChange={(value) => { chosen.value = Number(value); }} options={list.map((item, i) => ({ value: String(i), text: item.name }))} />
         <span class="space" />
-        <a class="button" href={`/report/${group.report}`} target="_blank" rel="noopener"><Icon name="eye" size={16} /> {t("report.tab")}</a>
+        <a class="button" href={`/report/${group.report}?language=${language.value}`} target="_blank" rel="noopener"><Icon name="eye" size={16} /> {t("report.tab")}</a>
         <a class="button" href={`/api/report/${group.report}`} download="report.json"><Icon name="save" size={16} /> JSON</a>
       </div>
-      <iframe sandbox="" src={`/report/${group.report}?theme=${theme.value === "light" ? "light" : "dark"}`} title={t("report.title", { name: group.name })} />
+      <iframe sandbox="" src={`/report/${group.report}?theme=${theme.value === "light" ? "light" : "dark"}&language=${language.value}`} title={t("report.title", { name: group.name })} />
     </div>
   );
 }

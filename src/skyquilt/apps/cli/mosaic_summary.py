@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from skyquilt.engine.mosaic import MosaicPlan, MosaicResult, MosaicRunResult
-from skyquilt.engine.report import amount, duration, group_left_out, per_channel, percent, sky_sentence
+from skyquilt.engine.report import ENGLISH, amount, duration, group_left_out, per_channel, percent, sky_sentence
 
 __all__ = ["map_lines", "mosaic_document", "mosaic_lines"]
 
@@ -70,7 +70,7 @@ def mosaic_lines(made: MosaicResult) -> list[str]:
             f"rejected   {percent(figures.rejected_low)} too dark, {percent(figures.rejected_high)} too bright"
         )
     if manifest.sky is not None:
-        lines.append(f"sky        {sky_sentence(manifest.sky)}")
+        lines.append(f"sky        {sky_sentence(manifest.sky, ENGLISH)}")
     lines += [f"warning    {text}" for text in manifest.warnings]
     labels = ("picture", "mosaic", "report")
     for label, name in zip(labels, _SHOWN_OUTPUTS, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 from skyquilt.apps.cli.faults import error_document
 from skyquilt.engine import Plan, RunResult, StackResult
 from skyquilt.engine.report import (
+    ENGLISH,
     amount,
     bytes_text,
     duration,
@@ -61,10 +62,10 @@ def stack_lines(stack: StackResult) -> list[str]:
             f"rejected   {percent(figures.rejected_low)} too dark, {percent(figures.rejected_high)} too bright"
         )
     if manifest.sky is not None:
-        known = sky_sentence(manifest.sky) if manifest.sky.solved else f"not placed: {manifest.sky.reason}"
+        known = sky_sentence(manifest.sky, ENGLISH) if manifest.sky.solved else f"not placed: {manifest.sky.reason}"
         lines.append(f"sky        {known}")
     if manifest.photometry is not None:
-        rows = [row for row in magnitude_rows(manifest.photometry) if row[0].startswith(("Limiting", "Sky"))]
+        rows = [row for row in magnitude_rows(manifest.photometry, ENGLISH) if row[0].startswith(("Limiting", "Sky"))]
         lines += [f"           {name[0].lower()}{name[1:]}: {values}" for name, values in rows]
     lines += [f"warning    {text}" for text in manifest.warnings]
     for label, name, suffix in _SHOWN_OUTPUTS:

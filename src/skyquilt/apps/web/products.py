@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from skyquilt.apps.web.finishing import FINISHED
 from skyquilt.engine import Manifest
+from skyquilt.engine.report import TRANSLATIONS, translated_page
 from skyquilt.engine.viewing import MAPS, Footprint, footprints_of, sky_outline
 from skyquilt.errors import SkyquiltError, UsageError
 from skyquilt.io.fits import open_frame, read_wcs
@@ -148,11 +149,29 @@ class Products:
 
     def report(self, report_id: str, ending: str) -> Path:
         """Return the report of a group as ".html" or ".json", or raise `UsageError`."""
-        for group in self.groups():
-            path = group.folder / f"report{ending}"
-            if group.report == report_id and _is_file_below(path, self._out):
+        for manifest in self._manifests():
+            path = manifest.parent / f"report{ending}"
+            if _report_id(manifest.parent) == report_id and _is_file_below(path, self._out):
                 return path
         raise UsageError("there is no such report", "look at the list of products again")
+
+    def report_page(self, report_id: str, language: str | None) -> bytes:
+        """
+        Return the page of a report, in a language of `TRANSLATIONS` or else as the run wrote it.
+
+        As the run wrote it too where its manifest cannot be read, or does not hold what the page tells.
+        """
+        path = self.report(report_id, ".html")
+        page = path.read_bytes()
+        if language is None or language not in TRANSLATIONS:
+            return page
+        group = next((one for one in self.groups() if one.folder == path.parent), None)
+        if group is None:
+            return page
+        try:
+            return translated_page(page, group.manifest, language)
+        except (ArithmeticError, LookupError, TypeError, ValueError, SkyquiltError):
+            return page
 
     def as_json(self) -> dict[str, Any]:
         """Return all groups as the page gets them."""
@@ -214,7 +233,7 @@ class Products:
             if _is_file_below(file, self._out) and folder in file.parents:
                 products += _products_of(output.name, file, manifest.group)
         products.sort(key=lambda one: one.name not in _MASTERS)  # what one wants to see comes first
-        report = _id_of(f"{folder}|report") if (folder / "report.html").is_file() else None
+        report = _report_id(folder) if (folder / "report.html").is_file() else None
         return Group(manifest.group, folder, manifest, tuple(products), report)
 
 
@@ -295,6 +314,10 @@ def _is_file_below(path: Path, folder: Path) -> bool:
         return path.is_file() and folder.resolve() in path.resolve(strict=True).parents and not path.is_symlink()
     except OSError:
         return False
+
+
+def _report_id(folder: Path) -> str:
+    return _id_of(f"{folder}|report")
 
 
 def _id_of(text: str) -> str:

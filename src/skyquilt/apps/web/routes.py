@@ -329,8 +329,8 @@ class _Routes:
         return _json(await asyncio.to_thread(desk.products.sky, desk.frames.id_of_file, desk.frames_size()))
 
     async def _report(self, request: Request) -> Response:
-        path = await asyncio.to_thread(self._desk.products.report, _id(request), ".html")
-        content = await asyncio.to_thread(path.read_bytes)
+        language = request.query_params.get("language")
+        content = await asyncio.to_thread(self._desk.products.report_page, _id(request), language)
         theme = request.query_params.get("theme")
         if theme in ("dark", "light"):  # otherwise as the system of the reader asks
             content = content.replace(b"<html ", b'<html data-theme="%s" ' % theme.encode(), 1)

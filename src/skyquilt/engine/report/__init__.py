@@ -1,10 +1,15 @@
 """The report of a stack: what was done to every frame, for people (HTML, Markdown) and for programs (JSON)."""
 
 from skyquilt.engine.report.facts import LeftOutGroup, group_left_out, magnitude_rows, sky_sentence
+from skyquilt.engine.report.language import ENGLISH, Language
+from skyquilt.engine.report.translation import TRANSLATIONS, translated_page
 from skyquilt.engine.report.words import amount, bytes_text, duration, per_channel, percent
 from skyquilt.engine.report.write import write_reports
 
 __all__ = [
+    "ENGLISH",
+    "TRANSLATIONS",
+    "Language",
     "LeftOutGroup",
     "amount",
     "bytes_text",
@@ -14,5 +19,6 @@ __all__ = [
     "per_channel",
     "percent",
     "sky_sentence",
+    "translated_page",
     "write_reports",
 ]

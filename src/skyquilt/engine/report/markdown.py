@@ -16,6 +16,7 @@ from skyquilt.engine.report.facts import (
     story,
     table_columns,
 )
+from skyquilt.engine.report.language import ENGLISH
 from skyquilt.engine.report.mosaic_facts import mosaic_rows, overlap_table, panel_table
 from skyquilt.engine.report.words import DASH, amount, bytes_text, duration, per_channel, percent
 
@@ -32,7 +33,7 @@ def report_markdown(manifest: Manifest) -> str:
         parts += ["## The stack", _table(("Figure", "Value"), _headline(manifest.statistics))]
     parts += _sky(manifest)
     parts += _mosaic(manifest)
-    parts += ["## What was done", "\n".join(f"1. **{step}.** {_safe(text)}" for step, text in story(manifest))]
+    parts += ["## What was done", "\n".join(f"1. **{step}.** {_safe(text)}" for step, text in story(manifest, ENGLISH))]
     parts += _warnings(manifest)
     parts += _left_out(manifest)
     parts += _ranking(manifest)
@@ -55,9 +56,9 @@ def _intro(manifest: Manifest) -> str:
 def _sky(manifest: Manifest) -> list[str]:
     if manifest.sky is None or not manifest.sky.solved:
         return []
-    rows = [("Place", _safe(sky_sentence(manifest.sky)))]
+    rows = [("Place", _safe(sky_sentence(manifest.sky, ENGLISH)))]
     if manifest.photometry is not None:
-        rows += magnitude_rows(manifest.photometry)
+        rows += magnitude_rows(manifest.photometry, ENGLISH)
     return ["## On the sky", _table(("Figure", "Value"), rows)]
 
 
@@ -65,9 +66,9 @@ def _mosaic(manifest: Manifest) -> list[str]:
     mosaic = manifest.mosaic
     if mosaic is None:
         return []
-    parts = ["## The mosaic", _table(("Figure", "Value"), mosaic_rows(mosaic)), "### Pointings"]
-    parts.append(_table(*panel_table(mosaic.panels)))
-    return [*parts, "### Overlaps", _table(*overlap_table(mosaic.overlaps))] if mosaic.overlaps else parts
+    parts = ["## The mosaic", _table(("Figure", "Value"), mosaic_rows(mosaic, ENGLISH)), "### Pointings"]
+    parts.append(_table(*panel_table(mosaic.panels, ENGLISH)))
+    return [*parts, "### Overlaps", _table(*overlap_table(mosaic.overlaps, ENGLISH))] if mosaic.overlaps else parts
 
 
 def _headline(statistics: Statistics) -> list[tuple[str, str]]:
@@ -153,7 +154,7 @@ def _frames_table(frames: list[FrameRecord]) -> str:
 def _calibration(manifest: Manifest) -> list[str]:
     parts = ["## Calibration"]
     if manifest.calibration:
-        parts.append("\n".join(f"- {_safe(master_sentence(master))}" for master in manifest.calibration))
+        parts.append("\n".join(f"- {_safe(master_sentence(master, ENGLISH))}" for master in manifest.calibration))
     else:
         parts.append("No calibration frames were used.")
     if manifest.calibration_table:

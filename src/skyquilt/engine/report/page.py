@@ -2,19 +2,20 @@
 The report as one page of HTML that needs nothing else: no script, no request, picture and plots inside.
 
 Every text that comes from a file, a header or a setting passes `escape`. End tags of table cells and rows are left out,
-as HTML allows, so that 10,000 frames stay a small file.
+as HTML allows, so that 10,000 frames stay a small file. What the page says itself it says in a language; what the run
+recorded stays as it is.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 from html import escape
 from typing import Any
 
 from skyquilt.engine.manifest import Manifest, Statistics
 from skyquilt.engine.report.facts import (
+    KINDS,
     group_left_out,
     magnitude_rows,
     master_sentence,
@@ -23,134 +24,122 @@ from skyquilt.engine.report.facts import (
     table_columns,
 )
 from skyquilt.engine.report.frame_table import frame_table
+from skyquilt.engine.report.language import Language
 from skyquilt.engine.report.mosaic_facts import mosaic_rows, overlap_table, panel_table, sky_map_svg
 from skyquilt.engine.report.plots import FIGURES, plot_svg
+from skyquilt.engine.report.recorded import column_name, english, plain
 from skyquilt.engine.report.style import STYLE
-from skyquilt.engine.report.words import DASH, amount, bytes_text, duration, per_channel, percent
 
 __all__ = ["report_html"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _FOLDED = 10**6
 
+Card = tuple[str, str, str]
 
-def report_html(manifest: Manifest, thumbnail_png: bytes | None) -> str:
+
+def report_html(manifest: Manifest, thumbnail_png: bytes | None, language: Language) -> str:
     """Return the page of one stack; `thumbnail_png` is shown under the headline figures."""
     title = escape(manifest.target or manifest.group)
-    sections = [
-        ("stack", "The stack", _stack(manifest, thumbnail_png)),
-        *([("mosaic", "The mosaic", _mosaic(manifest))] if manifest.mosaic else []),
-        ("story", "What was done", _story(manifest)),
-        ("left-out", "What was left out", _left_out(manifest)),
-        ("plots", "The frames over time", _plots(manifest)),
-        ("frames", "Every frame", frame_table(manifest.frames)),
-        ("calibration", "Calibration", _calibration(manifest)),
-        ("files", "Files", _outputs(manifest)),
-        ("settings", "Settings and versions", _settings(manifest)),
-    ]
+    sections = _sections(manifest, thumbnail_png, language)
     links = "".join(f'<li><a href="#{key}">{heading}</a></li>' for key, heading, _ in sections)
     body = "".join(
         f'<section aria-labelledby="{key}"><h2 id="{key}">{heading}</h2>{text}</section>'
         for key, heading, text in sections
     )
+    made_by = language.say("Made by {program}. The raw frames were only read.", program=escape(manifest.program))
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<!DOCTYPE html>\n<html lang="{language.code}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title} - stacking report</title><style>{STYLE}</style></head><body>"
-        '<a class="skip" href="#stack">Skip to the report</a>'
-        f"<header><h1>{title}</h1><p class=soft>{_subtitle(manifest)}</p>"
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav>{_warnings(manifest)}</header>'
-        f"<main>{body}</main><footer>Made by {escape(manifest.program)}. The raw frames were only read.</footer>"
+        f"<title>{language.say('{name} - stacking report', name=title)}</title><style>{STYLE}</style></head><body>"
+        f'<a class="skip" href="#stack">{language.say("Skip to the report")}</a>'
+        f"<header><h1>{title}</h1><p class=soft>{_subtitle(manifest, language)}</p>"
+        f'<nav aria-label="{language.say("Sections")}"><ul>{links}</ul></nav>{_warnings(manifest, language)}</header>'
+        f"<main>{body}</main><footer>{made_by}</footer>"
         "</body></html>\n"
     )
 
 
-def _subtitle(manifest: Manifest) -> str:
+def _sections(manifest: Manifest, thumbnail_png: bytes | None, language: Language) -> list[tuple[str, str, str]]:
+    """Return the parts of the page, as (key, heading, HTML)."""
+    mosaic = [("mosaic", language.say("The mosaic"), _mosaic(manifest, language))] if manifest.mosaic else []
+    return [
+        ("stack", language.say("The stack"), _stack(manifest, thumbnail_png, language)),
+        *mosaic,
+        ("story", language.say("What was done"), _story(manifest, language)),
+        ("left-out", language.say("What was left out"), _left_out(manifest, language)),
+        ("plots", language.say("The frames over time"), _plots(manifest, language)),
+        ("frames", language.say("Every frame"), frame_table(manifest.frames, language)),
+        ("calibration", language.say("Calibration"), _calibration(manifest, language)),
+        ("files", language.say("Files"), _outputs(manifest, language)),
+        ("settings", language.say("Settings and versions"), _settings(manifest, language)),
+    ]
+
+
+def _subtitle(manifest: Manifest, language: Language) -> str:
     nights = sorted({frame.date_obs[:10] for frame in manifest.frames if frame.date_obs})
-    facts = [f"Session {manifest.session}", f"telescope {manifest.device}"]
+    facts = [
+        language.say("Session {name}", name=manifest.session),
+        language.say("telescope {name}", name=manifest.device),
+    ]
     if manifest.filter:
-        facts.append(f"filter {manifest.filter}")
-    if nights:
-        facts.append(nights[0] if len(nights) == 1 else f"{nights[0]} to {nights[-1]} (UTC)")
+        facts.append(language.say("filter {name}", name=manifest.filter))
+    if len(nights) == 1:
+        facts.append(nights[0])
+    elif nights:
+        facts.append(language.say("{first} to {last} (UTC)", first=nights[0], last=nights[-1]))
     return escape(", ".join(facts))
 
 
-def _warnings(manifest: Manifest) -> str:
+def _warnings(manifest: Manifest, language: Language) -> str:
     if not manifest.warnings:
         return ""
-    return f'<section class="warnings" role="note"><h2>Worth knowing</h2>{_bullets(manifest.warnings)}</section>'
+    texts = _bullets(manifest.warnings, english(language))
+    return f'<section class="warnings" role="note"><h2>{language.say("Worth knowing")}</h2>{texts}</section>'
 
 
-def _stack(manifest: Manifest, thumbnail_png: bytes | None) -> str:
+def _stack(manifest: Manifest, thumbnail_png: bytes | None, language: Language) -> str:
     parts = []
     if manifest.statistics:
-        parts.append(_cards(manifest.statistics, manifest))
+        parts.append(_cards(manifest.statistics, manifest, language))
     if thumbnail_png:
         data = base64.b64encode(thumbnail_png).decode("ascii")
         name = escape(manifest.target or manifest.group, quote=True)
+        told = language.say("The stack of {name}, stretched for the eye", name=name)
+        caption = language.say("Stretched so that the faint parts show; the master itself is linear.")
         parts.append(
-            f'<figure class="picture"><img src="data:image/png;base64,{data}" alt="The stack of {name}, stretched for '
-            'the eye"><figcaption>Stretched so that the faint parts show; the master itself is linear.</figcaption>'
-            "</figure>"
+            f'<figure class="picture"><img src="data:image/png;base64,{data}" alt="{told}">'
+            f"<figcaption>{caption}</figcaption></figure>"
         )
-    return "".join(parts) or "<p>No figures were recorded.</p>"
+    return "".join(parts) or f"<p>{language.say('No figures were recorded.')}</p>"
 
 
-def _mosaic(manifest: Manifest) -> str:
+def _mosaic(manifest: Manifest, language: Language) -> str:
     mosaic = manifest.mosaic
     assert mosaic is not None
-    parts = [_table("The mosaic in figures", ("Figure", "Value"), mosaic_rows(mosaic))]
-    if picture := sky_map_svg(manifest):
-        parts.append(f"<figure><h3>The frames on the canvas</h3>{picture}</figure>")
-    head, rows = panel_table(mosaic.panels)
-    parts.append(_folded("Pointings", _table("Pointings", head, rows), len(rows)))
+    head: tuple[str, ...] = (language.say("Figure"), language.say("Value"))
+    parts = [_table(language.say("The mosaic in figures"), head, mosaic_rows(mosaic, language))]
+    if picture := sky_map_svg(manifest, language):
+        parts.append(f"<figure><h3>{language.say('The frames on the canvas')}</h3>{picture}</figure>")
+    head, rows = panel_table(mosaic.panels, language)
+    name = language.say("Pointings")
+    parts.append(_folded(name, _table(name, head, rows), len(rows)))
     if mosaic.overlaps:
-        head, rows = overlap_table(mosaic.overlaps)
-        caption = "How pointings agree where they overlap, those that agree worst first"
-        parts.append(_folded("Overlaps", _table(caption, head, rows), len(rows)))
+        head, rows = overlap_table(mosaic.overlaps, language)
+        caption = language.say("How pointings agree where they overlap, those that agree worst first")
+        parts.append(_folded(language.say("Overlaps"), _table(caption, head, rows), len(rows)))
     return "".join(parts)
 
 
-def _cards(statistics: Statistics, manifest: Manifest) -> str:
-    gain = _mean(statistics.snr_gain)
-    sharper = (
-        f"one frame, resampled likewise: {amount(statistics.reference_fwhm_px)} px; "
-        f"as the sensor saw them, median: {amount(statistics.frames_fwhm_px)} px"
-    )
-    ideal = statistics.n_stacked**0.5
-    cards = [
-        ("Frames stacked", f"{statistics.n_stacked} of {statistics.n_found}", f"{statistics.n_left_out} left out"),
-        (
-            "Exposure",
-            duration(statistics.exposure_s),
-            f"effective: {duration(statistics.effective_exposure_s)}, weights and rejection counted",
-        ),
-        (
-            "Signal to noise against one frame",
-            f"× {amount(gain)}",
-            f"{per_channel(statistics.snr_gain)}; equal frames would give √{statistics.n_stacked} = {amount(ideal)}",
-        ),
-        ("Noise", f"{amount(_mean(statistics.noise))} ADU", f"per pixel: {per_channel(statistics.noise)}"),
-        ("Star size (FWHM)", f"{amount(statistics.fwhm_px)} px", sharper),
-        (
-            "Rejected samples",
-            percent(statistics.rejected_low + statistics.rejected_high),
-            f"too dark {percent(statistics.rejected_low)}, too bright {percent(statistics.rejected_high)}",
-        ),
-        ("Stars in the stack", amount(statistics.n_stars), f"sky {per_channel(statistics.background)} ADU"),
-        (
-            "Picture",
-            f"{statistics.width} × {statistics.height} px",
-            f"{statistics.n_channels} channel{'s' if statistics.n_channels != 1 else ''}, field turned by "
-            f"{amount(statistics.rotation_range_deg)}°",
-        ),
-    ]
+def _cards(statistics: Statistics, manifest: Manifest, language: Language) -> str:
+    cards = [*_figure_cards(statistics, language), *_picture_cards(statistics, language)]
     if manifest.sky is not None and manifest.sky.solved:
-        place = sky_sentence(manifest.sky)
-        cards.append(("On the sky", f"{amount(manifest.sky.scale_arcsec)} arcsec/px", place))
+        scale = language.say("{scale} arcsec/px", scale=language.amount(manifest.sky.scale_arcsec))
+        cards.append((language.say("On the sky"), scale, sky_sentence(manifest.sky, language)))
     if manifest.photometry is not None:
-        cards += [(name, values, manifest.photometry.catalogue) for name, values in magnitude_rows(manifest.photometry)]
+        catalogue = manifest.photometry.catalogue
+        cards += [(name, values, catalogue) for name, values in magnitude_rows(manifest.photometry, language)]
     inner = "".join(
         f'<div class="card"><dt>{escape(name)}</dt><dd class="value">{escape(value)}</dd>'
         f'<dd class="more">{escape(more)}</dd></div>'
@@ -159,105 +148,189 @@ def _cards(statistics: Statistics, manifest: Manifest) -> str:
     return f'<dl class="cards">{inner}</dl>'
 
 
+def _figure_cards(statistics: Statistics, language: Language) -> list[Card]:
+    """Return what the frames gave: how many, how deep, how clean."""
+    stacked = language.say("{n} of {total}", n=statistics.n_stacked, total=statistics.n_found)
+    left_out = language.count(statistics.n_left_out, "{n} left out", "{n} left out")
+    effective = language.say(
+        "effective: {duration}, weights and rejection counted",
+        duration=language.duration(statistics.effective_exposure_s),
+    )
+    gain = language.say(
+        "{channels}; equal frames would give √{n} = {ideal}",
+        channels=language.per_channel(statistics.snr_gain),
+        n=statistics.n_stacked,
+        ideal=language.amount(statistics.n_stacked**0.5),
+    )
+    noise = language.say("per pixel: {channels}", channels=language.per_channel(statistics.noise))
+    return [
+        (language.say("Frames stacked"), stacked, left_out),
+        (language.say("Exposure"), language.duration(statistics.exposure_s), effective),
+        (
+            language.say("Signal to noise against one frame"),
+            f"× {language.amount(_mean(statistics.snr_gain))}",
+            gain,
+        ),
+        (language.say("Noise"), language.measure(_mean(statistics.noise), "ADU"), noise),
+    ]
+
+
+def _picture_cards(statistics: Statistics, language: Language) -> list[Card]:
+    """Return what the stack is like: its stars, what was rejected, its size."""
+    sharper = language.say(
+        "one frame, resampled likewise: {reference} px; as the sensor saw them, median: {frames} px",
+        reference=language.amount(statistics.reference_fwhm_px),
+        frames=language.amount(statistics.frames_fwhm_px),
+    )
+    rejected = language.say(
+        "too dark {low}, too bright {high}",
+        low=language.percent(statistics.rejected_low),
+        high=language.percent(statistics.rejected_high),
+    )
+    sky = language.say("sky {channels} ADU", channels=language.per_channel(statistics.background))
+    turned = language.count(
+        statistics.n_channels,
+        "{n} channel, field turned by {angle}°",
+        "{n} channels, field turned by {angle}°",
+        angle=language.amount(statistics.rotation_range_deg),
+    )
+    return [
+        (language.say("Star size (FWHM)"), language.measure(statistics.fwhm_px, "px"), sharper),
+        (
+            language.say("Rejected samples"),
+            language.percent(statistics.rejected_low + statistics.rejected_high),
+            rejected,
+        ),
+        (language.say("Stars in the stack"), language.amount(statistics.n_stars), sky),
+        (language.say("Picture"), f"{statistics.width} × {statistics.height} px", turned),
+    ]
+
+
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _story(manifest: Manifest) -> str:
-    items = "".join(f"<li><strong>{step}.</strong> {escape(text)}</li>" for step, text in story(manifest))
-    notes = f"<h3>Notes</h3>{_bullets(manifest.notes)}" if manifest.notes else ""
-    return f'<ol class="story">{items}</ol>{notes}'
+def _story(manifest: Manifest, language: Language) -> str:
+    items = "".join(f"<li><strong>{step}.</strong> {escape(text)}</li>" for step, text in story(manifest, language))
+    told = f'<ol class="story">{items}</ol>'
+    if not manifest.notes:
+        return told
+    return f"{told}<h3>{language.say('Notes')}</h3>{_bullets(manifest.notes, english(language))}"
 
 
-def _left_out(manifest: Manifest) -> str:
+def _left_out(manifest: Manifest, language: Language) -> str:
     groups = group_left_out(manifest.frames)
     parts = []
     if groups:
-        rows = [(str(len(group.files)), group.title, group.example) for group in groups]
-        parts.append(_table("Light frames that were left out, by reason", ("Frames", "Why", "For example"), rows))
+        rows = [(str(len(group.files)), group.told(language), group.example) for group in groups]
+        head = (language.say("Frames"), language.say("Why"), language.say("For example"))
+        parts.append(_table(language.say("Light frames that were left out, by reason"), head, rows))
     else:
-        parts.append("<p>Every light frame was stacked.</p>")
+        parts.append(f"<p>{language.say('Every light frame was stacked.')}</p>")
     if manifest.other_files:
-        rows_of = [dict(row) for row in manifest.other_files]
+        rows_of = [_with_code_told(row, language) for row in manifest.other_files]
         parts.append(
             _folded(
-                f"Other files below the folder that took no part: {len(rows_of)}",
-                _records("Other files that took no part", rows_of),
+                language.say("Other files below the folder that took no part: {n}", n=len(rows_of)),
+                _records(language.say("Other files that took no part"), rows_of, language),
                 len(rows_of),
             )
         )
     return "".join(parts)
 
 
-def _plots(manifest: Manifest) -> str:
-    figures = []
-    for figure in FIGURES:
-        svg = plot_svg(manifest.frames, figure)
-        if svg:
-            unit = f", {figure.unit}" if figure.unit else ""
-            figures.append(
-                f"<figure><h3>{figure.title}{unit}</h3>{svg}<figcaption>{figure.meaning}</figcaption></figure>"
-            )
+def _with_code_told(row: dict[str, str], language: Language) -> dict[str, Any]:
+    return {**row, "code": language.reasons.get(row["code"], row["code"])} if "code" in row else dict(row)
+
+
+def _plots(manifest: Manifest, language: Language) -> str:
+    figures = "".join(
+        f"<figure><h3>{figure.label(language)}</h3>{svg}<figcaption>{language.tell(figure.meaning)}</figcaption>"
+        "</figure>"
+        for figure in FIGURES
+        if (svg := plot_svg(manifest.frames, figure, language))
+    )
     if not figures:
-        return "<p>No frame was measured.</p>"
+        return f"<p>{language.say('No frame was measured.')}</p>"
+    axis = language.say("Times are UTC. Frames stand side by side, gaps between nights are not shown.")
     key = (
         '<p class="key"><span><svg viewBox="0 0 10 10" aria-hidden="true"><path class="dots few" d="M5 5h0"/></svg>'
-        'stacked</span><span><svg viewBox="0 0 10 10" aria-hidden="true"><path class="crosses" d="M2 2l6 6m0-6l-6 6"/>'
-        "</svg>left out</span><span>Times are UTC. Frames stand side by side, gaps between nights are not shown.</span>"
-        "</p>"
+        f'{language.say("stacked")}</span><span><svg viewBox="0 0 10 10" aria-hidden="true">'
+        f'<path class="crosses" d="M2 2l6 6m0-6l-6 6"/></svg>{language.say("left out")}</span><span>{axis}</span></p>'
     )
-    return f'{key}<div class="plots">{"".join(figures)}</div>'
+    return f'{key}<div class="plots">{figures}</div>'
 
 
-def _calibration(manifest: Manifest) -> str:
+def _calibration(manifest: Manifest, language: Language) -> str:
     parts = []
     if manifest.calibration:
-        parts.append(_bullets([f"Used: {master_sentence(master)}" for master in manifest.calibration]))
+        masters = [master_sentence(master, language) for master in manifest.calibration]
+        parts.append(_bullets([language.say("Used: {master}", master=master) for master in masters]))
     else:
-        parts.append("<p>No dark, flat or bias frames were used.</p>")
+        parts.append(f"<p>{language.say('No dark, flat or bias frames were used.')}</p>")
     if manifest.n_defects:
-        parts.append(f"<p>{manifest.n_defects} defective pixels were replaced from their neighbours.</p>")
+        replaced = language.count(
+            manifest.n_defects,
+            "{n} defective pixel was replaced from its neighbours.",
+            "{n} defective pixels were replaced from their neighbours.",
+        )
+        parts.append(f"<p>{replaced}</p>")
     if manifest.calibration_table:
-        parts.append(_records("Calibration frames that were considered", manifest.calibration_table))
+        caption = language.say("Calibration frames that were considered")
+        parts.append(_records(caption, manifest.calibration_table, language))
     refused = [
-        (file, master.kind.replace("_", "-"), why)
+        (file, language.tell(KINDS[master.kind]), why)
         for master in manifest.calibration
         for file, why in master.left_out.items()
     ]
     if refused:
-        parts.append(_table("Calibration files that were left out", ("File", "Kind", "Reason"), refused))
+        head = (language.say("File"), language.say("Kind"), language.say("Reason"))
+        parts.append(_table(language.say("Calibration files that were left out"), head, refused))
     return "".join(parts)
 
 
-def _outputs(manifest: Manifest) -> str:
+def _outputs(manifest: Manifest, language: Language) -> str:
     if not manifest.outputs:
-        return "<p>No products were recorded.</p>"
-    rows = [(output.file, bytes_text(output.size_bytes), output.sha256) for output in manifest.outputs]
-    text = "<p>Check them at any time with <code>skyquilt verify</code> and this folder.</p>"
-    return text + _table("Products, with the checksum of each file", ("File", "Size", "SHA-256"), rows)
+        return f"<p>{language.say('No products were recorded.')}</p>"
+    rows = [(output.file, language.bytes_text(output.size_bytes), output.sha256) for output in manifest.outputs]
+    check = language.say(
+        "Check them at any time with {command} and this folder.", command="<code>skyquilt verify</code>"
+    )
+    head = (language.say("File"), language.say("Size"), "SHA-256")
+    return f"<p>{check}</p>{_table(language.say('Products, with the checksum of each file'), head, rows)}"
 
 
-def _settings(manifest: Manifest) -> str:
-    settings = [(key, _plain(value)) for key, value in sorted(manifest.recipe.items())]
+def _settings(manifest: Manifest, language: Language) -> str:
+    settings = [(key, plain(value, language)) for key, value in sorted(manifest.recipe.items())]
     chosen = [
-        ("rejection rule", manifest.rejection_rule),
-        ("debayer method", manifest.debayer_method),
-        ("kernel", manifest.kernel),
-        ("schedule", manifest.schedule),
-        ("unit", manifest.unit),
-        ("canvas (x0, y0, x1, y1), px", ", ".join(map(str, manifest.canvas))),
-        ("digest of the settings", manifest.recipe_sha256),
+        (language.say("rejection rule"), manifest.rejection_rule),
+        (language.say("debayer method"), manifest.debayer_method),
+        (language.say("kernel"), manifest.kernel),
+        (language.say("schedule"), manifest.schedule),
+        (language.say("unit"), manifest.unit),
+        (language.say("canvas (x0, y0, x1, y1), px"), ", ".join(map(str, manifest.canvas))),
+        (language.say("digest of the settings"), manifest.recipe_sha256),
     ]
-    versions = [("program", manifest.program), *((key, _plain(v)) for key, v in sorted(manifest.environment.items()))]
+    environment = sorted(manifest.environment.items())
+    versions = [(language.say("program"), manifest.program), *((key, plain(v, language)) for key, v in environment)]
+    value = language.say("Value")
     return (
-        _table("What the run chose where a setting says auto", ("Choice", "Value"), chosen)
-        + _folded("All settings", _table("Settings of the run", ("Setting", "Value"), settings), _FOLDED)
-        + _folded("Versions", _table("Versions and machine", ("Part", "Value"), versions), _FOLDED)
+        _table(language.say("What the run chose where a setting says auto"), (language.say("Choice"), value), chosen)
+        + _folded(
+            language.say("All settings"),
+            _table(language.say("Settings of the run"), (language.say("Setting"), value), settings),
+            _FOLDED,
+        )
+        + _folded(
+            language.say("Versions"),
+            _table(language.say("Versions and machine"), (language.say("Part"), value), versions),
+            _FOLDED,
+        )
     )
 
 
-def _bullets(texts: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+def _bullets(texts: Iterable[str], attributes: str = "") -> str:
+    return f"<ul{attributes}>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def _table(caption: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -273,27 +346,13 @@ def _table(caption: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]])
     )
 
 
-def _records(caption: str, rows: list[dict[str, Any]]) -> str:
+def _records(caption: str, rows: list[dict[str, Any]], language: Language) -> str:
     columns = table_columns(rows)
-    head = tuple(column.replace("_", " ") for column in columns)
-    return _table(caption, head, [tuple(_plain(row.get(column)) for column in columns) for row in rows])
+    head = tuple(column_name(column, language) for column in columns)
+    return _table(caption, head, [tuple(plain(row.get(column), language) for column in columns) for row in rows])
 
 
 def _folded(summary: str, inner: str, n_rows: int) -> str:
     """Fold a long table away; a short one stays open."""
     state = " open" if n_rows <= 12 else ""
     return f"<details{state}><summary>{escape(summary)}</summary>{inner}</details>"
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return DASH
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return amount(value)
-    if isinstance(value, str | int):
-        return str(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(_plain(item) for item in value) or DASH
-    return json.dumps(value, sort_keys=True, default=str)

@@ -7,6 +7,7 @@ from pathlib import Path
 from skyquilt.engine.executors import run_in_order
 from skyquilt.engine.manifest import Manifest
 from skyquilt.engine.report.document import report_json
+from skyquilt.engine.report.language import ENGLISH
 from skyquilt.engine.report.markdown import report_markdown
 from skyquilt.engine.report.page import report_html
 from skyquilt.io.atomic import write_atomically
@@ -35,7 +36,7 @@ def write_reports(folder: Path, manifest: Manifest, thumbnail_png: bytes | None)
     texts = {
         "report_json": ("report.json", report_json(manifest)),
         "report_md": ("report.md", report_markdown(manifest)),
-        "report_html": ("report.html", report_html(manifest, thumbnail_png)),
+        "report_html": ("report.html", report_html(manifest, thumbnail_png, ENGLISH)),
     }
 
     def write(file: str, text: str) -> Path:
