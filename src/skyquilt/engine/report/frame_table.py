@@ -104,7 +104,7 @@ def frame_table(frames: Sequence[FrameRecord], language: Language) -> str:
     rows = "".join(_row(frame, language) for frame in frames)
     caption = language.say("Every light frame in the order of exposure: what was measured, what was decided and why")
     table = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{language.say("Every frame")}">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{language.say("Table of the frames")}">'
         f'<table class="frames"><caption>{caption}</caption><thead><tr>'
         f'<th scope="col">{language.say("Frame")}<th scope="col">{language.say("Decision")}{head}</thead>'
         f"<tbody>{rows}</tbody></table></div>"

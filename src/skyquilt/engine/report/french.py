@@ -34,6 +34,7 @@ _PHRASES = {
     "What was left out": "Ce qui a été écarté",
     "The frames over time": "Les brutes au fil du temps",
     "Every frame": "Toutes les brutes",
+    "Table of the frames": "Table des brutes",
     "Calibration": "Calibration",
     "Files": "Fichiers",
     "Settings and versions": "Réglages et versions",
