@@ -15,6 +15,7 @@ MAX_LINE_BYTES = 16 << 20
 """A longer line is refused; what is left of it is skipped."""
 
 _BLANK = b" \t\r\n"
+_MOST_LEVELS = 100
 _MARK = b"\xef\xbb\xbf"  # some shells put it before the first line
 
 
@@ -51,6 +52,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
         found = json.loads(
             text.strip(), parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_without_repeats
         )
+        if _is_deep(found):  # how deep the reader goes depends on the version of Python
+            raise RecursionError
     except RecursionError:
         raise UsageError("the line is nested too deeply", "requests are flat") from None
     except json.JSONDecodeError as error:
@@ -82,3 +85,16 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise ValueError(f"{name[:80]!r} stands twice in one object")
             seen.add(name)
     return found
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether lists and objects stand in each other more than `_MOST_LEVELS` deep."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)
