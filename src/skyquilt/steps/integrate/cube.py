@@ -20,6 +20,7 @@ from skyquilt.kernels.combine import (
 )
 from skyquilt.kernels.lanes import WIDTH
 from skyquilt.kernels.reject import accept_all, empty_block, find_intervals
+from skyquilt.kernels.reject_pairs import settle_pairs
 from skyquilt.kernels.reject_structure import structure_variance
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, FrameTerms, IntegratedTile, IntegrateSettings
@@ -174,18 +175,35 @@ def find_cube_intervals(
         )
         # a sample that is alone is its pixel's centre, and accepted however narrow the interval
         if settings.needs_structure and counts.max() > 1.0:
-            structure_variance(
-                centre,
-                counts,
-                cube.box.width,
-                cube.box.height,
-                float(settings.jitter_px),
-                float(settings.blur_px2),
-                float(np.mean(terms.sky_sigma[:, channel] ** 2)),
-                median_variances(n_frames),
-                structure,
-            )
+            _find_structure(cube, terms, settings, channel, few, intervals)
     return intervals
+
+
+def _find_structure(
+    cube: Cube, terms: FrameTerms, settings: IntegrateSettings, channel: int, few: int, intervals: Intervals
+) -> None:
+    """Fill in the local structure of one channel, and what two samples make of their centre; in place."""
+    centre, _, _, counts, structure = intervals.channel(channel)
+    jitter_px, blur_px2 = float(settings.jitter_px), float(settings.blur_px2)
+    sky_variance = float(np.mean(terms.sky_sigma[:, channel] ** 2))
+    spreads = median_variances(cube.shape[0])
+    width, height = cube.box.width, cube.box.height
+    structure_variance(centre, counts, width, height, jitter_px, blur_px2, sky_variance, spreads, structure)
+    if few > 2 and bool((counts == 2.0).any()):
+        # not before: centres of the outermost pixels stay as they are, and any tiling must see the same neighbours
+        settle_pairs(
+            cube.values,
+            cube.weights,
+            cube.shape,
+            channel,
+            counts,
+            width,
+            jitter_px,
+            blur_px2,
+            sky_variance,
+            centre,
+            structure,
+        )
 
 
 def channel_noise(terms: FrameTerms, channel: int) -> Noise:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skyquilt.core import F64
+from skyquilt.kernels.reject_pairs import ROUGHER
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, IntegrateSettings
 
@@ -29,6 +30,7 @@ __all__ = [
     "keep_samples",
     "keep_sigma",
     "keep_winsorized",
+    "settle_pairs",
     "structure",
 ]
 
@@ -217,7 +219,7 @@ def keep_noise_model(
 
     Frame k accepts centre ± limit x sqrt((own_variance_k + structure variance) (1 + c_n)), where c_n is the variance of
     the centre of n samples in variances of one (`limits.median_variances`). The lower median decides between two: what
-    lands wrongly on a frame is light.
+    lands wrongly on a frame is light. Where the neighbouring pixels are known, `settle_pairs` may choose the upper one.
     """
     x = np.sort(np.asarray(samples, dtype=np.float64))
     centre = float(x[(len(x) - 1) // 2])
@@ -245,17 +247,36 @@ def keep_samples(samples: ArrayLike, settings: IntegrateSettings) -> Interval:
 
 
 def structure(image: F64, noise_variance: float, jitter_px: float, blur_px2: float) -> F64:
-    """Return the structure variance (y, x) of an image with samples and equal noise everywhere, 0 on its rim."""
+    """
+    Return the structure variance (y, x) of an image with equal noise everywhere, 0 on its rim.
+
+    NaN where there is no sample: that counts as equal to its neighbours.
+    """
     variance = np.zeros_like(image)
     here = image[1:-1, 1:-1]
-    left, right = image[1:-1, :-2] - here, image[1:-1, 2:] - here
-    above, below = image[:-2, 1:-1] - here, image[2:, 1:-1] - here
+    left, right = np.nan_to_num(image[1:-1, :-2] - here), np.nan_to_num(image[1:-1, 2:] - here)
+    above, below = np.nan_to_num(image[:-2, 1:-1] - here), np.nan_to_num(image[2:, 1:-1] - here)
     across = np.maximum(np.abs(left), np.abs(right))
     down = np.maximum(np.abs(above), np.abs(below))
     slope = np.maximum(0, across**2 + down**2 - 16 * noise_variance)
     bend = np.maximum(0, (left + right + above + below) ** 2 - 80 * noise_variance)
     variance[1:-1, 1:-1] = jitter_px**2 * slope + blur_px2**2 * bend
     return variance
+
+
+def settle_pairs(frames: F64, sky_variance: float, jitter_px: float, blur_px2: float) -> tuple[F64, F64]:
+    """
+    Return centre and structure variance (y, x) of two frames (2, y, x) for the noise model; NaN in one: no sample.
+
+    The structure is the smaller one of both frames, each by itself: the sky's is in both. The lower sample is the
+    centre, unless its frame is clearly the rougher one there (`kernels.reject_pairs.ROUGHER`): what lands wrongly is
+    light, but debayering digs a dark ring around it. On the rim, where no structure is known, the lower one.
+    """
+    rough = np.stack([structure(frame, sky_variance, jitter_px, blur_px2) for frame in frames])
+    is_second = frames[1] < frames[0]
+    lower, upper = np.where(is_second, rough[::-1], rough)
+    centre = np.where(lower > ROUGHER * upper, frames.max(axis=0), frames.min(axis=0))
+    return centre, rough.min(axis=0)
 
 
 def combine_pixel(
