@@ -141,7 +141,7 @@ def find_cube_intervals(
     padded = -(-n_pixels // WIDTH) * WIDTH
     intervals = Intervals(*(np.zeros((n_channels, padded), dtype=np.float32) for _ in range(5)))
     for channel in range(n_channels):
-        centre, lowest, highest, counts, structure = intervals.channel(channel)
+        centre, lowest, highest, counts, _ = intervals.channel(channel)
         if settings.rule == "none":
             accept_all(cube.values, cube.weights, cube.shape, channel, centre, lowest, highest, counts)
             continue
@@ -198,6 +198,7 @@ def _find_structure(
             channel,
             counts,
             width,
+            float(min(settings.low, settings.high)),
             jitter_px,
             blur_px2,
             sky_variance,

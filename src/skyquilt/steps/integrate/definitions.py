@@ -212,17 +212,23 @@ def keep_percentile(samples: ArrayLike, low: float, high: float) -> Interval:
 
 
 def keep_noise_model(
-    samples: ArrayLike, own_variance: F64, structure_variance: float, low: float, high: float
+    samples: ArrayLike,
+    own_variance: F64,
+    structure_variance: float,
+    low: float,
+    high: float,
+    centre: float | None = None,
 ) -> tuple[float, F64, F64]:
     """
-    Return the lower median of the samples, and the accepted interval of each frame: the scale is known beforehand.
+    Return the centre of the samples, and the accepted interval of each frame: the scale is known beforehand.
 
     Frame k accepts centre ± limit x sqrt((own_variance_k + structure variance) (1 + c_n)), where c_n is the variance of
-    the centre of n samples in variances of one (`limits.median_variances`). The lower median decides between two: what
-    lands wrongly on a frame is light. Where the neighbouring pixels are known, `settle_pairs` may choose the upper one.
+    the centre of n samples in variances of one (`limits.median_variances`). The centre is the lower median, as what
+    lands wrongly on a frame is light; of two samples it may be the upper one, which their neighbours tell
+    (`settle_pairs`) and `centre` gives.
     """
     x = np.sort(np.asarray(samples, dtype=np.float64))
-    centre = float(x[(len(x) - 1) // 2])
+    centre = float(x[(len(x) - 1) // 2]) if centre is None else centre
     scale = np.sqrt((own_variance + structure_variance) * (1 + float(median_variances(len(x))[len(x)])))
     return centre, centre - low * scale, centre + high * scale
 
@@ -264,19 +270,23 @@ def structure(image: F64, noise_variance: float, jitter_px: float, blur_px2: flo
     return variance
 
 
-def settle_pairs(frames: F64, sky_variance: float, jitter_px: float, blur_px2: float) -> tuple[F64, F64]:
+def settle_pairs(
+    frames: F64, local: F64, limit: float, sky_variance: float, jitter_px: float, blur_px2: float
+) -> tuple[F64, F64]:
     """
-    Return centre and structure variance (y, x) of two frames (2, y, x) for the noise model; NaN in one: no sample.
+    Return centre and structure variance (y, x) of two frames (2, y, x) for the noise model; NaN: no sample.
 
     The structure is the smaller one of both frames, each by itself: the sky's is in both. The lower sample is the
     centre, unless its frame is clearly the rougher one there (`kernels.reject_pairs.ROUGHER`): what lands wrongly is
-    light, but debayering digs a dark ring around it. On the rim, where no structure is known, the lower one.
+    light, but debayering digs a dark ring around it. Where the samples differ by no more than `limit` sigmas of the
+    sky, which no limit calls wrong, the lower one stays with `local`, the structure of the image of all frames.
     """
     rough = np.stack([structure(frame, sky_variance, jitter_px, blur_px2) for frame in frames])
-    is_second = frames[1] < frames[0]
-    lower, upper = np.where(is_second, rough[::-1], rough)
-    centre = np.where(lower > ROUGHER * upper, frames.max(axis=0), frames.min(axis=0))
-    return centre, rough.min(axis=0)
+    lower, upper = np.where(frames[1] < frames[0], rough[::-1], rough)
+    is_alike = np.ptp(frames, axis=0) ** 2 <= limit**2 * sky_variance
+    is_upper = (lower > ROUGHER * upper) & ~is_alike
+    centre = np.where(is_upper, frames.max(axis=0), frames.min(axis=0))
+    return centre, np.where(is_alike, local, rough.min(axis=0))
 
 
 def combine_pixel(
