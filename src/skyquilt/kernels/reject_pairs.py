@@ -9,10 +9,18 @@ from skyquilt.kernels.backend import exact_called, exact_kernel
 from skyquilt.kernels.reject import PROPER
 from skyquilt.kernels.reject_structure import structure_of
 
-__all__ = ["ROUGHER", "settle_pairs"]
+__all__ = ["EXPLAINED", "ROUGHER", "settle_pairs"]
 
-ROUGHER = 4.0
-"""So many times the structure variance of the other frame make a frame the rougher one; 1 to 8 serve as well."""
+ROUGHER = 2.0
+"""So many times the structure variance of the other frame make a frame the rougher one; 1 to 8 serve about as well."""
+
+EXPLAINED = 8.0
+"""
+Times limit² (sky variance + structure variance of its frame): a squared difference that a rough sample explains.
+
+At the limits it would be 2. Rings of particles need 2 to 7 where their ground is flat; what noise makes of the slopes of
+an empty sky must not explain a trail.
+"""
 
 
 @exact_called
@@ -91,16 +99,16 @@ def settle_pairs(
     -----
     Definition (`steps.integrate.definitions.settle_pairs`): S_k is the structure variance in the plane of frame k
     alone. The structure of the pixel is the smaller of both: the sky's is in every frame. Its centre is the lower
-    sample, as what lands wrongly is light, unless the frame of the lower one is the rougher: S_lower > 4 S_upper. Then
-    it is the upper one: debayering digs a dark ring around a particle, and the ring's slopes would pass for structure
-    of the sky.
+    sample, as what lands wrongly is light. Where the frame of the lower one is the rougher, S_lower > 2 S_upper, and
+    difference² <= 8 limit² (sky variance + S_lower), it is the upper one: debayering digs a dark ring around a
+    particle, and the ring's slopes would pass for structure of the sky. The second condition keeps the slopes that
+    noise gives to an empty sky from electing the flat middle of a wide trail.
     """
     _, n_channels, weight_channels, n_pixels = shape
     value_step, weight_step = n_channels * n_pixels, weight_channels * n_pixels
     value_start = channel * n_pixels
     weight_start = value_start if weight_channels > 1 else 0
     noise = 4.0 * sky_variance
-    alike = limit * limit * sky_variance
     for y in range(1, n_pixels // width - 1):
         for here in range(y * width + 1, (y + 1) * width - 1):
             if counts[here] != 2.0:
@@ -114,12 +122,14 @@ def settle_pairs(
                 upper_value += value_step
                 upper_weight += weight_step
             difference = np.float64(values[upper_value]) - np.float64(values[lower_value])
-            if difference * difference <= alike:
+            squared = difference * difference
+            if squared <= limit * limit * sky_variance:
                 continue
             if difference < 0.0:
                 lower_value, upper_value = upper_value, lower_value
                 lower_weight, upper_weight = upper_weight, lower_weight
             lower = _frame_structure(values, weights, lower_value, lower_weight, width, noise, jitter_px, blur_px2)
             upper = _frame_structure(values, weights, upper_value, upper_weight, width, noise, jitter_px, blur_px2)
-            centre[here] = values[upper_value if lower > ROUGHER * upper else lower_value]
+            is_explained = squared <= EXPLAINED * limit * limit * (sky_variance + lower)
+            centre[here] = values[upper_value if lower > ROUGHER * upper and is_explained else lower_value]
             structure[here] = min(lower, upper)

@@ -103,9 +103,9 @@ class Intervals:
     Attributes
     ----------
     centre, lowest, highest, counts
-        As `kernels.reject.find_intervals` gives them.
+        As `kernels.reject.find_intervals` gives them; the centre of two samples as `kernels.reject_pairs` settles it.
     structure
-        As `kernels.reject_structure.structure_variance` gives it.
+        As `kernels.reject_structure.structure_variance` gives it; of two samples as `kernels.reject_pairs` does.
     """
 
     centre: F32
@@ -250,8 +250,9 @@ def integrate_cube(
     -----
     Definition: for every pixel and channel the rule turns the proper samples (weight 2 and more), unweighted, into an
     accepted interval (`steps.integrate.definitions`). It is widened to hold centre ± limit x local structure
-    (`kernels.reject_structure`), and what lies in it is combined (`kernels.combine.combine_means`). Where no frame has
-    a proper sample, the stopgaps (weight 1) are combined without rejection. The same bits for any tiling.
+    (`kernels.reject_structure`; `kernels.reject_pairs` where two samples are left to the noise model), and what lies in
+    it is combined (`kernels.combine.combine_means`). Where no frame has a proper sample, the stopgaps (weight 1) are
+    combined without rejection. The same bits for any tiling.
     """
     heard = terms.weight > 0
     active = np.flatnonzero(heard) if landing is None else np.array([k for k in landing if heard[k]], dtype=np.int64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skyquilt.core import F64
-from skyquilt.kernels.reject_pairs import ROUGHER
+from skyquilt.kernels.reject_pairs import EXPLAINED, ROUGHER
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, IntegrateSettings
 
@@ -277,14 +277,17 @@ def settle_pairs(
     Return centre and structure variance (y, x) of two frames (2, y, x) for the noise model; NaN: no sample.
 
     The structure is the smaller one of both frames, each by itself: the sky's is in both. The lower sample is the
-    centre, unless its frame is clearly the rougher one there (`kernels.reject_pairs.ROUGHER`): what lands wrongly is
-    light, but debayering digs a dark ring around it. Where the samples differ by no more than `limit` sigmas of the
-    sky, which no limit calls wrong, the lower one stays with `local`, the structure of the image of all frames.
+    centre, as what lands wrongly is light, but debayering digs a dark ring around it: where the frame of the lower one
+    is clearly the rougher, so rough that it explains the difference (`kernels.reject_pairs.ROUGHER`, `EXPLAINED`), the
+    upper one is. Where the samples differ by no more than `limit` sigmas of the sky, which no limit calls wrong, the lower one
+    stays with `local`, the structure of the image of all frames.
     """
     rough = np.stack([structure(frame, sky_variance, jitter_px, blur_px2) for frame in frames])
     lower, upper = np.where(frames[1] < frames[0], rough[::-1], rough)
-    is_alike = np.ptp(frames, axis=0) ** 2 <= limit**2 * sky_variance
-    is_upper = (lower > ROUGHER * upper) & ~is_alike
+    squared = np.ptp(frames, axis=0) ** 2
+    is_alike = squared <= limit**2 * sky_variance
+    is_explained = squared <= EXPLAINED * limit**2 * (sky_variance + lower)
+    is_upper = (lower > ROUGHER * upper) & is_explained & ~is_alike
     centre = np.where(is_upper, frames.max(axis=0), frames.min(axis=0))
     return centre, np.where(is_alike, local, rough.min(axis=0))
 
