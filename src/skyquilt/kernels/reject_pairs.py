@@ -18,8 +18,8 @@ EXPLAINED = 8.0
 """
 Times limit² (sky variance + structure variance of its frame): a squared difference that a rough sample explains.
 
-At the limits it would be 2. Rings of particles need 2 to 7 where their ground is flat; what noise makes of the slopes of
-an empty sky must not explain a trail.
+At the limits it would be 2. Rings of particles need 2 to 7 where their ground is flat; what noise makes of the slopes
+of an empty sky must not explain a trail.
 """
 
 

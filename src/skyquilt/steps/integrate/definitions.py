@@ -279,8 +279,8 @@ def settle_pairs(
     The structure is the smaller one of both frames, each by itself: the sky's is in both. The lower sample is the
     centre, as what lands wrongly is light, but debayering digs a dark ring around it: where the frame of the lower one
     is clearly the rougher, so rough that it explains the difference (`kernels.reject_pairs.ROUGHER`, `EXPLAINED`), the
-    upper one is. Where the samples differ by no more than `limit` sigmas of the sky, which no limit calls wrong, the lower one
-    stays with `local`, the structure of the image of all frames.
+    upper one is. Where the samples differ by no more than `limit` sigmas of the sky, which no limit calls wrong, the
+    lower one stays with `local`, the structure of the image of all frames.
     """
     rough = np.stack([structure(frame, sky_variance, jitter_px, blur_px2) for frame in frames])
     lower, upper = np.where(frames[1] < frames[0], rough[::-1], rough)
