@@ -83,7 +83,9 @@ def assert_same_bits(tile: IntegratedTile, whole: IntegratedTile) -> None:
 @pytest.mark.parametrize(
     "rule", ["auto", "winsorized", "mad", "linear_fit", "esd", "percentile", "noise_model", "none"]
 )
-@pytest.mark.parametrize(("n_frames", "n_weights", "combine"), [(5, 1, "mean"), (23, 3, "mean"), (100, 1, "median")])
+@pytest.mark.parametrize(
+    ("n_frames", "n_weights", "combine"), [(2, 3, "mean"), (5, 1, "mean"), (23, 3, "mean"), (100, 1, "median")]
+)
 def test_any_tiling_gives_the_same_bits(rule: str, n_frames: int, n_weights: int, combine: str) -> None:
     frames = ragged_frames(n_frames, n_weights)
     terms = terms_of(n_frames, 3)
@@ -189,7 +191,43 @@ def test_of_two_frames_the_lower_one_decides() -> None:
     assert (tile.value[0, :4] == 1005).all()
 
 
-@pytest.mark.parametrize("n_frames", [3, 5, 7, 20, 60])
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("width_px", [0.7, 4.0])
+def test_a_trail_and_its_dark_borders_leave_nothing_on_one_of_two_frames(upper: int, width_px: float) -> None:
+    clean, _ = starry_frames(2, fwhm_px=3, peak_adu=400, seed=2)
+    y, x = np.mgrid[:160, :160]
+    across = np.abs(y - 0.6 * x - 30) / np.hypot(1, 0.6)
+    flat = np.exp(-((across / width_px) ** 4))
+    border = np.exp(-((across - width_px - 1.5) ** 2))
+    trailed = [MemoryFrame(frame.values.copy(), frame.weights) for frame in clean]
+    trailed[upper].values[0] += (10000 * flat - 1500 * border * (1 - flat)).astype(np.float32)
+    tile = integrate_cube(trailed, Box(0, 0, 160, 160), terms_of(2), IntegrateSettings())
+    left = (tile.value - clean[1 - upper].values)[0][across < width_px + 3]
+    # the other frame alone is what should be left, or half of a difference that the limits bear with
+    assert np.mean(np.abs(left) > 4 * 30) < 0.005
+    assert np.abs(left).max() < 15 * 30
+    assert abs(float(left.mean())) < 5
+
+
+@pytest.mark.parametrize("peak_adu", [3000, 30000])
+def test_stars_of_two_frames_of_different_seeing_keep_their_flux_and_their_samples(peak_adu: float) -> None:
+    losses, shares = [], []
+    for seed in range(4):
+        (sharp, _), places = starry_frames(2, fwhm_px=2.5, peak_adu=peak_adu, seed=seed)
+        (_, soft), _ = starry_frames(2, fwhm_px=2.5 * 1.15, peak_adu=peak_adu / 1.15**2, seed=seed)
+        box, terms = Box(0, 0, 160, 160), terms_of(2)
+        plain = integrate_cube([sharp, soft], box, terms, IntegrateSettings(rule="none"))
+        result = integrate_cube([sharp, soft], box, terms, IntegrateSettings())
+        losses.append(star_fluxes(result.value[0], places) / star_fluxes(plain.value[0], places) - 1)
+        y, x = np.mgrid[:160, :160]
+        on_stars = np.min([np.hypot(x - a, y - b) for a, b in places], axis=0) < 4
+        shares.append(np.mean(result.n_used[0][on_stars] < 2))
+    assert abs(float(np.mean(losses))) < 0.002
+    assert np.max(np.abs(np.mean(losses, axis=1))) < 0.005
+    assert np.mean(shares) < 0.03
+
+
+@pytest.mark.parametrize("n_frames", [2, 3, 5, 7, 20, 60])
 @pytest.mark.parametrize("fwhm_px", [2.5, 4.0])
 def test_stars_keep_their_flux_through_jitter_and_seeing(n_frames: int, fwhm_px: float) -> None:
     losses = []

@@ -9,8 +9,9 @@ from memory_frame import MemoryFrame
 from skyquilt.core import Box
 from skyquilt.kernels.lanes import WIDTH
 from skyquilt.kernels.reject import empty_block, find_intervals
+from skyquilt.kernels.reject_pairs import settle_pairs as settle_pairs_fast
 from skyquilt.steps.integrate import FrameTerms, IntegrateSettings, integrate_cube
-from skyquilt.steps.integrate.definitions import combine_pixel, keep_noise_model, keep_samples, structure
+from skyquilt.steps.integrate.definitions import combine_pixel, keep_noise_model, keep_samples, settle_pairs, structure
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, reach, widenings
 
 RULES = ["sigma", "winsorized", "mad", "linear_fit", "esd", "percentile", "none"]
@@ -87,17 +88,66 @@ def test_the_noise_model_accepts_what_its_definition_accepts(n_frames: int) -> N
     values = np.stack([frame.values[0] for frame in frames]).astype(np.float64)
     centre = np.sort(values, axis=0)[(n_frames - 1) // 2]
     spread = 1.0 if n_frames == 2 else np.pi / (2 * n_frames)
-    local = structure(centre, spread * float((sigma**2).mean()), settings.jitter_px, settings.blur_px2)
+    sky_variance = float((sigma**2).mean())
+    local = structure(centre, spread * sky_variance, settings.jitter_px, settings.blur_px2)
+    if n_frames == 2:
+        centre, local = settle_pairs(values, local, settings.low, sky_variance, settings.jitter_px, settings.blur_px2)
     for j, i in np.ndindex(tile.value.shape[1:]):
         samples = values[:, j + 1, i + 1]
         own = sigma[:, 0] ** 2 + shot[:, 0] * max(0.0, centre[j + 1, i + 1] - 990)
-        middle, lowest, highest = keep_noise_model(samples, own, local[j + 1, i + 1], 3, 3)
+        settled = centre[j + 1, i + 1] if n_frames == 2 else None
+        middle, lowest, highest = keep_noise_model(samples, own, local[j + 1, i + 1], 3, 3, settled)
         assert middle == centre[j + 1, i + 1]
         value, variance, kept = combine_pixel(samples, np.ones(n_frames), (lowest, highest), own)
         assert tile.n_used[0, j, i] == kept.sum()
         assert tile.rejected_low[0, j, i] == (samples < lowest).sum()
         assert tile.value[0, j, i] == pytest.approx(value, rel=1e-6)
         assert tile.variance[0, j, i] == pytest.approx(variance, rel=1e-4)
+
+
+@pytest.mark.parametrize("n_weights", [1, 2])
+def test_pairs_are_settled_as_their_definition_settles_them(n_weights: int) -> None:
+    rng = np.random.default_rng(n_weights)
+    n_frames, height, width = 3, 60, 67
+    y, x = np.mgrid[:height, :width]
+    values = 1000 + 3000 * np.exp(-((x - 30.3) ** 2 + (y - 20.6) ** 2) / 6) + rng.normal(0, 30, (3, 2, height, width))
+    values += np.where(rng.random(values.shape) < 0.05, rng.choice([-600, 120, 3000], values.shape), 0)
+    values[rng.random(values.shape) < 0.01] = np.nan
+    values = values.astype(np.float32)
+    weights = rng.choice([0, 1, 2, 255], p=[0.2, 0.1, 0.2, 0.5], size=(3, n_weights, height, width)).astype(np.uint8)
+    present = np.isfinite(values) & (weights >= 2)
+    seen = np.where(present, values.astype(np.float64), np.nan)
+    n_upper = 0
+    for channel in range(2):
+        counts = present[:, channel].sum(axis=0)
+        before = np.where(counts == 2, np.nanmin(seen[:, channel], axis=0, initial=np.inf), 7.0).astype(np.float32)
+        local = rng.uniform(0, 100, (height, width)).astype(np.float32)
+        centre, structure_found = before.copy(), local.copy()
+        settle_pairs_fast(
+            np.pad(values.reshape(-1), (0, WIDTH)),
+            np.pad(weights.reshape(-1), (0, WIDTH)),
+            (n_frames, 2, n_weights, height * width),
+            channel,
+            counts.astype(np.float32).reshape(-1),
+            width,
+            2.5,
+            0.3,
+            0.5,
+            900.0,
+            centre.reshape(-1),
+            structure_found.reshape(-1),
+        )
+        expected_centre, expected_structure = before.copy(), local.copy()
+        inner = np.zeros((height, width), dtype=bool)
+        inner[1:-1, 1:-1] = True
+        for pair in ([0, 1], [0, 2], [1, 2]):
+            there = inner & (counts == 2) & present[pair, channel].all(axis=0)
+            middle, rough = settle_pairs(seen[pair, channel], local, 2.5, 900.0, 0.3, 0.5)
+            expected_centre[there], expected_structure[there] = middle[there], rough[there]
+        assert np.array_equal(centre, expected_centre)
+        assert np.array_equal(structure_found, expected_structure)
+        n_upper += int((centre != before).sum())
+    assert n_upper > 50
 
 
 @pytest.mark.parametrize("rule", ["sigma", "winsorized", "mad", "esd"])

@@ -175,7 +175,7 @@ def _compile_the_integration() -> None:
     ]
     ones = np.ones((9, 3))
     terms = integrate.FrameTerms(np.ones(9), np.ones(9), 10.0 * ones, 0.1 * ones, 1000.0 * ones)
-    for n in (3, 9):
+    for n in (2, 3, 9):
         part = terms.take(list(range(n)))
         integrate.integrate_cube(samplers[:n], Box(8, 8, 72, 40), part, integrate.IntegrateSettings())
     quality.background_noise(frames[0], 1)

@@ -5,9 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from skyquilt.core import F32
-from skyquilt.kernels.backend import exact_kernel
+from skyquilt.kernels.backend import exact_inlined, exact_kernel
 
-__all__ = ["structure_variance"]
+__all__ = ["structure_of", "structure_variance"]
+
+
+@exact_inlined
+def structure_of(
+    left: float, right: float, above: float, below: float, noise: float, jitter_px: float, blur_px2: float
+) -> float:
+    """Return the structure variance where the four neighbours differ by so much from a pixel; `noise` is 4 V there."""
+    across = max(abs(left), abs(right))
+    down = max(abs(above), abs(below))
+    curvature = left + right + above + below
+    slope = max(0.0, across * across + down * down - 4.0 * noise)
+    bend = max(0.0, curvature * curvature - 20.0 * noise)
+    return jitter_px * jitter_px * slope + blur_px2 * blur_px2 * bend
 
 
 @exact_kernel
@@ -58,10 +71,5 @@ def structure_variance(
             right = np.float64(centre[here + 1]) - middle if counts[here + 1] > 0 else 0.0
             above = np.float64(centre[here - width]) - middle if counts[here - width] > 0 else 0.0
             below = np.float64(centre[here + width]) - middle if counts[here + width] > 0 else 0.0
-            across = max(abs(left), abs(right))
-            down = max(abs(above), abs(below))
-            curvature = left + right + above + below
             noise = 4.0 * sky_variance * median_variances[int(counts[here])]
-            slope = max(0.0, across * across + down * down - 4.0 * noise)
-            bend = max(0.0, curvature * curvature - 20.0 * noise)
-            out[here] = jitter_px * jitter_px * slope + blur_px2 * blur_px2 * bend
+            out[here] = structure_of(left, right, above, below, noise, jitter_px, blur_px2)

@@ -20,6 +20,7 @@ from skyquilt.kernels.combine import (
 )
 from skyquilt.kernels.lanes import WIDTH
 from skyquilt.kernels.reject import accept_all, empty_block, find_intervals
+from skyquilt.kernels.reject_pairs import settle_pairs
 from skyquilt.kernels.reject_structure import structure_variance
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, FrameTerms, IntegratedTile, IntegrateSettings
@@ -102,9 +103,9 @@ class Intervals:
     Attributes
     ----------
     centre, lowest, highest, counts
-        As `kernels.reject.find_intervals` gives them.
+        As `kernels.reject.find_intervals` gives them; the centre of two samples as `kernels.reject_pairs` settles it.
     structure
-        As `kernels.reject_structure.structure_variance` gives it.
+        As `kernels.reject_structure.structure_variance` gives it; of two samples as `kernels.reject_pairs` does.
     """
 
     centre: F32
@@ -140,7 +141,7 @@ def find_cube_intervals(
     padded = -(-n_pixels // WIDTH) * WIDTH
     intervals = Intervals(*(np.zeros((n_channels, padded), dtype=np.float32) for _ in range(5)))
     for channel in range(n_channels):
-        centre, lowest, highest, counts, structure = intervals.channel(channel)
+        centre, lowest, highest, counts, _ = intervals.channel(channel)
         if settings.rule == "none":
             accept_all(cube.values, cube.weights, cube.shape, channel, centre, lowest, highest, counts)
             continue
@@ -174,18 +175,36 @@ def find_cube_intervals(
         )
         # a sample that is alone is its pixel's centre, and accepted however narrow the interval
         if settings.needs_structure and counts.max() > 1.0:
-            structure_variance(
-                centre,
-                counts,
-                cube.box.width,
-                cube.box.height,
-                float(settings.jitter_px),
-                float(settings.blur_px2),
-                float(np.mean(terms.sky_sigma[:, channel] ** 2)),
-                median_variances(n_frames),
-                structure,
-            )
+            _find_structure(cube, terms, settings, channel, few, intervals)
     return intervals
+
+
+def _find_structure(
+    cube: Cube, terms: FrameTerms, settings: IntegrateSettings, channel: int, few: int, intervals: Intervals
+) -> None:
+    """Fill in the local structure of one channel, and what two samples make of their centre; in place."""
+    centre, _, _, counts, structure = intervals.channel(channel)
+    jitter_px, blur_px2 = float(settings.jitter_px), float(settings.blur_px2)
+    sky_variance = float(np.mean(terms.sky_sigma[:, channel] ** 2))
+    spreads = median_variances(cube.shape[0])
+    width, height = cube.box.width, cube.box.height
+    structure_variance(centre, counts, width, height, jitter_px, blur_px2, sky_variance, spreads, structure)
+    if few > 2 and bool((counts == 2.0).any()):
+        # not before: centres of the outermost pixels stay as they are, and any tiling must see the same neighbours
+        settle_pairs(
+            cube.values,
+            cube.weights,
+            cube.shape,
+            channel,
+            counts,
+            width,
+            float(min(settings.low, settings.high)),
+            jitter_px,
+            blur_px2,
+            sky_variance,
+            centre,
+            structure,
+        )
 
 
 def channel_noise(terms: FrameTerms, channel: int) -> Noise:
@@ -231,8 +250,9 @@ def integrate_cube(
     -----
     Definition: for every pixel and channel the rule turns the proper samples (weight 2 and more), unweighted, into an
     accepted interval (`steps.integrate.definitions`). It is widened to hold centre ± limit x local structure
-    (`kernels.reject_structure`), and what lies in it is combined (`kernels.combine.combine_means`). Where no frame has
-    a proper sample, the stopgaps (weight 1) are combined without rejection. The same bits for any tiling.
+    (`kernels.reject_structure`; `kernels.reject_pairs` where two samples are left to the noise model), and what lies in
+    it is combined (`kernels.combine.combine_means`). Where no frame has a proper sample, the stopgaps (weight 1) are
+    combined without rejection. The same bits for any tiling.
     """
     heard = terms.weight > 0
     active = np.flatnonzero(heard) if landing is None else np.array([k for k in landing if heard[k]], dtype=np.int64)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skyquilt.core import F64
+from skyquilt.kernels.reject_pairs import EXPLAINED, ROUGHER
 from skyquilt.steps.integrate.limits import critical_deviates, mad_corrections, median_variances, reach, widenings
 from skyquilt.steps.integrate.terms import FEW_SAMPLES, IntegrateSettings
 
@@ -29,6 +30,7 @@ __all__ = [
     "keep_samples",
     "keep_sigma",
     "keep_winsorized",
+    "settle_pairs",
     "structure",
 ]
 
@@ -210,17 +212,23 @@ def keep_percentile(samples: ArrayLike, low: float, high: float) -> Interval:
 
 
 def keep_noise_model(
-    samples: ArrayLike, own_variance: F64, structure_variance: float, low: float, high: float
+    samples: ArrayLike,
+    own_variance: F64,
+    structure_variance: float,
+    low: float,
+    high: float,
+    centre: float | None = None,
 ) -> tuple[float, F64, F64]:
     """
-    Return the lower median of the samples, and the accepted interval of each frame: the scale is known beforehand.
+    Return the centre of the samples, and the accepted interval of each frame: the scale is known beforehand.
 
     Frame k accepts centre ± limit x sqrt((own_variance_k + structure variance) (1 + c_n)), where c_n is the variance of
-    the centre of n samples in variances of one (`limits.median_variances`). The lower median decides between two: what
-    lands wrongly on a frame is light.
+    the centre of n samples in variances of one (`limits.median_variances`). The centre is the lower median, as what
+    lands wrongly on a frame is light; of two samples it may be the upper one, which their neighbours tell
+    (`settle_pairs`) and `centre` gives.
     """
     x = np.sort(np.asarray(samples, dtype=np.float64))
-    centre = float(x[(len(x) - 1) // 2])
+    centre = float(x[(len(x) - 1) // 2]) if centre is None else centre
     scale = np.sqrt((own_variance + structure_variance) * (1 + float(median_variances(len(x))[len(x)])))
     return centre, centre - low * scale, centre + high * scale
 
@@ -245,17 +253,43 @@ def keep_samples(samples: ArrayLike, settings: IntegrateSettings) -> Interval:
 
 
 def structure(image: F64, noise_variance: float, jitter_px: float, blur_px2: float) -> F64:
-    """Return the structure variance (y, x) of an image with samples and equal noise everywhere, 0 on its rim."""
+    """
+    Return the structure variance (y, x) of an image with equal noise everywhere, 0 on its rim.
+
+    NaN where there is no sample: that counts as equal to its neighbours.
+    """
     variance = np.zeros_like(image)
     here = image[1:-1, 1:-1]
-    left, right = image[1:-1, :-2] - here, image[1:-1, 2:] - here
-    above, below = image[:-2, 1:-1] - here, image[2:, 1:-1] - here
+    left, right = np.nan_to_num(image[1:-1, :-2] - here), np.nan_to_num(image[1:-1, 2:] - here)
+    above, below = np.nan_to_num(image[:-2, 1:-1] - here), np.nan_to_num(image[2:, 1:-1] - here)
     across = np.maximum(np.abs(left), np.abs(right))
     down = np.maximum(np.abs(above), np.abs(below))
     slope = np.maximum(0, across**2 + down**2 - 16 * noise_variance)
     bend = np.maximum(0, (left + right + above + below) ** 2 - 80 * noise_variance)
     variance[1:-1, 1:-1] = jitter_px**2 * slope + blur_px2**2 * bend
     return variance
+
+
+def settle_pairs(
+    frames: F64, local: F64, limit: float, sky_variance: float, jitter_px: float, blur_px2: float
+) -> tuple[F64, F64]:
+    """
+    Return centre and structure variance (y, x) of two frames (2, y, x) for the noise model; NaN: no sample.
+
+    The structure is the smaller one of both frames, each by itself: the sky's is in both. The lower sample is the
+    centre, as what lands wrongly is light, but debayering digs a dark ring around it: where the frame of the lower one
+    is clearly the rougher, so rough that it explains the difference (`kernels.reject_pairs.ROUGHER`, `EXPLAINED`), the
+    upper one is. Where the samples differ by no more than `limit` sigmas of the sky, which no limit calls wrong, the
+    lower one stays with `local`, the structure of the image of all frames.
+    """
+    rough = np.stack([structure(frame, sky_variance, jitter_px, blur_px2) for frame in frames])
+    lower, upper = np.where(frames[1] < frames[0], rough[::-1], rough)
+    squared = np.ptp(frames, axis=0) ** 2
+    is_alike = squared <= limit**2 * sky_variance
+    is_explained = squared <= EXPLAINED * limit**2 * (sky_variance + lower)
+    is_upper = (lower > ROUGHER * upper) & is_explained & ~is_alike
+    centre = np.where(is_upper, frames.max(axis=0), frames.min(axis=0))
+    return centre, np.where(is_alike, local, rough.min(axis=0))
 
 
 def combine_pixel(
