@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from inspect import cleandoc
 from typing import Any, Protocol, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,7 +27,7 @@ __all__ = [
     "setting_docs",
 ]
 
-_ENTRY = re.compile(r"^    (?=\S)(?P<names>[\w, ]+?) : (?P<kind>.+)$")
+_ENTRY = re.compile(r"^(?=\S)(?P<names>[\w, ]+?) : (?P<kind>.+)$")
 _SEE = "docs/reference/finish.md lists the operations and their settings"
 
 
@@ -160,7 +161,7 @@ def setting_docs(settings: type) -> tuple[SettingDoc, ...]:
     """Return what the docstrings of settings say of every field, in their order."""
     told: dict[str, tuple[str, str]] = {}
     for kind in reversed(settings.__mro__[:-1]):
-        told |= _attributes(kind.__doc__ or "")
+        told |= _attributes(cleandoc(kind.__doc__ or ""))  # from Python 3.13 on they are kept clean
     docs = []
     for f in fields(settings):
         words, text = told.get(f.name, ("", ""))
@@ -179,7 +180,7 @@ def _default(f: Any) -> Any:
 
 
 def _attributes(doc: str) -> dict[str, tuple[str, str]]:
-    """Return the kind and the help of each attribute of a numpydoc docstring."""
+    """Return the kind and the help of each attribute of a numpydoc docstring without its indentation."""
     section = doc.partition("Attributes\n")[2].partition("\n")[2]
     found: dict[str, tuple[str, str]] = {}
     names: list[str] = []
@@ -188,7 +189,7 @@ def _attributes(doc: str) -> dict[str, tuple[str, str]]:
         if entry:
             names = [name.strip() for name in entry["names"].split(",")]
             found |= dict.fromkeys(names, (entry["kind"].strip(), ""))
-        elif not line.startswith("        ") and line.strip():
+        elif not line.startswith("    ") and line.strip():
             break
         elif line.strip():
             for name in names:
