@@ -107,20 +107,21 @@ class MeasurementCache:
             noise_adu=measurement.noise_adu,
             stars=measurement.stars.table,
         )
-        content.write(hashlib.sha256(content.getbuffer()).digest())
+        data = content.getvalue()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(self._folder / f"{key}.npz", content.getbuffer())
+            _write_whole(self._folder / f"{key}.npz", data + hashlib.sha256(data).digest())
         except OSError as error:
             raise blocked(self._folder, error) from error
 
 
-def _write_whole(path: Path, content: memoryview) -> None:
+def _write_whole(path: Path, data: bytes) -> None:
     """Write a file that appears at once, but need not outlive a power cut: a damaged entry is measured again."""
     part = path.with_name(f".{path.stem}.{_process}.{os.getpid()}-{next(_counter)}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         try:
+            content = memoryview(data)
             while content:
                 content = content[os.write(descriptor, content) :]
         finally:
