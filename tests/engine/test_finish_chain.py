@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,15 @@ def test_every_setting_is_told_in_docstrings_and_schema() -> None:
         for doc in setting_docs(operation.settings):
             assert doc.help or doc.kind, f"{operation.name}.{doc.name} is not told"
         assert set(operation_schema(operation.name)["properties"]) == {f.name for f in fields(operation.settings)}
+
+
+def test_docstrings_tell_the_same_without_their_indentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as Python 3.13 keeps them
+    for operation in OPERATIONS.values():
+        told = setting_docs(operation.settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(operation.settings, "__doc__", cleandoc(operation.settings.__doc__ or ""))
+            assert setting_docs(operation.settings) == told
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if name not in ("crop", "lrgb")])
